@@ -1,0 +1,8 @@
+//! The StemeDB storage engine: everything below HTTP.
+//!
+//! Claims that contradict each other are kept side by side, durably, and resolved when they are read.
+//! All of it above the `ring` is plain state machines that are told what happened and answer with what
+//! they want done; they have no clock, no randomness, no file and no socket of their own.
+
+pub mod slot;
+pub mod time;

@@ -1,0 +1,96 @@
+//! Slots: the fixed hash partitions of all subjects, and which core owns which.
+//!
+//! Everything about a subject is in one slot, so the core that owns the slot can answer for it alone.
+//! The hash is part of the on-disk contract: it never changes. The map from slots to cores is not: it
+//! follows from the number of cores at each start.
+
+use std::ops::Range;
+
+/// How many slots there are. Part of the on-disk contract.
+pub const SLOTS: u16 = 1024;
+
+/// One of the [`SLOTS`] hash partitions, `0..1024`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The slot of a subject: the top ten bits of the CRC-32C of its UTF-8 bytes.
+    pub fn of(subject: &[u8]) -> Slot {
+        Slot((crc32c::crc32c(subject) >> 22) as u16)
+    }
+
+    /// The slot's number, `0..1024`.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// A core of the running server, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CoreId(pub u16);
+
+/// A log lane, counted from 0. Core `n` of a generation writes lane `n`; lanes outlive the cores that wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub u16);
+
+/// Which core owns which slots: contiguous ranges whose sizes differ by at most one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotMap {
+    cores: u16,
+}
+
+impl SlotMap {
+    /// The map for `cores` cores, `1..=1024`.
+    pub fn new(cores: u16) -> SlotMap {
+        assert!((1..=SLOTS).contains(&cores), "cores must be between 1 and {SLOTS}, got {cores}");
+        SlotMap { cores }
+    }
+
+    /// How many cores share the slots.
+    pub fn cores(self) -> u16 {
+        self.cores
+    }
+
+    /// The core that owns `slot`.
+    pub fn owner(self, slot: Slot) -> CoreId {
+        CoreId((u32::from(slot.0) * u32::from(self.cores) / u32::from(SLOTS)) as u16)
+    }
+
+    /// The slots that `core` owns.
+    pub fn slots_of(self, core: CoreId) -> Range<u16> {
+        assert!(core.0 < self.cores, "core {} of {}", core.0, self.cores);
+        let first_of = |core: u32| (core * u32::from(SLOTS)).div_ceil(u32::from(self.cores)) as u16;
+        first_of(u32::from(core.0))..first_of(u32::from(core.0) + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_known_subjects_never_change() {
+        // CRC-32C of "123456789" is 0xE3069283 (RFC 3720, appendix B.4, for the same polynomial).
+        assert_eq!(Slot::of(b"123456789").number(), (0xE306_9283_u32 >> 22) as u16);
+        assert_eq!(Slot::of(b"").number(), 0);
+    }
+
+    #[test]
+    fn owner_and_ranges_agree_for_every_number_of_cores() {
+        for cores in 1..=SLOTS {
+            let map = SlotMap::new(cores);
+            let mut next = 0;
+            for core in 0..cores {
+                let range = map.slots_of(CoreId(core));
+                assert_eq!(range.start, next);
+                let (least, most) = (SLOTS / cores, SLOTS.div_ceil(cores));
+                assert!((least..=most).contains(&(range.end - range.start)));
+                for slot in range.clone() {
+                    assert_eq!(map.owner(Slot(slot)), CoreId(core));
+                }
+                next = range.end;
+            }
+            assert_eq!(next, SLOTS);
+        }
+    }
+}

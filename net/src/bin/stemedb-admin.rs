@@ -1,0 +1,2 @@
+//! stemedb-admin.
+fn main() {}

@@ -1,0 +1,2 @@
+//! stemedb-api.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Support for the tests that run the real binaries.
