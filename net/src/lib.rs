@@ -1,1 +1,3 @@
-//! The StemeDB server.
+//! The StemeDB server: HTTP, the API, routing between cores, and the operators' tool.
+
+pub mod config;
