@@ -22,6 +22,8 @@ pub mod signature;
 mod source_class;
 mod timestamp;
 mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use agent::{Agent, AgentName};
 pub use assertion::Assertion;
