@@ -5,6 +5,8 @@
 //! [canonical encoding](canonical); its BLAKE3 hash names the claim everywhere.
 
 mod agent;
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod assertion;
 pub mod canonical;
 mod confidence;
