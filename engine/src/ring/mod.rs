@@ -1,0 +1,3 @@
+//! The wrapper over the kernel's io_uring, and the memory it reads and writes.
+
+pub mod aligned;
