@@ -1,5 +1,8 @@
 //! What became of the operations of a ring.
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use super::aligned::AlignedBuffer;
 use super::{Descriptor, Errno, ReceivedBuffer};
 
 /// One event of a [`Ring`](super::Ring). `user` is what the caller gave with the operation.
@@ -34,6 +37,15 @@ pub enum Completion {
         /// The buffer of the operation, unchanged.
         buffer: Vec<u8>,
         /// How many bytes of the given range the socket took, at least one; the caller sends the rest.
+        result: Result<usize, Errno>,
+    },
+    /// A file took bytes, and they are on stable storage.
+    Written {
+        /// The caller's number.
+        user: u64,
+        /// The buffer of the operation, unchanged.
+        buffer: AlignedBuffer,
+        /// How many of the given bytes were written; fewer than all is a failure of the disk like any other.
         result: Result<usize, Errno>,
     },
     /// A timer expired (`Ok`) or was cancelled.
@@ -73,4 +85,32 @@ pub enum Received {
     NoBuffer,
     /// The connection or the operation broke; `ECANCELED` when it was cancelled.
     Failed(Errno),
+}
+
+impl Completion {
+    /// Of `accept`, whose result is a descriptor.
+    pub(super) fn accepted(user: u64, result: Result<u32, Errno>, more: bool) -> Completion {
+        let result = result.map(|number| {
+            // SAFETY: the kernel has just opened the descriptor for this completion, which is seen once.
+            Descriptor::from(unsafe { OwnedFd::from_raw_fd(number as i32) })
+        });
+        Completion::Accepted { user, result, more }
+    }
+
+    /// Of `receive`, whose result is how many bytes it put into the buffer.
+    pub(super) fn received(
+        user: u64,
+        result: Result<u32, Errno>,
+        buffer: Option<ReceivedBuffer>,
+        more: bool,
+    ) -> Completion {
+        let received = match (result, buffer) {
+            (Ok(0), _) => Received::EndOfStream,
+            (Ok(_), Some(buffer)) => Received::Data(buffer),
+            (Ok(bytes), None) => panic!("{bytes} bytes received into no buffer"),
+            (Err(Errno(libc::ENOBUFS)), _) => Received::NoBuffer,
+            (Err(errno), _) => Received::Failed(errno),
+        };
+        Completion::Received { user, received, more }
+    }
 }

@@ -8,7 +8,9 @@
 //! and dropping a ring cancels what is in flight and waits for it.
 
 mod address;
+pub mod aligned;
 mod completion;
+mod cpu;
 mod descriptor;
 mod errno;
 mod error;
@@ -21,6 +23,7 @@ mod waker;
 
 pub use address::RingAddress;
 pub use completion::{Completion, Received};
+pub use cpu::CpuSet;
 pub use descriptor::Descriptor;
 pub use errno::Errno;
 pub use error::RingError;
@@ -32,13 +35,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
+use self::aligned::AlignedBuffer;
 use self::in_flight::{InFlight, InFlightTable, Key};
 use self::operation::Operation;
 use self::receive_buffers::ReceiveBuffers;
@@ -61,7 +65,12 @@ pub struct Full<T>(pub T);
 
 /// An io_uring with the operations in flight in it; see the [module](self).
 ///
-/// It stays on the thread that made it.
+/// It stays on the thread that made it:
+///
+/// ```compile_fail,E0277
+/// fn moves_to_another_thread<T: Send>() {}
+/// moves_to_another_thread::<stemedb_engine::ring::Ring>();
+/// ```
 pub struct Ring {
     io: IoUring,
     in_flight: InFlightTable,
@@ -204,6 +213,34 @@ impl Ring {
         })
     }
 
+    /// Writes the first `bytes` bytes of `buffer` at `offset` of a file; once it is done ([`Completion::Written`]), they
+    /// are on stable storage (`RWF_DSYNC`, see pwritev2(2)).
+    ///
+    /// The kernel runs it on a worker thread; see [`bind_workers`](Ring::bind_workers).
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the buffer when too many operations are in flight.
+    ///
+    /// # Panics
+    ///
+    /// When `bytes` is 0 or more than the buffer has.
+    pub fn write_durable(
+        &mut self,
+        file: &Descriptor,
+        buffer: AlignedBuffer,
+        bytes: usize,
+        offset: u64,
+        user: u64,
+    ) -> Result<OperationId, Full<AlignedBuffer>> {
+        assert!((1..=buffer.len()).contains(&bytes), "{bytes} bytes of a buffer of {}", buffer.len());
+        let write = Operation::Write { file: file.clone(), buffer, bytes, offset };
+        self.start(user, write).map_err(|refused| match refused {
+            Operation::Write { buffer, .. } => Full(buffer),
+            other => panic!("a write came back as {other:?}"),
+        })
+    }
+
     /// Tells, once, that `after` has passed ([`Completion::Timer`]).
     ///
     /// # Errors
@@ -265,6 +302,35 @@ impl Ring {
             Err(Operation::CancelAll { descriptor }) => Err(Full(descriptor)),
             Err(other) => panic!("a cancellation came back as {other:?}"),
         }
+    }
+
+    /// Keeps the kernel's worker threads, which run the durable writes, to these CPUs.
+    ///
+    /// Left alone, they may use the CPUs that the ring's thread may use: of a thread that is bound to one CPU, the
+    /// workers compete with the thread itself.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, for example a CPU outside of the process's cpuset.
+    pub fn bind_workers(&self, cpus: &CpuSet) -> Result<(), RingError> {
+        self.io
+            .submitter()
+            .register_iowq_aff(cpus.raw())
+            .map_err(|source| RingError::Workers { what: "CPUs", source })
+    }
+
+    /// Limits how many worker threads the kernel may start for writes to files, at least one.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn limit_workers(&self, workers_max: u32) -> Result<(), RingError> {
+        assert!(workers_max > 0, "the kernel takes 0 for no change");
+        // The second number is for operations without a bound in time; those that we have run without a worker.
+        self.io
+            .submitter()
+            .register_iowq_max_workers(&mut [workers_max, 0])
+            .map_err(|source| RingError::Workers { what: "number", source })
     }
 
     /// Where other rings reach this one.
@@ -336,17 +402,20 @@ impl Ring {
         if cqueue::more(entry.flags()) {
             let in_flight = self.in_flight.find(key).expect("an operation that goes on is in flight");
             return Some(match &in_flight.operation {
-                Operation::Accept { .. } => accepted(in_flight.user, result, true),
-                Operation::Receive { .. } => received(in_flight.user, result, buffer, true),
+                Operation::Accept { .. } => Completion::accepted(in_flight.user, result, true),
+                Operation::Receive { .. } => Completion::received(in_flight.user, result, buffer, true),
                 other => panic!("{other:?} has one completion, but more are said to follow"),
             });
         }
         let InFlight { user, operation } = self.in_flight.remove(key);
         match operation {
-            Operation::Accept { .. } => Some(accepted(user, result, false)),
-            Operation::Receive { .. } => Some(received(user, result, buffer, false)),
+            Operation::Accept { .. } => Some(Completion::accepted(user, result, false)),
+            Operation::Receive { .. } => Some(Completion::received(user, result, buffer, false)),
             Operation::Send { buffer, .. } => {
                 Some(Completion::Sent { user, buffer, result: result.map(|bytes| bytes as usize) })
+            }
+            Operation::Write { buffer, .. } => {
+                Some(Completion::Written { user, buffer, result: result.map(|bytes| bytes as usize) })
             }
             Operation::Timer { .. } => {
                 let result = match result {
@@ -399,25 +468,6 @@ impl Drop for Ring {
             mem::forget(Rc::clone(&self.receive_buffers));
         }
     }
-}
-
-fn accepted(user: u64, result: Result<u32, Errno>, more: bool) -> Completion {
-    let result = result.map(|number| {
-        // SAFETY: the kernel has just opened the descriptor for this completion, which is seen once.
-        Descriptor::from(unsafe { OwnedFd::from_raw_fd(number as i32) })
-    });
-    Completion::Accepted { user, result, more }
-}
-
-fn received(user: u64, result: Result<u32, Errno>, buffer: Option<ReceivedBuffer>, more: bool) -> Completion {
-    let received = match (result, buffer) {
-        (Ok(0), _) => Received::EndOfStream,
-        (Ok(_), Some(buffer)) => Received::Data(buffer),
-        (Ok(bytes), None) => panic!("{bytes} bytes received into no buffer"),
-        (Err(Errno(libc::ENOBUFS)), _) => Received::NoBuffer,
-        (Err(errno), _) => Received::Failed(errno),
-    };
-    Completion::Received { user, received, more }
 }
 
 /// Some failures of `io_uring_enter(2)` say no more than: again.

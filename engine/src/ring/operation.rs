@@ -7,6 +7,7 @@ use std::time::Duration;
 use io_uring::types::{CancelBuilder, Fd, Timespec};
 use io_uring::{opcode, squeue};
 
+use super::aligned::AlignedBuffer;
 use super::in_flight::{Key, Scratch};
 use super::receive_buffers;
 use super::token::Token;
@@ -29,6 +30,12 @@ pub(super) enum Operation {
         socket: Descriptor,
         buffer: Vec<u8>,
         range: Range<usize>,
+    },
+    Write {
+        file: Descriptor,
+        buffer: AlignedBuffer,
+        bytes: usize,
+        offset: u64,
     },
     Timer {
         after: Duration,
@@ -65,6 +72,13 @@ impl Operation {
                 let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), len)
                     .flags(libc::MSG_NOSIGNAL)
+                    .build()
+            }
+            Operation::Write { file, buffer, bytes, offset } => {
+                let len = u32::try_from(*bytes).expect("a buffer to write is smaller than 4 GiB");
+                opcode::Write::new(Fd(file.as_raw_fd()), buffer.as_ptr(), len)
+                    .offset(*offset)
+                    .rw_flags(libc::RWF_DSYNC)
                     .build()
             }
             Operation::Timer { after } => {

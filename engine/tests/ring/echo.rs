@@ -11,6 +11,8 @@ use std::thread;
 
 use stemedb_engine::ring::{Completion, Descriptor, Errno, Received, Ring, RingConfig, listener};
 
+use crate::wait;
+
 const LISTENER: u64 = u64::MAX;
 
 /// One client of the echo service.
@@ -80,16 +82,6 @@ fn serve(ring: &mut Ring, listener: &Descriptor, clients: u64) -> u64 {
     };
     assert_eq!(result.expect_err("cancelled"), Errno::CANCELLED);
     ran_out
-}
-
-/// The next completion, waiting for it if need be.
-fn wait(ring: &mut Ring) -> Completion {
-    loop {
-        match ring.next_completion() {
-            Some(completion) => return completion,
-            None => ring.submit_and_wait().expect("the ring works"),
-        }
-    }
 }
 
 /// Sends `bytes` bytes that differ by client and position, and checks that they come back.
