@@ -7,5 +7,7 @@
 pub mod claim;
 pub mod log;
 pub mod ring;
+pub mod index;
+pub mod order;
 pub mod slot;
 pub mod time;
