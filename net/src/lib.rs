@@ -6,6 +6,3 @@ pub mod core;
 pub mod http;
 pub mod json;
 pub mod metrics;
-//! The StemeDB server.
-
-pub mod json;

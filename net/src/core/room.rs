@@ -230,3 +230,64 @@ impl Room {
         }
         wants.segment = self.segment_wanted.take();
     }
+
+    /// Asks the lane for its next writes.
+    pub(super) fn next_write(&mut self, now: Now, writes: &mut Vec<LaneWrite>) {
+        let Some(shard) = &mut self.shard else { return };
+        while let Some(write) = shard.next_write(now.wall) {
+            writes.push(write);
+        }
+        if self.segment_retry_us.is_none_or(|retry_us| retry_us <= now.monotonic_us) {
+            self.segment_retry_us = None;
+            // Asked for once: the next question is due when this one has been answered.
+            if let Some(number) = shard.lane().segment_wanted().filter(|number| self.segment_asked != Some(*number)) {
+                self.segment_asked = Some(number);
+                self.segment_wanted = Some(number);
+            }
+        }
+    }
+
+    pub(super) fn write_done(
+        &mut self,
+        id: WriteId,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+        now: Now,
+    ) {
+        self.counters.note_write(result.as_ref().ok().copied(), elapsed_us);
+        let shard = self.shard.as_mut().expect("a write belongs to a shard");
+        let applied = shard.write_done(id, buffer, result, now.monotonic_us);
+        self.counters.note_commit(&applied);
+    }
+
+    pub(super) fn segment_ready(&mut self, number: SegmentNumber) {
+        self.disk_full = false;
+        self.shard.as_mut().expect("a segment belongs to a shard").segment_ready(number);
+    }
+
+    pub(super) fn segment_failed(&mut self, no_space: bool, now: Now) {
+        self.disk_full = no_space;
+        self.segment_asked = None;
+        self.segment_retry_us = Some(now.monotonic_us + SEGMENT_RETRY_US);
+    }
+
+    pub(super) fn tick(&mut self, now: Now) {
+        if let Some(shard) = &mut self.shard {
+            shard.tick(now.monotonic_us);
+        }
+    }
+
+    pub(super) fn snapshot(&self, connections: usize) -> CoreSnapshot {
+        todo!("{connections}")
+    }
+
+    /// Passes what became of a write to the core that asked for it.
+    fn return_outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
+        if ticket.core == self.id {
+            self.outcome(ticket, outcome, now, answers);
+        } else {
+            self.outgoing[usize::from(ticket.core.0)].outcomes.push((ticket, outcome));
+        }
+    }
+}
