@@ -8,6 +8,8 @@ pub mod claim;
 pub mod log;
 pub mod ring;
 pub mod index;
+pub mod lens;
 pub mod order;
+pub mod query;
 pub mod slot;
 pub mod time;

@@ -9,6 +9,7 @@ pub mod lane;
 mod layout;
 pub mod record;
 pub mod segment;
+pub mod storage;
 
 pub use id::{Generation, Lsn, SegmentNumber};
 

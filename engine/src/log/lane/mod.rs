@@ -10,6 +10,8 @@
 mod cursor;
 mod failure;
 mod in_flight;
+#[cfg(test)]
+mod tests;
 mod waiting;
 mod write;
 
