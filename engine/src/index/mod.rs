@@ -283,3 +283,9 @@ fn hash_prefix(hash: &[u8; 32]) -> u64 {
     let (prefix, _) = hash.split_first_chunk().expect("32 bytes are more than 8");
     u64::from_le_bytes(*prefix)
 }
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Index({} claims, {} bytes)", self.len(), self.bytes())
+    }
+}

@@ -12,6 +12,7 @@ use crate::slot::Slot;
 ///
 /// It strikes the claims about exactly that path, and those whose source is the path or below it. Claims that are inserted
 /// after it began are not struck: they were written after the retraction.
+#[derive(Debug)]
 pub struct RetractionPass {
     path: String,
     slots: Range<u16>,
@@ -24,6 +25,7 @@ pub struct RetractionPass {
 }
 
 /// Where a pass goes on.
+#[derive(Debug)]
 enum Place {
     /// In a series of the subject, after the claim with this key.
     Subject {

@@ -156,6 +156,11 @@ impl Cursor {
         segment.end + frame_bytes as u64 + 2 * BLOCK <= self.segment_bytes
     }
 
+    /// Whether the current segment is taking frames and these bytes fit into it.
+    pub(super) fn takes(&self, frame_bytes: usize) -> bool {
+        self.stage == Stage::Filling && self.has_room(frame_bytes)
+    }
+
     pub(super) fn home(&self) -> &FrameHome {
         &self.current.as_ref().expect("frames are made in a begun segment").home
     }

@@ -284,6 +284,17 @@ impl Lane {
         self.waiting.record_bytes_max()
     }
 
+    /// How many frames can still be filled before records are refused for want of memory.
+    pub fn frames_free(&self) -> usize {
+        self.waiting.frames_free()
+    }
+
+    /// Whether a further record has its place on disk: in the current segment, behind all that waits, or in
+    /// the next one, if that is ready.
+    pub fn has_segment_for(&self, payload_bytes: usize) -> bool {
+        self.cursor.wanted().is_none() || self.cursor.takes(self.waiting.bytes_with(payload_bytes))
+    }
+
     /// What the lane is.
     pub fn config(&self) -> &LaneConfig {
         &self.config

@@ -80,6 +80,17 @@ impl WaitingFrames {
         self.frames.front().map(|frame| blocks_up(frame.used))
     }
 
+    /// Whole blocks that all frames fill once a record of this payload has joined them, in a frame of its own at worst.
+    pub(super) fn bytes_with(&self, payload_bytes: usize) -> usize {
+        let record = blocks_up(FRAME_HEADER_BYTES + record_bytes(payload_bytes));
+        self.frames.iter().map(|frame| blocks_up(frame.used)).sum::<usize>() + record
+    }
+
+    /// Frames that are neither waiting nor away.
+    pub(super) fn frames_free(&self) -> usize {
+        self.free.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

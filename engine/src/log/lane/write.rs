@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::log::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use crate::log::lane::LaneFailure;
+use crate::log::layout::blocks_up;
 use crate::log::record::{Record, Records};
 use crate::log::{Lsn, SegmentNumber};
 use crate::ring::aligned::AlignedBuffer;
@@ -70,6 +71,11 @@ impl CommittedFrame {
     /// The frame's header.
     pub fn header(&self) -> &FrameHeader {
         &self.header
+    }
+
+    /// Its bytes on disk: whole blocks.
+    pub fn bytes(&self) -> usize {
+        blocks_up(FRAME_HEADER_BYTES + self.header.payload_bytes as usize)
     }
 
     /// The number of its first record.
