@@ -16,7 +16,9 @@ mod errno;
 mod error;
 mod in_flight;
 pub mod listener;
+pub mod memlock;
 mod operation;
+pub mod probe;
 mod receive_buffers;
 mod token;
 mod waker;
@@ -103,16 +105,9 @@ impl Ring {
         // Each operation ends with one completion, and each received one in between holds a buffer. So only
         // what is in the spare can overflow, and then the kernel keeps it until there is room.
         let completions = operations_max + u32::from(count) + COMPLETIONS_SPARE;
-        let io = IoUring::builder()
-            .dontfork()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_coop_taskrun()
-            .setup_taskrun_flag()
-            .setup_submit_all()
-            .setup_cqsize(completions.next_power_of_two())
-            .build(operations_max.next_power_of_two().min(SUBMISSIONS_MAX))
-            .map_err(|source| RingError::Create { operations_max, source })?;
+        let io =
+            build(operations_max.next_power_of_two().min(SUBMISSIONS_MAX), completions.next_power_of_two())
+                .map_err(|source| RingError::Create { operations_max, source })?;
         let failed = |source| RingError::ReceiveBuffers { count, bytes, source };
         let receive_buffers = Rc::new(ReceiveBuffers::new(count, bytes).map_err(failed)?);
         // SAFETY: `Drop` unregisters the buffers before it lets go of them, or else leaks them.
@@ -468,6 +463,19 @@ impl Drop for Ring {
             mem::forget(Rc::clone(&self.receive_buffers));
         }
     }
+}
+
+/// An io_uring as this module needs it, with so many entries in its two queues.
+fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
+    IoUring::builder()
+        .dontfork()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_coop_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_cqsize(completions)
+        .build(submissions)
 }
 
 /// Some failures of `io_uring_enter(2)` say no more than: again.
