@@ -5,5 +5,9 @@
 //! they want done; they have no clock, no randomness, no file and no socket of their own.
 
 pub mod claim;
+pub mod index;
+pub mod lens;
+pub mod order;
+pub mod query;
 pub mod slot;
 pub mod time;
