@@ -1,3 +1,4 @@
 //! The StemeDB server.
 
+pub mod api;
 pub mod json;
