@@ -121,3 +121,116 @@ impl<'a> Signatures<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::{Field, Problem, arbitrary, vectors};
+    use proptest::array::{uniform4, uniform32};
+    use proptest::prelude::*;
+
+    fn signatures() -> impl Strategy<Value = Vec<ClaimSignature>> {
+        let signature = (uniform32(any::<u8>()), uniform4(any::<[u8; 16]>()), any::<i64>());
+        let signature = signature.prop_map(|(agent_key, quarters, timestamp)| ClaimSignature {
+            agent_key,
+            signature: quarters.concat().try_into().expect("four times 16 bytes"),
+            timestamp: UnixMicros(timestamp),
+        });
+        prop::collection::vec(signature, 0..=signature::COUNT_MAX)
+    }
+
+    fn encoded(claim: &Claim<'_>, signatures: &[ClaimSignature]) -> Vec<u8> {
+        let mut payload = Vec::new();
+        encode(claim, signatures, &mut payload);
+        payload
+    }
+
+    /// What must hold for any bytes whatever: they are refused, or they are what encoding writes, but for the hash.
+    fn check_strict(payload: &[u8]) -> Option<Assertion<'_>> {
+        let assertion = Assertion::decode(payload).ok()?;
+        let again = encoded(&assertion.claim, &assertion.signatures.iter().collect::<Vec<_>>());
+        assert_eq!(&again[32..], &payload[32..], "a second encoding of {assertion:?}");
+        assert_eq!(assertion.check_hash().is_ok(), again == payload);
+        Some(assertion)
+    }
+
+    proptest! {
+        #[test]
+        fn every_assertion_leads_back(owned in arbitrary::claims(), signatures in signatures()) {
+            let claim = owned.claim();
+            let mut payload = vec![7];
+            let hash = encode(&claim, &signatures, &mut payload);
+            prop_assert_eq!(payload.remove(0), 7, "what was there before stays");
+            let assertion = Assertion::decode(&payload).expect("it was just encoded");
+            prop_assert_eq!(assertion.hash, hash);
+            prop_assert_eq!(assertion.check_hash(), Ok(()));
+            prop_assert_eq!(assertion.claim, claim);
+            prop_assert_eq!(assertion.signatures.len(), signatures.len());
+            prop_assert_eq!(assertion.signatures.is_empty(), signatures.is_empty());
+            prop_assert_eq!(assertion.signatures.iter().collect::<Vec<_>>(), signatures);
+        }
+
+        #[test]
+        fn changed_payloads_are_refused_or_other_assertions(
+            owned in arbitrary::claims(),
+            signatures in signatures(),
+            at in any::<prop::sample::Index>(),
+            replacement in prop::collection::vec(any::<u8>(), 0..4),
+            removed in 0..4_usize,
+        ) {
+            let original = encoded(&owned.claim(), &signatures);
+            let begin = at.index(original.len());
+            let mut changed = original.clone();
+            changed.splice(begin..original.len().min(begin + removed), replacement);
+            let decoded = check_strict(&changed);
+            if changed != original {
+                prop_assert_ne!(decoded, Assertion::decode(&original).ok());
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_refused_and_every_bit_flip_seen() {
+        let signature = ClaimSignature { agent_key: [1; 32], signature: [2; 64], timestamp: UnixMicros(-3) };
+        for vector in vectors::claims() {
+            let original = encoded(&vector.claim, &[signature, signature]);
+            for end in 0..original.len() {
+                let truncated = Assertion::decode(&original[..end]);
+                assert!(matches!(truncated, Err(DecodeError::Truncated { .. })), "{end}");
+            }
+            for bit in 0..8 * original.len() {
+                let mut flipped = original.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                let in_signatures = bit / 8 >= original.len() - 2 * SIGNATURE_BYTES;
+                match check_strict(&flipped) {
+                    Some(assertion) => assert_eq!(assertion.check_hash().is_ok(), in_signatures, "bit {bit}"),
+                    None => assert!(!in_signatures, "bit {bit}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_is_where_it_is_announced() {
+        let claim = vectors::claims().remove(0).claim;
+        let signature = ClaimSignature { agent_key: [1; 32], signature: [2; 64], timestamp: UnixMicros(3) };
+        let mut payload = encoded(&claim, &[signature; signature::COUNT_MAX]);
+        payload.push(0);
+        assert_eq!(Assertion::decode(&payload), Err(DecodeError::TrailingBytes { bytes: 1 }));
+
+        let mut payload = encoded(&claim, &[]);
+        let count = payload.len() - 1;
+        payload[count] = 17;
+        payload.extend([0; 17 * SIGNATURE_BYTES]);
+        let too_many = Problem::TooMany { count: 17, count_max: 16 };
+        assert_eq!(Assertion::decode(&payload), Err(too_many.of(Field::Signatures).into()));
+    }
+
+    #[test]
+    #[should_panic(expected = "17 signatures")]
+    fn seventeen_signatures_are_never_written() {
+        let claim = vectors::claims().remove(0).claim;
+        let signature = ClaimSignature { agent_key: [1; 32], signature: [2; 64], timestamp: UnixMicros(3) };
+        encoded(&claim, &[signature; 17]);
+    }
+}

@@ -5,6 +5,8 @@
 //! [canonical encoding](canonical); its BLAKE3 hash names the claim everywhere.
 
 mod agent;
+#[cfg(test)]
+pub(crate) mod arbitrary;
 pub mod assertion;
 pub mod canonical;
 mod confidence;
@@ -22,6 +24,8 @@ pub mod signature;
 mod source_class;
 mod timestamp;
 mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use agent::{Agent, AgentName};
 pub use assertion::Assertion;

@@ -137,22 +137,95 @@ impl fmt::Debug for Reason<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(retraction: &Retraction<'_>) -> Vec<u8> {
+        let mut payload = Vec::new();
+        retraction.encode(&mut payload);
+        payload
+    }
+
+    fn retraction<'a>(path: &'a str, reason: &'a str) -> Retraction<'a> {
+        Retraction {
+            id: RetractionId { generation: 3, lane: LaneId(2), lsn: 4711 },
+            path: ConceptPath::new(path).expect("a valid path"),
+            reason: Reason::new(reason).expect("a valid reason"),
+            at: UnixMicros(1_700_000_000_000_000),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_retraction_leads_back(
+            generation in any::<u32>(),
+            lane in any::<u16>(),
+            lsn in any::<u64>(),
+            at in any::<i64>(),
+            path in "[a-zé]{1,9}(/[a-z]{1,9}){0,3}",
+            reason in "[a-z é\n]{0,20}[!-~]",
+        ) {
+            let id = RetractionId { generation, lane: LaneId(lane), lsn };
+            let retraction = Retraction { id, at: UnixMicros(at), ..retraction(&path, &reason) };
+            let payload = encoded(&retraction);
+            prop_assert_eq!(Retraction::decode(&payload), Ok(retraction));
+        }
+    }
 
     #[test]
-    fn a_retraction_leads_back() {
-        let retraction = Retraction {
-            id: RetractionId { generation: 3, lane: LaneId(2), lsn: 4711 },
-            path: ConceptPath::new("source/fda").expect("a valid path"),
-            reason: Reason::new("withdrawn").expect("a valid reason"),
-            at: UnixMicros(1_700_000_000_000_000),
-        };
-        let mut bytes = Vec::new();
-        retraction.encode(&mut bytes);
-        assert_eq!(Retraction::decode(&bytes), Ok(retraction));
-        for end in 0..bytes.len() {
-            assert!(Retraction::decode(&bytes[..end]).is_err());
+    fn every_truncation_is_refused_and_every_bit_flip_is_another_retraction() {
+        let original = encoded(&retraction("source/größe", "withdrawn by its author"));
+        for end in 0..original.len() {
+            let truncated = Retraction::decode(&original[..end]);
+            assert!(matches!(truncated, Err(DecodeError::Truncated { bytes, .. }) if bytes == end), "{end}");
         }
-        bytes.push(0);
-        assert_eq!(Retraction::decode(&bytes), Err(DecodeError::TrailingBytes { bytes: 1 }));
+        for bit in 0..8 * original.len() {
+            let mut flipped = original.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(decoded) = Retraction::decode(&flipped) {
+                assert_eq!(encoded(&decoded), flipped, "bit {bit}");
+            }
+        }
+        let longer = [&original[..], &[0]].concat();
+        assert_eq!(Retraction::decode(&longer), Err(DecodeError::TrailingBytes { bytes: 1 }));
+    }
+
+    #[test]
+    fn header_bytes_are_held_to_their_values() {
+        let mut payload = encoded(&retraction("p", "r"));
+        payload[0] = 2;
+        assert_eq!(Retraction::decode(&payload), Err(DecodeError::UnknownVersion { version: 2 }));
+        payload[..2].copy_from_slice(&[1, 1]);
+        assert!(matches!(Retraction::decode(&payload), Err(DecodeError::BadHeader { offset: 1, .. })));
+    }
+
+    #[test]
+    fn lengths_are_held_to_their_bounds() {
+        let longest = "x".repeat(1024);
+        let retraction = retraction(&longest[..512], &longest);
+        let payload = encoded(&retraction);
+        assert_eq!(payload.len(), RETRACTION_BYTES_MAX);
+        assert_eq!(Retraction::decode(&payload), Ok(retraction));
+
+        let decode_with = |path_bytes: usize, reason_bytes: usize| {
+            let mut payload = payload[..HEADER_BYTES].to_vec();
+            payload[24..26].copy_from_slice(&(path_bytes as u16).to_le_bytes());
+            payload[26..28].copy_from_slice(&(reason_bytes as u16).to_le_bytes());
+            payload.extend(vec![b'x'; path_bytes + reason_bytes]);
+            Retraction::decode(&payload).map(|_| ())
+        };
+        assert_eq!(decode_with(1, 1), Ok(()));
+        assert_eq!(decode_with(0, 1), Err(Problem::Empty.of(Field::Subject).into()));
+        assert_eq!(decode_with(1, 0), Err(Problem::Blank.of(Field::Reason).into()));
+        let too_long = |bytes: usize| Problem::TooLong { bytes, bytes_max: bytes - 1 };
+        assert_eq!(decode_with(513, 1), Err(too_long(513).of(Field::Subject).into()));
+        assert_eq!(decode_with(1, 1025), Err(too_long(1025).of(Field::Reason).into()));
+    }
+
+    #[test]
+    fn a_reason_is_not_blank() {
+        for text in ["", " ", "\n\t", "\u{a0}\u{2003}"] {
+            assert_eq!(Reason::new(text), Err(Problem::Blank.of(Field::Reason)), "{text:?}");
+        }
+        assert_eq!(Reason::new(" because\n").map(|reason| reason.as_str()), Ok(" because\n"));
     }
 }
