@@ -1,0 +1,26 @@
+//! What the fuzz targets do with their input, as plain functions.
+//!
+//! Each takes any bytes and panics if the code under test breaks a promise. The files in `fuzz_targets/` hand them to
+//! libFuzzer; `tests/corpus.rs` hands them the checked-in corpora with a stable toolchain.
+
+mod claim;
+mod json;
+
+pub use claim::{assertion, claim, retraction};
+pub use json::json;
+
+/// A fuzz target.
+pub struct Target {
+    /// Its name, and that of its corpus.
+    pub name: &'static str,
+    /// What it does with an input.
+    pub run: fn(&[u8]),
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "claim", run: claim },
+    Target { name: "assertion", run: assertion },
+    Target { name: "retraction", run: retraction },
+    Target { name: "json", run: json },
+];

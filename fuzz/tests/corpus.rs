@@ -1,0 +1,67 @@
+//! Hands every target its checked-in corpus, and what a few thousand seeded changes make of it.
+//!
+//! No substitute for a fuzzer that sees coverage, but it runs everywhere, and what a fuzzer once found stays found.
+
+use std::path::Path;
+use stemedb_fuzz::{TARGETS, Target};
+
+/// How many changed inputs are made of each file.
+const CHANGES: u32 = 5_000;
+
+#[test]
+fn every_target_survives_its_corpus() {
+    for Target { name, run } in TARGETS {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+        let mut files: Vec<_> = std::fs::read_dir(&directory)
+            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+            .map(|entry| entry.expect("a directory that can be read").path())
+            .collect();
+        files.sort();
+        assert!(!files.is_empty(), "{} is empty", directory.display());
+        let mut random = Random(0x5eed);
+        for file in files {
+            let original = std::fs::read(&file).expect("a file that can be read");
+            run(&original);
+            for _ in 0..CHANGES {
+                run(&changed(&original, &mut random));
+            }
+        }
+    }
+}
+
+/// `original` after one to four changes: a byte replaced, a piece removed, repeated or moved.
+fn changed(original: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut bytes = original.to_vec();
+    for _ in 0..=random.below(4) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = random.below(bytes.len());
+        let end = (at + 1 + random.below(8)).min(bytes.len());
+        match random.below(5) {
+            0 => bytes[at] = random.below(256) as u8,
+            1 => bytes[at] ^= 1 << random.below(8),
+            2 => drop(bytes.drain(at..end)),
+            3 => bytes.truncate(at),
+            _ => {
+                let piece = bytes[at..end].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, piece);
+            }
+        }
+    }
+    bytes
+}
+
+/// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+}
