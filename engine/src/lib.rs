@@ -5,5 +5,12 @@
 //! they want done; they have no clock, no randomness, no file and no socket of their own.
 
 pub mod claim;
+pub mod index;
+pub mod lens;
+pub mod log;
+pub mod order;
+pub mod query;
+pub mod ring;
+pub mod shard;
 pub mod slot;
 pub mod time;

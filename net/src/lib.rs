@@ -1,1 +1,8 @@
-//! The StemeDB server.
+//! The StemeDB server: HTTP, the API, routing between cores, and the operators' tool.
+
+pub mod api;
+pub mod config;
+pub mod core;
+pub mod http;
+pub mod json;
+pub mod metrics;

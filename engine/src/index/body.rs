@@ -1,0 +1,225 @@
+//! Bodies: everything of a claim that neither its row nor its series holds, in as few bytes as it takes.
+//!
+//! ```text
+//! value type 3 bits | lifecycle 3 | has confidence 1 | has rare fields 1
+//! source class 3 bits | has source 1 | has epoch 1 | has agent 1
+//! [rare fields, 1 byte: parent 1 bit | derived_from 1 | source_hash 1 | metadata 1]
+//! [confidence f64; absent: 1] [source varint] [epoch varint] [agent varint]
+//! value: text, reference, JSON: length varint, bytes; number: f64; boolean: 1 byte
+//! [parent 32] [derived_from: count 1, 32 each] [source_hash 32] [metadata: length varint, bytes]
+//! ```
+//!
+//! Bodies live in memory only. Little-endian; varints are LEB128.
+
+use crate::claim::{
+    Claim, ClaimHash, ConceptPath, Confidence, DerivedFrom, Json, Lifecycle, Metadata, SourceClass, Text,
+    Value, ValueType,
+};
+
+const HAS_CONFIDENCE: u8 = 1 << 6;
+const HAS_RARE: u8 = 1 << 7;
+
+const HAS_SOURCE: u8 = 1 << 3;
+const HAS_EPOCH: u8 = 1 << 4;
+const HAS_AGENT: u8 = 1 << 5;
+
+const HAS_PARENT: u8 = 1 << 0;
+const HAS_DERIVED_FROM: u8 = 1 << 1;
+const HAS_SOURCE_HASH: u8 = 1 << 2;
+const HAS_METADATA: u8 = 1 << 3;
+
+/// The longest body, in bytes.
+pub(super) const BODY_BYTES_MAX: usize = 3
+    + 8
+    + 3 * 5
+    + (5 + Value::BYTES_MAX)
+    + 32
+    + (1 + DerivedFrom::COUNT_MAX * 32)
+    + 32
+    + (5 + Metadata::BYTES_MAX);
+
+/// The numbers that stand for a claim's shared strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SharedIds {
+    pub(super) source: Option<u32>,
+    pub(super) epoch: Option<u32>,
+    pub(super) agent: Option<u32>,
+}
+
+/// Appends the body of `claim` to `out`.
+pub(super) fn encode(claim: &Claim<'_>, ids: SharedIds, out: &mut Vec<u8>) {
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let rare = flag(claim.parent.is_some(), HAS_PARENT)
+        | flag(!claim.derived_from.is_empty(), HAS_DERIVED_FROM)
+        | flag(claim.source_hash.is_some(), HAS_SOURCE_HASH)
+        | flag(claim.metadata.is_some(), HAS_METADATA);
+    out.push(
+        claim.value.value_type().number()
+            | claim.lifecycle.number() << 3
+            | flag(claim.confidence != Confidence::CERTAIN, HAS_CONFIDENCE)
+            | flag(rare != 0, HAS_RARE),
+    );
+    out.push(
+        claim.source_class.number()
+            | flag(ids.source.is_some(), HAS_SOURCE)
+            | flag(ids.epoch.is_some(), HAS_EPOCH)
+            | flag(ids.agent.is_some(), HAS_AGENT),
+    );
+    if rare != 0 {
+        out.push(rare);
+    }
+    if claim.confidence != Confidence::CERTAIN {
+        out.extend(claim.confidence.value().to_le_bytes());
+    }
+    for id in [ids.source, ids.epoch, ids.agent].into_iter().flatten() {
+        encode_varint(id, out);
+    }
+    match claim.value {
+        Value::Text(text) => encode_string(text.as_str(), out),
+        Value::Reference(path) => encode_string(path.as_str(), out),
+        Value::Json(json) => encode_string(json.as_str(), out),
+        Value::Number(number) => out.extend(number.value().to_le_bytes()),
+        Value::Boolean(boolean) => out.push(u8::from(boolean)),
+    }
+    out.extend(claim.parent.iter().flat_map(|hash| hash.0));
+    if !claim.derived_from.is_empty() {
+        out.push(u8::try_from(claim.derived_from.len()).expect("a claim derives from at most 64 others"));
+        claim.derived_from.iter().for_each(|hash| out.extend(hash.0));
+    }
+    out.extend(claim.source_hash.iter().flatten());
+    claim.metadata.iter().for_each(|metadata| encode_string(metadata.as_str(), out));
+}
+
+/// A body, read as far as filters need it; the rest is read when asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Body<'a> {
+    pub(super) lifecycle: Lifecycle,
+    pub(super) source_class: SourceClass,
+    pub(super) confidence: Confidence,
+    pub(super) ids: SharedIds,
+    value_type: ValueType,
+    rare: u8,
+    /// From the value on.
+    rest: &'a [u8],
+}
+
+/// The fields that few claims have.
+#[derive(Debug, Default)]
+pub(super) struct RareFields<'a> {
+    pub(super) parent: Option<ClaimHash>,
+    pub(super) derived_from: DerivedFrom,
+    pub(super) source_hash: Option<[u8; 32]>,
+    pub(super) metadata: Option<Metadata<'a>>,
+}
+
+impl<'a> Body<'a> {
+    /// The body that `bytes` begin with.
+    pub(super) fn at(bytes: &'a [u8]) -> Body<'a> {
+        let mut reader = Reader(bytes);
+        let [first, second] = reader.array();
+        let rare = if first & HAS_RARE != 0 { reader.byte() } else { 0 };
+        let confidence = match first & HAS_CONFIDENCE {
+            0 => Confidence::CERTAIN,
+            _ => Confidence::new(f64::from_le_bytes(reader.array())).expect("encoded from a confidence"),
+        };
+        let mut id = |flag| (second & flag != 0).then(|| reader.varint());
+        let ids = SharedIds { source: id(HAS_SOURCE), epoch: id(HAS_EPOCH), agent: id(HAS_AGENT) };
+        Body {
+            lifecycle: Lifecycle::ALL[usize::from(first >> 3 & 7)],
+            source_class: SourceClass::ALL[usize::from(second & 7)],
+            confidence,
+            ids,
+            value_type: ValueType::ALL[usize::from(first & 7)],
+            rare,
+            rest: reader.0,
+        }
+    }
+
+    pub(super) fn value(&self) -> Value<'a> {
+        self.value_and_rest().0
+    }
+
+    pub(super) fn rare_fields(&self) -> RareFields<'a> {
+        if self.rare == 0 {
+            return RareFields::default();
+        }
+        let mut reader = self.value_and_rest().1;
+        let has = |flag| self.rare & flag != 0;
+        RareFields {
+            parent: has(HAS_PARENT).then(|| ClaimHash(reader.array())),
+            derived_from: match has(HAS_DERIVED_FROM) {
+                true => {
+                    let hashes = (0..reader.byte()).map(|_| ClaimHash(reader.array())).collect();
+                    DerivedFrom::new(hashes).expect("encoded from a list within bounds")
+                }
+                false => DerivedFrom::default(),
+            },
+            source_hash: has(HAS_SOURCE_HASH).then(|| reader.array()),
+            metadata: has(HAS_METADATA).then(|| Metadata::from_checked(reader.string())),
+        }
+    }
+
+    fn value_and_rest(&self) -> (Value<'a>, Reader<'a>) {
+        let mut reader = Reader(self.rest);
+        let value = match self.value_type {
+            ValueType::Text => Value::Text(Text::new(reader.string()).expect("encoded from a text")),
+            ValueType::Number => {
+                Value::number(f64::from_le_bytes(reader.array())).expect("encoded from a number")
+            }
+            ValueType::Boolean => Value::Boolean(reader.byte() != 0),
+            ValueType::Reference => {
+                Value::Reference(ConceptPath::new(reader.string()).expect("encoded from a path"))
+            }
+            ValueType::Json => Value::Json(Json::from_checked(reader.string())),
+        };
+        (value, reader)
+    }
+}
+
+fn encode_varint(mut number: u32, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn encode_string(string: &str, out: &mut Vec<u8>) {
+    encode_varint(u32::try_from(string.len()).expect("every string of a claim is bounded"), out);
+    out.extend_from_slice(string.as_bytes());
+}
+
+/// What is left to read of a body. The body was written by [`encode`], so nothing is ever missing.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        let (array, rest) = self.0.split_first_chunk().expect("encoded whole");
+        self.0 = rest;
+        *array
+    }
+
+    fn byte(&mut self) -> u8 {
+        let [byte] = self.array();
+        byte
+    }
+
+    fn varint(&mut self) -> u32 {
+        let mut number = 0;
+        for shift in (0..u32::BITS).step_by(7) {
+            let byte = self.byte();
+            number |= u32::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return number;
+            }
+        }
+        panic!("a varint of a body goes on after five bytes")
+    }
+
+    fn string(&mut self) -> &'a str {
+        let length = self.varint() as usize;
+        let (string, rest) = self.0.split_at(length);
+        self.0 = rest;
+        str::from_utf8(string).expect("encoded from a string")
+    }
+}

@@ -1,0 +1,95 @@
+//! An arena of byte strings that are written once, never moved and never freed.
+
+/// References count in units of this many bytes, so that a `u32` reaches 32 GiB.
+const UNIT_BYTES: usize = 8;
+
+/// Byte strings in chunks, each found again by a `u32` reference.
+///
+/// The arena does not know how long a string is: a reference gives the bytes from the string's first to the
+/// end of what its chunk holds, and what is written there says itself where it ends.
+#[derive(Debug)]
+pub(super) struct ByteArena {
+    chunks: Vec<Vec<u8>>,
+    chunk_bytes: usize,
+}
+
+impl ByteArena {
+    /// An arena that allocates `chunk_bytes` at a time, which is also the most that one string may have.
+    pub(super) fn new(chunk_bytes: usize) -> ByteArena {
+        assert!(chunk_bytes > 0 && chunk_bytes.is_multiple_of(UNIT_BYTES));
+        ByteArena { chunks: Vec::new(), chunk_bytes }
+    }
+
+    /// Copies a string in that is given in parts, and answers its reference.
+    pub(super) fn push<const PARTS: usize>(&mut self, parts: [&[u8]; PARTS]) -> u32 {
+        let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
+        assert!(bytes <= self.chunk_bytes, "{bytes} bytes do not fit into a chunk of {}", self.chunk_bytes);
+        if self.chunks.last().is_none_or(|chunk| chunk.len() + bytes > self.chunk_bytes) {
+            self.chunks.push(Vec::with_capacity(self.chunk_bytes));
+        }
+        let chunk = self.chunks.last_mut().expect("a chunk was pushed if there was none");
+        let offset = chunk.len();
+        parts.iter().for_each(|part| chunk.extend_from_slice(part));
+        // The next string starts at a unit; a chunk is a whole number of units, so this cannot outgrow it.
+        chunk.resize(chunk.len().next_multiple_of(UNIT_BYTES), 0);
+        let unit = ((self.chunks.len() - 1) * self.chunk_bytes + offset) / UNIT_BYTES;
+        u32::try_from(unit).expect("callers stop at `is_exhausted`")
+    }
+
+    /// The string at `reference`, followed by whatever was pushed after it.
+    pub(super) fn from(&self, reference: u32) -> &[u8] {
+        let byte = reference as usize * UNIT_BYTES;
+        &self.chunks[byte / self.chunk_bytes][byte % self.chunk_bytes..]
+    }
+
+    /// Whether the references run out before another chunk is full.
+    pub(super) fn is_exhausted(&self) -> bool {
+        (self.chunks.len() + 1) * (self.chunk_bytes / UNIT_BYTES) > u32::MAX as usize
+    }
+
+    /// Bytes allocated: whole chunks, used or not, and the list of them.
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.len() * self.chunk_bytes + self.chunks.capacity() * size_of::<Vec<u8>>()
+    }
+
+    /// The most that [`Self::bytes`] can grow by the next push.
+    pub(super) fn growth_bytes_max(&self) -> usize {
+        self.chunk_bytes + self.chunks.capacity().max(4) * size_of::<Vec<u8>>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_string_is_found_again() {
+        let mut arena = ByteArena::new(64);
+        let strings: Vec<Vec<u8>> =
+            (0..200_usize).map(|n| vec![n as u8; if n % 7 == 0 { 64 } else { n % 20 }]).collect();
+        let references: Vec<u32> = strings
+            .iter()
+            .map(|string| {
+                let most = arena.bytes() + arena.growth_bytes_max();
+                let reference = arena.push([&string[..string.len() / 3], &string[string.len() / 3..]]);
+                assert!(arena.bytes() <= most);
+                reference
+            })
+            .collect();
+        for (string, reference) in strings.iter().zip(references) {
+            assert_eq!(&arena.from(reference)[..string.len()], string);
+        }
+        assert!(arena.chunks.iter().all(|chunk| chunk.capacity() == 64), "no chunk was reallocated");
+    }
+
+    #[test]
+    fn exhaustion_is_told_before_a_reference_overflows() {
+        let mut arena = ByteArena::new(1 << 20);
+        assert!(!arena.is_exhausted());
+        // Empty chunks stand for full ones: only their number counts.
+        arena.chunks.resize_with(32_766, Vec::new);
+        assert!(!arena.is_exhausted());
+        arena.chunks.push(Vec::new());
+        assert!(arena.is_exhausted());
+    }
+}

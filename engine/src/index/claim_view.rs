@@ -1,0 +1,135 @@
+//! A claim as the index shows it.
+
+use super::body::Body;
+use super::lookup::EpochNumber;
+use super::row::Row;
+use super::{ClaimId, Index};
+use crate::claim::{
+    Agent, AgentName, Claim, ClaimHash, ConceptPath, Confidence, EpochId, Lifecycle, Predicate, SourceClass,
+    Timestamp, Value,
+};
+use crate::order::{ListKey, WriteOrder};
+
+/// A claim in an index, put together as it is asked for and borrowed from the index.
+#[derive(Clone, Copy)]
+pub struct ClaimView<'a> {
+    index: &'a Index,
+    row: &'a Row,
+    body: Body<'a>,
+}
+
+impl<'a> ClaimView<'a> {
+    pub(super) fn new(index: &'a Index, id: ClaimId) -> ClaimView<'a> {
+        let row = &index.rows[id.0];
+        ClaimView { index, row, body: Body::at(index.bodies.from(row.body)) }
+    }
+
+    /// The whole claim, as it was inserted.
+    pub fn claim(&self) -> Claim<'a> {
+        const CHECKED: &str = "was checked before the claim was inserted";
+        let Index { predicates, sources, epochs, agents, .. } = self.index;
+        let rare = self.body.rare_fields();
+        let ids = self.body.ids;
+        Claim {
+            subject: self.subject(),
+            predicate: Predicate::new(text(predicates.string(self.series().1))).expect(CHECKED),
+            value: self.value(),
+            confidence: self.confidence(),
+            timestamp: Timestamp::new(self.key().timestamp).expect(CHECKED),
+            source: ids.source.map(|source| ConceptPath::new(sources.path(source)).expect(CHECKED)),
+            source_class: self.source_class(),
+            lifecycle: self.lifecycle(),
+            parent: rare.parent,
+            derived_from: rare.derived_from,
+            epoch: ids.epoch.map(|epoch| EpochId::new(text(epochs.string(epoch))).expect(CHECKED)),
+            agent: ids.agent.map(|agent| decode_agent(agents.string(agent))),
+            source_hash: rare.source_hash,
+            metadata: rare.metadata,
+        }
+    }
+
+    /// The claim's hash.
+    pub fn hash(&self) -> ClaimHash {
+        ClaimHash(self.row.hash)
+    }
+
+    /// When the claim was written.
+    pub fn order(&self) -> WriteOrder {
+        self.key().order
+    }
+
+    /// Where the claim stands in a list.
+    pub fn key(&self) -> ListKey {
+        self.row.key()
+    }
+
+    /// Whether the claim was retracted.
+    pub fn retracted(&self) -> bool {
+        self.row.is_retracted()
+    }
+
+    /// What the claim is about.
+    pub fn subject(&self) -> ConceptPath<'a> {
+        let path = self.index.subjects.path(self.series().0);
+        ConceptPath::new(path).expect("was checked before the claim was inserted")
+    }
+
+    /// The claim's value.
+    pub fn value(&self) -> Value<'a> {
+        self.body.value()
+    }
+
+    /// How sure the claim's agent was.
+    pub fn confidence(&self) -> Confidence {
+        self.body.confidence
+    }
+
+    /// What kind of source the claim rests on.
+    pub fn source_class(&self) -> SourceClass {
+        self.body.source_class
+    }
+
+    /// Where the claim stands in its review.
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.body.lifecycle
+    }
+
+    /// The epoch the claim belongs to, by its number in the index.
+    pub(crate) fn epoch(&self) -> Option<EpochNumber> {
+        self.body.ids.epoch.map(EpochNumber)
+    }
+
+    /// The numbers of the claim's subject and predicate.
+    fn series(&self) -> (u32, u32) {
+        let series = &self.index.series[self.row.series];
+        (series.subject, series.predicate)
+    }
+}
+
+/// Appends the bytes by which an agent is interned.
+pub(super) fn encode_agent(agent: &Agent<'_>, out: &mut Vec<u8>) {
+    match agent {
+        Agent::Key(key) => {
+            out.push(0);
+            out.extend_from_slice(key);
+        }
+        Agent::Name(name) => {
+            out.push(1);
+            out.extend_from_slice(name.as_str().as_bytes());
+        }
+    }
+}
+
+fn decode_agent(bytes: &[u8]) -> Agent<'_> {
+    match bytes {
+        [0, key @ ..] => Agent::Key(key.try_into().expect("an agent's key was interned whole")),
+        [1, name @ ..] => {
+            Agent::Name(AgentName::new(text(name)).expect("was checked before it was interned"))
+        }
+        _ => panic!("an agent was interned as neither key nor name"),
+    }
+}
+
+fn text(interned: &[u8]) -> &str {
+    str::from_utf8(interned).expect("interned from a string")
+}

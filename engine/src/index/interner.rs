@@ -1,0 +1,102 @@
+//! Byte strings that many claims share, kept once.
+
+use super::byte_arena::ByteArena;
+use super::chunked_vec::ChunkedVec;
+use super::id_table::IdTable;
+use super::seeded_hash::SeededHash;
+
+/// Bytes of the length before each string.
+const LENGTH_BYTES: usize = size_of::<u16>();
+
+/// A set of byte strings, each with a number counted from 0 in the order in which they came.
+pub(super) struct Interner {
+    bytes: ByteArena,
+    /// Where each string is, behind its length.
+    strings: ChunkedVec<u32, 4096>,
+    ids: IdTable,
+}
+
+impl Interner {
+    /// An empty set that allocates `chunk_bytes` at a time for its strings; none may be longer than that, nor than 64 KiB.
+    pub(super) fn new(chunk_bytes: usize) -> Interner {
+        Interner { bytes: ByteArena::new(chunk_bytes), strings: ChunkedVec::new(), ids: IdTable::new() }
+    }
+
+    /// The number of `string`, new if it is new.
+    pub(super) fn intern(&mut self, hash: &SeededHash, string: &[u8]) -> u32 {
+        let string_hash = hash.of_bytes(string);
+        if let Some(id) = self.find_hashed(string_hash, string) {
+            return id;
+        }
+        let length = u16::try_from(string.len()).expect("callers intern strings of at most 64 KiB");
+        let id = self.strings.push(self.bytes.push([&length.to_le_bytes(), string]));
+        self.ids.insert(string_hash, id, |id| hash.of_bytes(string_at(&self.bytes, self.strings[id])));
+        id
+    }
+
+    /// The number of `string`, if it is in the set.
+    pub(super) fn find(&self, hash: &SeededHash, string: &[u8]) -> Option<u32> {
+        self.find_hashed(hash.of_bytes(string), string)
+    }
+
+    /// The string with the number `id`.
+    pub(super) fn string(&self, id: u32) -> &[u8] {
+        string_at(&self.bytes, self.strings[id])
+    }
+
+    /// Whether there may be no room for the number of another string.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.bytes.is_exhausted()
+    }
+
+    /// Bytes allocated.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.bytes() + self.strings.bytes() + self.ids.bytes()
+    }
+
+    /// The most that [`Self::bytes`] can grow by the next string.
+    pub(super) fn growth_bytes_max(&self) -> usize {
+        self.bytes.growth_bytes_max() + self.strings.growth_bytes_max() + self.ids.growth_bytes_max()
+    }
+
+    fn find_hashed(&self, string_hash: u64, string: &[u8]) -> Option<u32> {
+        self.ids.find(string_hash, |id| self.string(id) == string)
+    }
+}
+
+fn string_at(bytes: &ByteArena, reference: u32) -> &[u8] {
+    let (length, rest) = bytes
+        .from(reference)
+        .split_first_chunk::<LENGTH_BYTES>()
+        .expect("each string was pushed with its length");
+    &rest[..usize::from(u16::from_le_bytes(*length))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_has_one_number_for_ever() {
+        let hash = SeededHash::new(1);
+        let mut interner = Interner::new(1 << 16);
+        assert_eq!(interner.find(&hash, b""), None);
+        let strings: Vec<Vec<u8>> = (0..5_000_u32)
+            .map(|n| n.to_string().repeat(n as usize % 40).into_bytes())
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        for (id, string) in strings.iter().enumerate() {
+            let most = interner.bytes() + interner.growth_bytes_max();
+            assert_eq!(interner.intern(&hash, string), id as u32);
+            assert!(interner.bytes() <= most);
+        }
+        let bytes = interner.bytes();
+        for (id, string) in strings.iter().enumerate() {
+            assert_eq!(interner.intern(&hash, string), id as u32);
+            assert_eq!(interner.find(&hash, string), Some(id as u32));
+            assert_eq!(interner.string(id as u32), string);
+        }
+        assert_eq!(interner.bytes(), bytes);
+    }
+}

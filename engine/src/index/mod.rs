@@ -1,0 +1,291 @@
+//! The index: all claims that one core holds, in memory, compact, ready to be looked up, listed and resolved.
+//!
+//! Nothing in it is authoritative: it is rebuilt from the log at each start. A claim is a 64-byte row, a body of
+//! its few remaining bytes, and its places in the tables that find it. It grows by small pieces, so that no
+//! insertion ever waits for the copy of something large, and it never gives memory back: claims are only added.
+
+mod body;
+mod byte_arena;
+mod chunked_vec;
+mod claim_view;
+mod id_table;
+mod interner;
+mod lookup;
+mod retraction_pass;
+mod row;
+mod seeded_hash;
+mod series;
+mod sorted_ids;
+mod sources;
+mod subjects;
+
+use std::ops::Range;
+
+use self::body::{BODY_BYTES_MAX, SharedIds};
+use self::byte_arena::ByteArena;
+pub use self::claim_view::ClaimView;
+use self::id_table::IdTable;
+use self::interner::Interner;
+pub(crate) use self::lookup::{EpochNumber, PredicateId, SeriesId, SubjectId};
+pub use self::retraction_pass::RetractionPass;
+use self::row::{Link, Row, Rows};
+use self::seeded_hash::SeededHash;
+use self::series::SeriesStore;
+use self::sources::Sources;
+use self::subjects::Subjects;
+use crate::claim::{Claim, ClaimHash};
+use crate::order::{ListKey, WriteOrder};
+
+/// Bytes that bodies are allocated by.
+const BODIES_CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes that predicates, sources, epochs and agents are allocated by, each.
+const NAMES_CHUNK_BYTES: usize = 64 << 10;
+
+const _: () = assert!(BODY_BYTES_MAX <= BODIES_CHUNK_BYTES);
+
+/// What an index needs to know from the start.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexConfig {
+    /// The most memory that the index may allocate, in bytes. Below about 4 MiB nothing fits.
+    pub bytes_max: u64,
+    /// Keys the hash tables, so that nobody can choose claims that collide. Has no influence on any answer.
+    pub hash_seed: u64,
+}
+
+/// The claims of one core.
+pub struct Index {
+    bytes_max: u64,
+    hash: SeededHash,
+    rows: Rows,
+    by_hash: IdTable,
+    bodies: ByteArena,
+    subjects: Subjects,
+    predicates: Interner,
+    series: SeriesStore,
+    sources: Sources,
+    epochs: Interner,
+    agents: Interner,
+    retracted: u64,
+    /// Reused by each insertion to put the body together.
+    body: Vec<u8>,
+}
+
+/// A claim of one index, by its number there: claims are counted from 0 as they come.
+///
+/// Means nothing to another index, and nothing after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimId(u32);
+
+/// What an insertion did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// The claim was not there and is now.
+    New,
+    /// The claim was there already, retracted or not, and stays as it was.
+    Exists,
+}
+
+/// Why a claim was not inserted. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IndexFull {
+    /// The next claim might take more memory than is allowed.
+    #[error(
+        "the index has {bytes} of {bytes_max} bytes in use, too many for another claim; \
+         allow it more memory, or more cores to share the claims"
+    )]
+    Memory {
+        /// Bytes in use.
+        bytes: u64,
+        /// Bytes allowed.
+        bytes_max: u64,
+    },
+    /// The 32-bit numbers by which the index refers to its parts run out.
+    #[error("the index holds {claims} claims and can number no more; use more cores to share the claims")]
+    Numbers {
+        /// Claims in the index.
+        claims: u64,
+    },
+}
+
+impl Index {
+    /// An empty index.
+    pub fn new(config: IndexConfig) -> Index {
+        Index {
+            bytes_max: config.bytes_max,
+            hash: SeededHash::new(config.hash_seed),
+            rows: Rows::new(),
+            by_hash: IdTable::new(),
+            bodies: ByteArena::new(BODIES_CHUNK_BYTES),
+            subjects: Subjects::new(),
+            predicates: Interner::new(NAMES_CHUNK_BYTES),
+            series: SeriesStore::new(),
+            sources: Sources::new(),
+            epochs: Interner::new(NAMES_CHUNK_BYTES),
+            agents: Interner::new(NAMES_CHUNK_BYTES),
+            retracted: 0,
+            body: Vec::new(),
+        }
+    }
+
+    /// Inserts the claim with this hash, unless it is there already.
+    ///
+    /// `order` is when it was written. Within a subject the order is the claim's own; claims may come in any order.
+    pub fn insert(
+        &mut self,
+        hash: &ClaimHash,
+        claim: &Claim<'_>,
+        order: WriteOrder,
+    ) -> Result<Inserted, IndexFull> {
+        let table_hash = self.table_hash(&hash.0);
+        if self.find(table_hash, hash).is_some() {
+            return Ok(Inserted::Exists);
+        }
+        self.check_room()?;
+
+        let subject = self.subjects.intern(&self.hash, claim.subject.as_str());
+        let predicate = self.predicates.intern(&self.hash, claim.predicate.as_str().as_bytes());
+        let series = match self.series.find(&self.hash, subject, predicate) {
+            Some(series) => series,
+            None => {
+                let series = self.series.add(&self.hash, subject, predicate, self.subjects.series(subject));
+                self.subjects.set_series(subject, series);
+                series
+            }
+        };
+        let ids = self.intern_shared(claim);
+        self.body.clear();
+        body::encode(claim, ids, &mut self.body);
+        let body = self.bodies.push([&self.body]);
+        let key = ListKey { timestamp: claim.timestamp.unix_micros(), order, hash: hash.0 };
+        let same_source = ids.source.map_or(Link::NONE, |source| self.sources.newest_claim(source));
+        let id = self.rows.push(Row::new(&key, body, series, same_source));
+        if let Some(source) = ids.source {
+            self.sources.set_newest_claim(source, id);
+        }
+        self.series.insert(series, id, &mut self.rows);
+        let (rows, seeded) = (&self.rows, &self.hash);
+        self.by_hash.insert(table_hash, id, |id| seeded.of_u64(hash_prefix(&rows[id].hash)));
+
+        assert!(self.bytes() <= self.bytes_max, "{} of {} bytes used", self.bytes(), self.bytes_max);
+        Ok(Inserted::New)
+    }
+
+    /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as their
+    /// subjects are in `slots`. Answers how many were not retracted before.
+    ///
+    /// The time it takes grows with the number of claims it looks at; a core that serves should
+    /// go step by step, with a [`RetractionPass`].
+    pub fn retract(&mut self, path: &str, slots: Range<u16>) -> u64 {
+        let mut pass = RetractionPass::new(path, slots, self);
+        while !pass.step(self, usize::MAX) {}
+        pass.retracted()
+    }
+
+    /// Whether the claim with this hash is in the index, retracted or not.
+    pub fn contains(&self, hash: &ClaimHash) -> bool {
+        self.find(self.table_hash(&hash.0), hash).is_some()
+    }
+
+    /// The claim with this hash.
+    pub fn claim(&self, hash: &ClaimHash) -> Option<ClaimView<'_>> {
+        self.find(self.table_hash(&hash.0), hash).map(|id| self.view(ClaimId(id)))
+    }
+
+    /// The claim with this number. Panics if there is none, which only a number from another index can bring about.
+    pub fn view(&self, claim: ClaimId) -> ClaimView<'_> {
+        ClaimView::new(self, claim)
+    }
+
+    /// How many claims there are, with the retracted ones.
+    pub fn len(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
+    /// Whether there is no claim.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many claims are retracted.
+    pub fn retracted_len(&self) -> u64 {
+        self.retracted
+    }
+
+    /// Bytes allocated: the requests to the allocator, without what it adds to each.
+    pub fn bytes(&self) -> u64 {
+        let bytes = self.rows.bytes()
+            + self.by_hash.bytes()
+            + self.bodies.bytes()
+            + self.subjects.bytes()
+            + self.predicates.bytes()
+            + self.series.bytes()
+            + self.sources.bytes()
+            + self.epochs.bytes()
+            + self.agents.bytes()
+            + self.body.capacity();
+        bytes as u64
+    }
+
+    /// Refuses another claim if its worst case does not fit.
+    fn check_room(&self) -> Result<(), IndexFull> {
+        let growth_bytes_max = self.rows.growth_bytes_max()
+            + self.by_hash.growth_bytes_max()
+            + self.bodies.growth_bytes_max()
+            + self.subjects.growth_bytes_max()
+            + self.predicates.growth_bytes_max()
+            + self.series.growth_bytes_max()
+            + self.sources.growth_bytes_max()
+            + self.epochs.growth_bytes_max()
+            + self.agents.growth_bytes_max()
+            + 2 * BODY_BYTES_MAX;
+        let bytes = self.bytes();
+        if bytes + growth_bytes_max as u64 > self.bytes_max {
+            return Err(IndexFull::Memory { bytes, bytes_max: self.bytes_max });
+        }
+        // There are never more subjects, series, names or sources than claims, so their numbers suffice, too.
+        if self.rows.len() > Link::TARGET_MAX as usize
+            || self.bodies.is_exhausted()
+            || self.subjects.is_exhausted()
+            || self.sources.is_exhausted()
+            || [&self.predicates, &self.epochs, &self.agents].iter().any(|names| names.is_exhausted())
+        {
+            return Err(IndexFull::Numbers { claims: self.len() });
+        }
+        Ok(())
+    }
+
+    fn intern_shared(&mut self, claim: &Claim<'_>) -> SharedIds {
+        let Index { hash, sources, epochs, agents, body, .. } = self;
+        SharedIds {
+            source: claim.source.map(|source| sources.intern(hash, source.as_str())),
+            epoch: claim.epoch.map(|epoch| epochs.intern(hash, epoch.as_str().as_bytes())),
+            agent: claim.agent.map(|agent| {
+                body.clear();
+                claim_view::encode_agent(&agent, body);
+                agents.intern(hash, body)
+            }),
+        }
+    }
+
+    fn find(&self, table_hash: u64, hash: &ClaimHash) -> Option<u32> {
+        self.by_hash.find(table_hash, |id| self.rows[id].hash == hash.0)
+    }
+
+    fn table_hash(&self, hash: &[u8; 32]) -> u64 {
+        self.hash.of_u64(hash_prefix(hash))
+    }
+}
+
+/// What spreads claims over the hash table: their hashes are even, but anybody can look for such that collide,
+/// so this is hashed again.
+fn hash_prefix(hash: &[u8; 32]) -> u64 {
+    let (prefix, _) = hash.split_first_chunk().expect("32 bytes are more than 8");
+    u64::from_le_bytes(*prefix)
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Index({} claims, {} bytes)", self.len(), self.bytes())
+    }
+}

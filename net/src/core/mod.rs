@@ -1,0 +1,383 @@
+//! What one core does, without I/O: its connections, its shard, and its part in the requests of other cores.
+//!
+//! A [`Core`] is told what happened (bytes came in, a write is done, a message arrived, time passed) and says
+//! what it wants done ([`Wants`]). It has no clock, socket, file or randomness of its own: a driver puts it on a
+//! ring, and a simulator can run many of them on one thread.
+//!
+//! ```text
+//!  bytes ─▶ http::Connection ─▶ requests ─▶ shard (own slots) ─▶ lane writes
+//!                   ▲               └─────▶ messages (other cores' slots)
+//!                   └── answers ◀── operations ◀── outcomes, messages
+//! ```
+//!
+//! The order of calls in each turn of a driver: whatever happened, then [`Core::turn`], then the wants.
+
+mod batch;
+mod connection;
+mod lines;
+mod message;
+mod operation;
+mod queries;
+mod requests;
+mod room;
+mod wants;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use slotmap::SlotMap;
+use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::lane::WriteId;
+use stemedb_engine::ring::aligned::AlignedBuffer;
+use stemedb_engine::shard::Shard;
+use stemedb_engine::slot::CoreId;
+use stemedb_engine::time::UnixMicros;
+
+pub use connection::ConnectionKey;
+pub use message::{Message, Ticket};
+pub use room::{CoreConfig, Phase};
+pub use wants::Wants;
+
+use crate::http::{self, BodyMode, Event, RequestId};
+use crate::metrics::CoreSnapshot;
+use connection::Connection;
+use room::{Answer, Room};
+
+/// The time, as the driver tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Microseconds of a clock that never goes back.
+    pub monotonic_us: u64,
+    /// The time of day.
+    pub wall: UnixMicros,
+}
+
+impl Now {
+    fn monotonic_ms(self) -> u64 {
+        self.monotonic_us / 1000
+    }
+}
+
+/// One core.
+#[derive(Debug)]
+pub struct Core {
+    connections: SlotMap<ConnectionKey, Connection>,
+    connections_accepted: u64,
+    limits: Arc<http::Limits>,
+    connections_max: usize,
+    /// Connections on which something has happened since the last turn.
+    dirty: Vec<ConnectionKey>,
+    /// Connections whose wants are to be seen to at the end of the turn.
+    touched: Vec<ConnectionKey>,
+    answers: Vec<Answer>,
+    room: Room,
+    wants: Wants,
+}
+
+impl Core {
+    /// A core that has no shard yet: it answers that the log is being recovered.
+    pub fn new(config: CoreConfig) -> Core {
+        Core {
+            connections: SlotMap::with_key(),
+            connections_accepted: 0,
+            limits: Arc::clone(&config.http),
+            connections_max: config.connections_max,
+            dirty: Vec::new(),
+            touched: Vec::new(),
+            answers: Vec::new(),
+            wants: Wants::new(config.slots.cores()),
+            room: Room::new(config),
+        }
+    }
+
+    /// Gives the core its shard, with which it answers the other cores.
+    pub fn open(&mut self, shard: Shard<Ticket>) {
+        self.room.open(shard);
+    }
+
+    /// All cores have their shards: requests of clients are served from now on.
+    pub fn serve(&mut self) {
+        assert_eq!(self.room.phase, Phase::Recovering, "a core begins to serve once");
+        self.room.phase = Phase::Serving;
+    }
+
+    /// Begins the orderly end: no further requests are begun, those under way are answered.
+    pub fn drain(&mut self, now: Now) {
+        self.room.phase = Phase::Draining;
+        for (key, connection) in &mut self.connections {
+            connection.http.drain(now.monotonic_ms());
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Whether a draining core has nothing left to answer.
+    pub fn is_drained(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Ends the lane in an orderly way. To be called when all cores are drained: none will send writes any more.
+    pub fn close(&mut self) {
+        if let Some(shard) = &mut self.room.shard {
+            shard.close();
+        }
+    }
+
+    /// Whether a closed core's lane has written all it had.
+    pub fn is_closed(&self) -> bool {
+        self.room.shard.as_ref().is_none_or(Shard::is_idle)
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The core's shard, once it has one.
+    pub fn shard(&self) -> Option<&Shard<Ticket>> {
+        self.room.shard.as_ref()
+    }
+
+    /// Takes a new connection. `None` when there are as many as there may be: the driver is to close the socket.
+    pub fn accepted(&mut self, now: Now) -> Option<ConnectionKey> {
+        if self.connections.len() >= self.connections_max || self.room.phase == Phase::Draining {
+            self.room.counters.connections_refused += 1;
+            return None;
+        }
+        self.connections_accepted += 1;
+        self.room.counters.connections_accepted += 1;
+        let number = u64::from(self.room.id.0) << 48 | self.connections_accepted;
+        let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
+        let connection = Connection { http, endpoint: None, batch: None, dirty: false, receiving: true };
+        Some(self.connections.insert(connection))
+    }
+
+    /// Takes bytes that a client sent.
+    pub fn received(&mut self, key: ConnectionKey, bytes: &[u8], now: Now) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            self.room.counters.bytes_received += bytes.len() as u64;
+            connection.http.receive(bytes, now.monotonic_ms());
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Notes that a client will send nothing more.
+    pub fn received_end(&mut self, key: ConnectionKey, now: Now) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.http.receive_eof(now.monotonic_ms());
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Notes that a socket broke.
+    pub fn broken(&mut self, key: ConnectionKey) {
+        self.remove(key);
+    }
+
+    /// Notes that a client took `bytes` more of the buffer that was to be sent.
+    pub fn sent(&mut self, key: ConnectionKey, bytes: usize, now: Now) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            self.room.counters.bytes_sent += bytes as u64;
+            connection.http.sent(bytes, now.monotonic_ms());
+        }
+    }
+
+    /// Takes back a buffer that was sent whole.
+    pub fn send_done(&mut self, key: ConnectionKey, buffer: Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.http.recycle(buffer);
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Takes what became of a write of the lane, and how long it took.
+    pub fn write_done(
+        &mut self,
+        id: WriteId,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+        now: Now,
+    ) {
+        self.room.write_done(id, buffer, result, elapsed_us, now);
+    }
+
+    /// Notes that a segment has been prepared for the lane.
+    pub fn segment_ready(&mut self, number: SegmentNumber) {
+        self.room.segment_ready(number);
+    }
+
+    /// Notes that a segment could not be prepared. It will be wanted again.
+    pub fn segment_failed(&mut self, errno: Option<i32>, now: Now) {
+        self.room.segment_failed(errno, now);
+    }
+
+    /// Takes a message from another core.
+    pub fn message(&mut self, from: CoreId, message: Message, now: Now) {
+        self.room.message(from, message, now, &mut self.answers);
+    }
+
+    /// Notes how long the last turn took.
+    pub fn turn_took(&mut self, elapsed_us: u64) {
+        self.room.counters.note_turn(elapsed_us);
+    }
+
+    /// Lets time pass for connections and the lane. To be called several times a second.
+    pub fn tick(&mut self, now: Now) {
+        for (key, connection) in &mut self.connections {
+            if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
+                if let Some(timeout) = connection.http.tick(now.monotonic_ms()) {
+                    self.room.counters.note_timeout(timeout);
+                }
+                mark(&mut self.dirty, key, connection);
+            }
+        }
+        self.room.tick(now);
+    }
+
+    /// Does all that follows from what happened. True when there is more to do, and the driver should come back
+    /// without waiting.
+    pub fn turn(&mut self, now: Now) -> bool {
+        let mut more = self.room.step_queries(now, &mut self.answers);
+        loop {
+            while let Some(key) = self.dirty.pop() {
+                self.service(key, now);
+            }
+            self.room.settle(now, &mut self.answers);
+            if self.answers.is_empty() {
+                break;
+            }
+            for answer in std::mem::take(&mut self.answers) {
+                self.deliver(answer, now);
+            }
+        }
+        more |= self.room.has_queries();
+        self.room.next_write(now);
+        let touched = std::mem::take(&mut self.touched);
+        for &key in &touched {
+            self.note_wants(key, now);
+        }
+        self.touched = touched;
+        self.touched.clear();
+        self.room.flush_messages(&mut self.wants);
+        more
+    }
+
+    /// What the core wants done since the wants were last taken out.
+    pub fn wants(&mut self) -> &mut Wants {
+        &mut self.wants
+    }
+
+    /// The core's state and counters.
+    pub fn snapshot(&self) -> CoreSnapshot {
+        self.room.snapshot(self.connections.len())
+    }
+
+    /// Takes all events of a connection.
+    fn service(&mut self, key: ConnectionKey, now: Now) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.dirty = false;
+        self.touched.push(key);
+        let now_ms = now.monotonic_ms();
+        loop {
+            let Connection { http, endpoint, batch, .. } = connection;
+            let Some(event) = http.next_event() else { break };
+            match event {
+                Event::Head { id, head } => match self.room.head(head) {
+                    Ok((found, mode)) => {
+                        *endpoint = Some(found);
+                        if mode == BodyMode::Stream {
+                            match self.room.begin_batch(key, id, now) {
+                                Ok(operation) => *batch = Some(operation),
+                                Err(response) => {
+                                    self.room.counters.note_response(response.head.status);
+                                    http.respond_owned(id, &response.head, response.body);
+                                    continue;
+                                }
+                            }
+                        }
+                        http.accept(id, mode, now_ms);
+                    }
+                    Err(response) => {
+                        self.room.counters.note_response(response.head.status);
+                        http.respond_owned(id, &response.head, response.body);
+                    }
+                },
+                Event::Body { id, head, body } => {
+                    let endpoint = endpoint.take().expect("a body follows a head that was accepted");
+                    if let Some(response) = self.room.request(key, id, endpoint, head, body, now) {
+                        self.room.counters.note_response(response.head.status);
+                        http.respond_owned(id, &response.head, response.body);
+                    }
+                }
+                Event::Chunk { bytes, .. } => {
+                    let operation = batch.expect("a chunk belongs to a batch");
+                    if self.room.batch_chunk(operation, bytes, now) {
+                        http.pause();
+                    }
+                }
+                Event::End { .. } => {
+                    let operation = batch.take().expect("the end of a stream belongs to a batch");
+                    self.room.batch_end(operation, now, &mut self.answers);
+                }
+                Event::Rejected { id, reason } => {
+                    if let Some(operation) = batch.take() {
+                        self.room.forget(operation);
+                    }
+                    self.room.counters.note_reject(id, reason);
+                }
+            }
+        }
+    }
+
+    /// Hands an answer to the connection that waits for it, if it still does.
+    fn deliver(&mut self, answer: Answer, now: Now) {
+        let Some(connection) = self.connections.get_mut(answer.connection) else { return };
+        match answer.response {
+            Some(response) => {
+                self.room.counters.note_response(response.head.status);
+                connection.http.respond_owned(answer.request, &response.head, response.body);
+            }
+            None => connection.http.resume(now.monotonic_ms()),
+        }
+        mark(&mut self.dirty, answer.connection, connection);
+    }
+
+    /// Passes on what a connection wants from the driver.
+    fn note_wants(&mut self, key: ConnectionKey, now: Now) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(output) = connection.http.take_output(now.monotonic_ms()) {
+            self.wants.sends.push((key, output));
+        }
+        if connection.http.should_close() {
+            self.wants.closes.push(key);
+            self.remove(key);
+            return;
+        }
+        if connection.http.take_shutdown() {
+            self.wants.shutdowns.push(key);
+        }
+        let wants_receive = connection.http.wants_receive();
+        if wants_receive != connection.receiving {
+            connection.receiving = wants_receive;
+            self.wants.receives.push((key, wants_receive));
+        }
+    }
+
+    fn remove(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.remove(key) {
+            self.room.counters.connections_closed += 1;
+            if let Some(operation) = connection.batch {
+                self.room.forget(operation);
+            }
+        }
+    }
+}
+
+fn mark(dirty: &mut Vec<ConnectionKey>, key: ConnectionKey, connection: &mut Connection) {
+    if !connection.dirty {
+        connection.dirty = true;
+        dirty.push(key);
+    }
+}

@@ -1,0 +1,57 @@
+//! Requests that wait for an answer from a core, their own or another.
+
+use std::sync::Arc;
+
+use slotmap::new_key_type;
+use stemedb_engine::claim::ClaimHash;
+use stemedb_engine::query::Query;
+use stemedb_engine::time::UnixMicros;
+
+use super::batch::Batch;
+use super::connection::ConnectionKey;
+use crate::api::render::Rows;
+use crate::http::RequestId;
+use crate::metrics::CoreSnapshot;
+
+new_key_type! {
+    /// Names a waiting operation. A key outlives its operation without ever meaning another one.
+    pub struct OperationKey;
+}
+
+/// A request that has been taken on and not yet answered.
+#[derive(Debug)]
+pub(super) struct Operation {
+    /// Where the answer goes. The connection may be gone by then.
+    pub(super) connection: ConnectionKey,
+    /// Which of its requests it answers.
+    pub(super) request: RequestId,
+    /// When it was taken on, monotonic microseconds.
+    pub(super) started_us: u64,
+    /// What is waited for.
+    pub(super) awaits: Awaits,
+}
+
+/// What an operation waits for.
+#[derive(Debug)]
+pub(super) enum Awaits {
+    /// One claim to be durable.
+    Assert { hash: ClaimHash, timestamp: UnixMicros },
+    /// The claims of a batch to be durable, and perhaps further lines of it.
+    Batch(Box<Batch>),
+    /// The owner of the path to decide a retraction, then all other cores to follow.
+    Retract { others_open: u16, retracted: u64 },
+    /// The rows of `open` cores.
+    Query { query: Arc<Query>, parts: Vec<Rows>, open: u16 },
+    /// The claim from one of `open` cores.
+    Lookup { hash: ClaimHash, body: Option<Vec<u8>>, open: u16 },
+    /// The state of `open` cores.
+    Snapshot { purpose: SnapshotPurpose, merged: Box<CoreSnapshot>, open: u16 },
+}
+
+/// What the state of all cores is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SnapshotPurpose {
+    Health,
+    Ready,
+    Metrics,
+}

@@ -1,0 +1,76 @@
+//! Queries at work on this core's index, a little each turn so that no client waits long for another's query.
+
+use std::sync::Arc;
+
+use stemedb_engine::index::Index;
+use stemedb_engine::query::{Execution, Hit, Query, Step};
+use stemedb_engine::slot::CoreId;
+
+use super::message::Ticket;
+use crate::api::{self, Rows};
+
+/// Claims that all running queries of a core may look at in one turn: about 100 µs of work.
+pub(super) const CLAIMS_A_TURN: usize = 2048;
+
+/// Hits that a running query may write in one turn.
+const HITS_A_TURN: usize = 128;
+
+/// Bytes of rows after which a core ends its part of an answer: the rest is on the next page.
+const ROWS_BYTES_MAX: usize = 4 << 20;
+
+/// A query that this core works on, for itself or another.
+pub(super) struct RunningQuery {
+    pub(super) asker: CoreId,
+    pub(super) ticket: Ticket,
+    query: Arc<Query>,
+    stage: Stage,
+}
+
+enum Stage {
+    Searching(Box<Execution>),
+    /// Hits being written into rows, and how many are.
+    Writing(Vec<Hit>, usize, Rows),
+}
+
+impl RunningQuery {
+    pub(super) fn new(asker: CoreId, ticket: Ticket, query: Arc<Query>, index: &Index) -> RunningQuery {
+        let execution = Execution::new(Query::clone(&query), index);
+        RunningQuery { asker, ticket, query, stage: Stage::Searching(Box::new(execution)) }
+    }
+
+    /// Goes on over about `claims_budget` claims, or some hits. Gives the rows when all are written.
+    pub(super) fn step(&mut self, index: &Index, claims_budget: usize) -> Option<Rows> {
+        match &mut self.stage {
+            Stage::Searching(execution) => {
+                if execution.step(index, claims_budget) == Step::More {
+                    return None;
+                }
+                let done = Stage::Writing(Vec::new(), 0, Rows::default());
+                let Stage::Searching(execution) = std::mem::replace(&mut self.stage, done) else {
+                    panic!("the stage was just this one")
+                };
+                self.stage = Stage::Writing(execution.into_hits(), 0, Rows::default());
+                self.step(index, claims_budget)
+            }
+            Stage::Writing(hits, written, rows) => {
+                let end = hits.len().min(*written + HITS_A_TURN);
+                for hit in &hits[*written..end] {
+                    if rows.bytes() >= ROWS_BYTES_MAX {
+                        rows.end_early();
+                        *written = hits.len();
+                        break;
+                    }
+                    api::push_row(rows, hit, &self.query, index);
+                    *written += 1;
+                }
+                (*written == hits.len()).then(|| std::mem::take(rows))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for RunningQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunningQuery({:?})", self.ticket)
+    }
+}
