@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod core;
+pub mod driver;
 pub mod http;
 pub mod json;
 pub mod metrics;

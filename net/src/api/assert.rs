@@ -77,6 +77,7 @@ pub fn hash_of_path(parameter: &str) -> Result<ClaimHash, ApiError> {
 }
 
 /// Reads claims with the same memory, one after another.
+#[derive(Debug)]
 pub struct ClaimReader {
     json: Reader,
     minified: Minified,
@@ -129,7 +130,7 @@ impl ClaimReader {
 }
 
 /// Where values and metadata go that must be minified first.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Minified {
     value: String,
     metadata: String,

@@ -9,10 +9,7 @@ use super::message::Ticket;
 use super::operation::OperationKey;
 use super::response::refused;
 use super::router::Router;
-use crate::api::{ApiError, BatchReport, ErrorCode, LineError};
-
-/// How many lines of a batch are told about one by one when they are wrong.
-const ERRORS_MAX: usize = 100;
+use crate::api::{ApiError, BatchFormat, BatchSummary, ErrorCode, is_blank};
 
 /// What is known of a batch so far.
 #[derive(Debug)]
@@ -28,7 +25,7 @@ pub(super) struct Batch {
     /// The bytes of their records.
     open_bytes: usize,
     lines: u64,
-    report: BatchReport,
+    summary: BatchSummary,
 }
 
 /// How the body of a batch is written.
@@ -64,18 +61,24 @@ impl Batch {
             open: 0,
             open_bytes: 0,
             lines: 0,
-            report: BatchReport::default(),
+            summary: BatchSummary::default(),
         }
     }
 
     /// Takes in a piece of the body.
     pub(super) fn piece(&mut self, bytes: &mut [u8], mut taking: Taking<'_>) {
         if let Form::Unknown = self.form {
-            match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-                None => return,
-                Some(b'[') => self.form = Form::Array(Vec::new()),
-                Some(_) => self.form = Form::Lines(Lines::new(self.body_bytes_max)),
-            }
+            self.form = match BatchFormat::of(bytes) {
+                None => {
+                    self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    return;
+                }
+                Some(BatchFormat::Array) => {
+                    self.lines = 0;
+                    Form::Array(Vec::new())
+                }
+                Some(BatchFormat::Ndjson) => Form::Lines(Lines::new(self.body_bytes_max)),
+            };
         }
         match std::mem::replace(&mut self.form, Form::Unknown) {
             Form::Unknown => panic!("the form of a batch is known by its first byte"),
@@ -120,9 +123,9 @@ impl Batch {
         self.open -= 1;
         self.open_bytes -= ticket.bytes as usize;
         match outcome {
-            Outcome::Created => self.report.accepted += 1,
-            Outcome::Exists => self.report.exists += 1,
-            Outcome::Refused(refusal) => self.reject(ticket.line, refused(refusal)),
+            Outcome::Created => self.summary.accepted += 1,
+            Outcome::Exists => self.summary.exists += 1,
+            Outcome::Refused(refusal) => self.summary.reject(ticket.line, refused(refusal)),
             Outcome::Retracted(_) => panic!("a claim of a batch was answered as a retraction"),
         }
     }
@@ -132,26 +135,21 @@ impl Batch {
         self.open_bytes
     }
 
-    /// The answer, once all has come in and all of it is decided.
-    pub(super) fn report(&mut self) -> Option<BatchReport> {
-        if !self.ended || self.open > 0 {
-            return None;
-        }
-        let mut report = std::mem::take(&mut self.report);
-        report.errors.sort_by_key(|error| error.line);
-        Some(report)
+    /// What became of it, once all has come in and all of it is decided.
+    pub(super) fn summary(&self) -> Option<&BatchSummary> {
+        (self.ended && self.open == 0).then_some(&self.summary)
     }
 
     fn line(&mut self, line: Line<'_>, taking: &mut Taking<'_>) {
         self.lines += 1;
         let bytes = match line {
-            Line::Whole(bytes) => bytes.trim_ascii(),
+            Line::Whole(bytes) => bytes,
             Line::Overlong => {
                 let message = format!("a line must be at most {} bytes long", self.body_bytes_max);
-                return self.reject(self.lines, ApiError::new(ErrorCode::BodyTooLarge, message));
+                return self.summary.reject(self.lines, ApiError::new(ErrorCode::BodyTooLarge, message));
             }
         };
-        if bytes.is_empty() {
+        if is_blank(bytes) {
             return;
         }
         let agent = self.agent.take();
@@ -169,7 +167,7 @@ impl Batch {
     ) {
         let claim = match claim {
             Ok(claim) => claim,
-            Err(error) => return self.reject(self.lines, error),
+            Err(error) => return self.summary.reject(self.lines, error),
         };
         let bytes = claim.payload.len();
         self.open += 1;
@@ -177,12 +175,5 @@ impl Batch {
         *open_bytes += bytes;
         let ticket = Ticket { core: router.id, operation: key, line: self.lines, bytes: bytes as u32 };
         router.assert(claim.slot, claim.payload, ticket, Admission::Stream);
-    }
-
-    fn reject(&mut self, line: u64, error: ApiError) {
-        self.report.rejected += 1;
-        if self.report.errors.len() < ERRORS_MAX {
-            self.report.errors.push(LineError { line, error });
-        }
     }
 }

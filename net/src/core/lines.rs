@@ -93,8 +93,14 @@ mod tests {
     #[test]
     fn every_cut_gives_the_same_lines() {
         let stream: &[u8] = b"one\n\ntwelve\ntoolong\nfour\nlast";
-        let expected =
-            [Some(b"one".to_vec()), Some(vec![]), Some(b"twelve".to_vec()), None, Some(b"four".to_vec()), Some(b"last".to_vec())];
+        let expected = [
+            Some(b"one".to_vec()),
+            Some(vec![]),
+            Some(b"twelve".to_vec()),
+            None,
+            Some(b"four".to_vec()),
+            Some(b"last".to_vec()),
+        ];
         assert_eq!(lines(&[stream]), expected);
         for cut in 0..=stream.len() {
             assert_eq!(lines(&[&stream[..cut], &stream[cut..]]), expected, "cut at {cut}");

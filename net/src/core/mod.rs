@@ -25,9 +25,6 @@ mod room;
 mod router;
 mod wants;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -108,10 +105,10 @@ impl Core {
     }
 
     /// Begins the orderly end: no further requests are begun, those under way are answered.
-    pub fn drain(&mut self, now: Now) {
+    pub fn drain(&mut self) {
         self.room.phase = Phase::Draining;
         for (key, connection) in &mut self.connections {
-            connection.http.drain(now.monotonic_ms());
+            connection.http.drain();
             mark(&mut self.dirty, key, connection);
         }
     }
@@ -253,7 +250,7 @@ impl Core {
                 break;
             }
             for answer in std::mem::take(&mut self.answers) {
-                self.deliver(answer, now);
+                self.deliver(answer);
             }
         }
         self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
@@ -285,13 +282,13 @@ impl Core {
         let now_ms = now.monotonic_ms();
         loop {
             let Connection { http, endpoint, batch, .. } = connection;
-            let Some(event) = http.next_event() else { break };
+            let Some(event) = http.next_event(now_ms) else { break };
             match event {
                 Event::Head { id, head } => match self.room.head(key, id, head, now) {
                     Ok(taken) => {
                         *endpoint = Some(taken.endpoint);
                         *batch = taken.batch;
-                        http.accept(id, taken.mode, now_ms);
+                        http.accept(id, taken.mode);
                     }
                     Err(response) => respond(&mut self.room, http, id, response),
                 },
@@ -311,7 +308,7 @@ impl Core {
                     let operation = batch.take().expect("the end of a stream belongs to a batch");
                     self.room.batch_end(operation, now, &mut self.answers);
                 }
-                Event::Rejected { id, reason } => {
+                Event::Rejected { reason, .. } => {
                     if let Some(operation) = batch.take() {
                         self.room.forget_batch(operation);
                     }
@@ -322,11 +319,13 @@ impl Core {
     }
 
     /// Hands an answer to the connection that waits for it, if it still does.
-    fn deliver(&mut self, answer: Answer, now: Now) {
+    fn deliver(&mut self, answer: Answer) {
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
         match answer.told {
-            Told::Response(request, response) => respond(&mut self.room, &mut connection.http, request, response),
-            Told::Resume => connection.http.resume(now.monotonic_ms()),
+            Told::Response(request, response) => {
+                respond(&mut self.room, &mut connection.http, request, response)
+            }
+            Told::Resume => connection.http.resume(),
         }
         mark(&mut self.dirty, answer.connection, connection);
     }

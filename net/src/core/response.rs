@@ -34,7 +34,8 @@ impl Response {
     pub(super) fn misrouted(error: RouteError, method: &str, path: &str) -> Response {
         match error {
             RouteError::NotFound => {
-                let message = format!("there is nothing at {path}; /api-doc/openapi.json lists what there is");
+                let message =
+                    format!("there is nothing at {path}; /api-doc/openapi.json lists what there is");
                 Response::error(&ApiError::new(ErrorCode::NotFound, message))
             }
             RouteError::MethodNotAllowed { allow } => {
@@ -64,7 +65,9 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
             ErrorCode::MemoryFull,
             "the memory for claims is used up; raise STEMEDB_INDEX_BYTES_MAX or move to a larger machine",
         ),
-        Refusal::DiskFull => (ErrorCode::DiskFull, "no space is left on the log's disk; writes go on when there is"),
+        Refusal::DiskFull => {
+            (ErrorCode::DiskFull, "no space is left on the log's disk; writes go on when there is")
+        }
         Refusal::LaneFailed => (
             ErrorCode::StorageFailed,
             "a write to the log has failed; whether this one is stored shows after a restart, which is needed",

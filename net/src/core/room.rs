@@ -285,7 +285,9 @@ impl Room {
         let outcomes: Vec<_> = shard.drain_outcomes().collect();
         for (ticket, outcome) in outcomes {
             self.router.outcome(ticket, outcome);
-            let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else { continue };
+            let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else {
+                continue;
+            };
             let (_, payload) = self.deciding.swap_remove(place);
             if let Outcome::Retracted(_) = outcome {
                 for other in (0..slots.cores()).map(CoreId).filter(|other| *other != id) {

@@ -52,12 +52,11 @@ impl Router {
         self.outgoing[usize::from(to.0)].others.push_back(message);
     }
 
-    /// Sends a message to every core, this one included. Gives their number.
-    pub(super) fn send_all(&mut self, mut message: impl FnMut() -> Message) -> u16 {
+    /// Sends a message to every core, this one included.
+    pub(super) fn send_all(&mut self, mut message: impl FnMut() -> Message) {
         for core in 0..self.slots.cores() {
             self.send(CoreId(core), message());
         }
-        self.slots.cores()
     }
 
     /// The next message of this core to itself.

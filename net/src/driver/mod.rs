@@ -14,7 +14,6 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
-use stemedb_engine::background::Background;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::ring::{Completion, Descriptor, Errno, Full, OperationId, Ring};
@@ -23,8 +22,8 @@ use crate::core::{ConnectionKey, Core, Now};
 use clock::Clock;
 pub use control::{Control, Report};
 pub use peers::{Peers, meet};
-use segments::Segments;
 pub use segments::SegmentSource;
+use segments::Segments;
 use sockets::Sockets;
 
 /// How often connections and the lane are told that time has passed.
@@ -116,7 +115,7 @@ impl Driver {
             while let Some(completion) = self.ring.next_completion() {
                 self.completed(completion, now);
             }
-            self.take_control(now);
+            self.take_control();
             self.take_segments(now);
             self.peers.receive(|from, message| self.core.message(from, message, now));
             more = self.core.turn(now);
@@ -170,7 +169,7 @@ impl Driver {
         self.core.write_done(id, buffer, result, now.monotonic_us.saturating_sub(began_us), now);
     }
 
-    fn take_control(&mut self, now: Now) {
+    fn take_control(&mut self) {
         while let Ok(control) = self.control.try_recv() {
             match control {
                 Control::Open(shard) => {
@@ -183,7 +182,7 @@ impl Driver {
                         // A full ring keeps the accept for its life; new connections are refused by the core.
                         let _ = self.ring.close(listener.socket);
                     }
-                    self.core.drain(now);
+                    self.core.drain();
                     self.stage = Stage::Draining;
                 }
                 Control::Close => {
@@ -200,7 +199,7 @@ impl Driver {
                 Ok(()) => self.core.segment_ready(number),
                 Err(error) => {
                     tracing::error!(segment = %number, %error, "a log segment cannot be prepared, trying again in a second");
-                    self.core.segment_failed(error.raw_os_error() == Some(libc::ENOSPC), now);
+                    self.core.segment_failed(error.no_space, now);
                 }
             }
         }
@@ -235,7 +234,15 @@ impl Driver {
 
     fn write(&mut self, write: LaneWrite, now: Now) -> Result<(), LaneWrite> {
         let LaneWrite { id, segment, offset, buffer, bytes } = write;
-        let file = self.segments.file(segment);
+        let file = match self.segments.file(segment) {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::error!(%segment, %error, "a prepared log segment cannot be opened");
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                self.core.write_done(id, buffer, Err(errno), 0, now);
+                return Ok(());
+            }
+        };
         match self.ring.write_durable(file, buffer, bytes, offset, id.0) {
             Ok(_) => {
                 self.writes.push((id, now.monotonic_us));

@@ -179,6 +179,10 @@ mod tests {
     fn the_refusal_says_its_own_length() {
         let text = std::str::from_utf8(REFUSAL).expect("ASCII");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.contains(&format!("content-length: {}", body.len())), "the body has {} bytes", body.len());
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "the body has {} bytes",
+            body.len()
+        );
     }
 }
