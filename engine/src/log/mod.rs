@@ -4,10 +4,12 @@
 //! holds *records*. A [`Lane`](lane::Lane) says which bytes it wants written where and is told what became of them; it touches no file. `docs/format.md` shows all that is on disk, byte by byte, and argues what a crash can do to it.
 
 pub mod frame;
+pub mod generation;
 pub mod id;
 pub mod lane;
 mod layout;
 pub mod record;
+pub mod recovery;
 pub mod segment;
 pub mod storage;
 
