@@ -1,5 +1,7 @@
 //! The HTTP connection, driven through its public interface as the loop that owns it drives it.
 
+mod pipelining;
 mod reading;
 mod refusals;
+mod responses;
 mod script;
