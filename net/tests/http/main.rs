@@ -5,3 +5,4 @@ mod reading;
 mod refusals;
 mod responses;
 mod script;
+mod streaming;
