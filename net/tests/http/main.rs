@@ -1,8 +1,10 @@
 //! The HTTP connection, driven through its public interface as the loop that owns it drives it.
 
+mod closing;
 mod pipelining;
 mod reading;
 mod refusals;
 mod responses;
 mod script;
 mod streaming;
+mod timeouts;
