@@ -53,6 +53,26 @@ enum Rest {
     Chunked(ChunkedDecoder),
 }
 
+/// What came of an attempt to read on.
+#[derive(Debug)]
+enum Progress {
+    Given(Step),
+    /// Something was read; there may be more.
+    Further,
+    /// More has to be received first.
+    Stuck,
+}
+
+/// The next of a body.
+#[derive(Debug)]
+enum Piece {
+    /// Bytes that were consumed, at least one.
+    Content(Range<usize>),
+    End,
+    /// More has to be received first.
+    Nothing,
+}
+
 /// Something to give out.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -121,8 +141,7 @@ impl Reader {
     /// An error ends the reading of this connection; the caller stops it.
     pub(super) fn next(&mut self, may_begin: bool, limits: &Limits) -> Result<Option<Step>, Reject> {
         loop {
-            let before = self.input.len();
-            let step = match &self.reading {
+            let progress = match &self.reading {
                 Reading::Head if self.last || (self.eof && self.input.is_empty()) => {
                     self.stop();
                     return Ok(None);
@@ -130,18 +149,19 @@ impl Reader {
                 Reading::Head if !may_begin || self.input.is_empty() => return Ok(None),
                 Reading::Head => self.next_head(limits)?,
                 Reading::Body(Delivery::Stream, _) if self.paused => return Ok(None),
-                Reading::Body(delivery, _) => self.next_of_body(*delivery, limits)?,
+                Reading::Body(Delivery::Whole, _) => self.next_of_whole(limits)?,
+                Reading::Body(Delivery::Stream, _) => self.next_of_stream()?,
+                Reading::Body(Delivery::Discard(bytes_max), _) => self.discard(*bytes_max)?,
                 Reading::Choosing | Reading::Stopped => return Ok(None),
             };
-            if step.is_some() {
-                return Ok(step);
-            }
-            let between_requests = matches!(self.reading, Reading::Head) && self.input.is_empty();
-            if self.input.len() == before && !between_requests && !self.is_stopped() {
+            match progress {
+                Progress::Given(step) => return Ok(Some(step)),
+                Progress::Further => {}
                 //= RFC 9112 section 8
                 //# A server that receives an incomplete request message, usually due to a canceled request or a
                 //# triggered timeout exception, MAY send an error response prior to closing the connection.
-                return if self.eof { Err(Reject::Truncated) } else { Ok(None) };
+                Progress::Stuck if self.eof => return Err(Reject::Truncated),
+                Progress::Stuck => return Ok(None),
             }
         }
     }
@@ -222,7 +242,9 @@ impl Reader {
         if self.is_stopped() {
             self.input.clear();
         }
-        self.input.trim();
+        if !matches!(self.reading, Reading::Body(Delivery::Whole, _)) {
+            self.input.trim();
+        }
         if !self.is_reading_request() && self.decoded.capacity() > BUFFER_BYTES_KEPT {
             self.decoded = Vec::new();
         }
@@ -299,106 +321,92 @@ impl Reader {
         self.input.heap_bytes() + self.head.heap_bytes() + self.decoded.capacity()
     }
 
-    fn next_head(&mut self, limits: &Limits) -> Result<Option<Step>, Reject> {
+    fn next_head(&mut self, limits: &Limits) -> Result<Progress, Reject> {
         match self.scan.advance(self.input.bytes(), limits)? {
-            Scanned::Incomplete => Ok(None),
+            Scanned::Incomplete => Ok(Progress::Stuck),
             Scanned::EmptyLine(bytes) => {
                 self.input.consume(bytes);
-                Ok(None)
+                Ok(Progress::Further)
             }
             Scanned::Complete(bytes) => {
                 self.head.read(&self.input.bytes()[..bytes], limits)?;
                 self.input.consume(bytes);
                 self.last = !self.head.keep_alive();
                 self.reading = Reading::Choosing;
-                Ok(Some(Step::Head))
+                Ok(Progress::Given(Step::Head))
             }
         }
     }
 
-    fn next_of_body(&mut self, delivery: Delivery, limits: &Limits) -> Result<Option<Step>, Reject> {
-        match delivery {
-            Delivery::Whole => self.next_of_whole(limits),
-            Delivery::Stream => self.next_of_stream(),
-            Delivery::Discard(bytes_max) => {
-                self.discard(bytes_max)?;
-                Ok(None)
-            }
-        }
-    }
-
-    fn next_of_whole(&mut self, limits: &Limits) -> Result<Option<Step>, Reject> {
+    fn next_of_whole(&mut self, limits: &Limits) -> Result<Progress, Reject> {
         let Reading::Body(_, rest) = &mut self.reading else { unreachable!("a body is being read") };
         match rest {
             Rest::Length(bytes) => {
                 let bytes = *bytes as usize;
                 if self.input.len() < bytes {
-                    return Ok(None);
+                    return Ok(Progress::Stuck);
                 }
                 let range = self.input.consume(bytes);
                 self.end_request();
-                Ok(Some(Step::Whole(Content::Received(range))))
+                Ok(Progress::Given(Step::Whole(Content::Received(range))))
             }
             Rest::Chunked(decoder) => {
-                let decoded = decoder.decode(self.input.bytes())?;
-                let bytes = self.decoded.len() as u64 + decoded.data_bytes as u64;
-                if bytes.saturating_add(decoder.chunk_rest_bytes()) > limits.body_bytes_max as u64 {
+                let piece = next_in_chunks(decoder, &mut self.input)?;
+                let more_bytes = decoder.chunk_rest_bytes().saturating_add(piece.bytes() as u64);
+                if more_bytes.saturating_add(self.decoded.len() as u64) > limits.body_bytes_max as u64 {
                     return Err(Reject::BodyTooLarge { bytes_max: limits.body_bytes_max });
                 }
-                self.input.consume(decoded.framing_bytes);
-                let data = self.input.consume(decoded.data_bytes);
-                self.decoded.extend_from_slice(self.input.consumed(data));
-                if !decoded.end {
-                    return Ok(None);
+                match piece {
+                    Piece::Content(range) => {
+                        self.decoded.extend_from_slice(self.input.consumed(range));
+                        Ok(Progress::Further)
+                    }
+                    Piece::End => {
+                        self.end_request();
+                        Ok(Progress::Given(Step::Whole(Content::Decoded)))
+                    }
+                    Piece::Nothing => Ok(Progress::Stuck),
                 }
-                self.end_request();
-                Ok(Some(Step::Whole(Content::Decoded)))
             }
         }
     }
 
-    fn next_of_stream(&mut self) -> Result<Option<Step>, Reject> {
-        let (range, end) = self.consume_content()?;
-        if !range.is_empty() {
-            return Ok(Some(Step::Chunk(range)));
+    fn next_of_stream(&mut self) -> Result<Progress, Reject> {
+        match self.next_piece()? {
+            Piece::Content(range) => Ok(Progress::Given(Step::Chunk(range))),
+            Piece::End => {
+                self.end_request();
+                Ok(Progress::Given(Step::End))
+            }
+            Piece::Nothing => Ok(Progress::Stuck),
         }
-        if !end {
-            return Ok(None);
-        }
-        self.end_request();
-        Ok(Some(Step::End))
     }
 
-    fn discard(&mut self, bytes_max: u64) -> Result<(), Reject> {
-        let (range, end) = self.consume_content()?;
-        let bytes = range.len() as u64;
-        if end {
-            self.end_request();
-        } else if bytes > bytes_max {
-            self.stop();
-        } else if let Reading::Body(delivery, _) = &mut self.reading {
-            *delivery = Delivery::Discard(bytes_max - bytes);
+    fn discard(&mut self, bytes_max: u64) -> Result<Progress, Reject> {
+        let piece = self.next_piece()?;
+        match (&piece, &mut self.reading) {
+            (Piece::Content(range), _) if range.len() as u64 > bytes_max => self.stop(),
+            (Piece::Content(range), Reading::Body(Delivery::Discard(rest_bytes_max), _)) => {
+                *rest_bytes_max -= range.len() as u64;
+            }
+            (Piece::End, _) => self.end_request(),
+            _ => return Ok(Progress::Stuck),
         }
-        Ok(())
+        Ok(Progress::Further)
     }
 
-    /// Consumes the content that is there up to the next framing. Says where it is, and, when there is none,
-    /// whether the body is complete.
-    fn consume_content(&mut self) -> Result<(Range<usize>, bool), Reject> {
+    fn next_piece(&mut self) -> Result<Piece, Reject> {
         let Reading::Body(_, rest) = &mut self.reading else { unreachable!("a body is being read") };
         match rest {
+            Rest::Length(0) => Ok(Piece::End),
+            Rest::Length(_) if self.input.is_empty() => Ok(Piece::Nothing),
             Rest::Length(rest) => {
                 let available = self.input.len();
                 let bytes = usize::try_from(*rest).map_or(available, |rest| rest.min(available));
                 *rest -= bytes as u64;
-                let end = bytes == 0 && *rest == 0;
-                Ok((self.input.consume(bytes), end))
+                Ok(Piece::Content(self.input.consume(bytes)))
             }
-            Rest::Chunked(decoder) => {
-                let decoded = decoder.decode(self.input.bytes())?;
-                self.input.consume(decoded.framing_bytes);
-                Ok((self.input.consume(decoded.data_bytes), decoded.end))
-            }
+            Rest::Chunked(decoder) => next_in_chunks(decoder, &mut self.input),
         }
     }
 
@@ -419,6 +427,25 @@ impl Rest {
             Framing::Chunked => Rest::Chunked(ChunkedDecoder::new()),
         }
     }
+}
+
+impl Piece {
+    fn bytes(&self) -> usize {
+        match self {
+            Piece::Content(range) => range.len(),
+            Piece::End | Piece::Nothing => 0,
+        }
+    }
+}
+
+fn next_in_chunks(decoder: &mut ChunkedDecoder, input: &mut Input) -> Result<Piece, Reject> {
+    let decoded = decoder.decode(input.bytes())?;
+    input.consume(decoded.framing_bytes);
+    Ok(match (decoded.data_bytes, decoded.end) {
+        (0, false) => Piece::Nothing,
+        (0, true) => Piece::End,
+        (bytes, _) => Piece::Content(input.consume(bytes)),
+    })
 }
 
 fn has_body(framing: Framing) -> bool {
