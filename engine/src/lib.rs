@@ -10,6 +10,7 @@ pub mod lens;
 pub mod log;
 pub mod order;
 pub mod query;
+pub mod background;
 pub mod ring;
 pub mod shard;
 pub mod slot;

@@ -7,6 +7,7 @@ use super::intake::{Encoded, Intake};
 use super::lines::{Line, Lines};
 use super::message::Ticket;
 use super::operation::OperationKey;
+use super::response::refused;
 use super::router::Router;
 use crate::api::{ApiError, BatchReport, ErrorCode, LineError};
 
@@ -121,7 +122,7 @@ impl Batch {
         match outcome {
             Outcome::Created => self.report.accepted += 1,
             Outcome::Exists => self.report.exists += 1,
-            Outcome::Refused(refusal) => self.reject(ticket.line, ApiError::refused(refusal)),
+            Outcome::Refused(refusal) => self.reject(ticket.line, refused(refusal)),
             Outcome::Retracted(_) => panic!("a claim of a batch was answered as a retraction"),
         }
     }

@@ -3,7 +3,7 @@
 use slotmap::new_key_type;
 
 use super::operation::OperationKey;
-use crate::api::routes::Endpoint;
+use crate::api::Endpoint;
 use crate::http;
 
 new_key_type! {

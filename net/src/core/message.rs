@@ -11,7 +11,7 @@ use stemedb_engine::shard::Outcome;
 use stemedb_engine::slot::CoreId;
 
 use super::operation::OperationKey;
-use crate::api::render::Rows;
+use crate::api::Rows;
 use crate::metrics::CoreSnapshot;
 
 /// Leads from an answer back to the request that waits for it.
@@ -32,8 +32,8 @@ pub struct Ticket {
 pub enum Message {
     /// Keep these claims: the receiver owns their slots.
     Assert(Assertions),
-    /// What became of claims.
-    Asserted(Vec<(Ticket, Outcome)>),
+    /// What became of writes.
+    Outcomes(Vec<(Ticket, Outcome)>),
     /// Retract: the receiver owns the slot of the path, and its record decides.
     Retract {
         /// Who waits.
@@ -47,15 +47,6 @@ pub enum Message {
         ticket: Ticket,
         /// The payload of its record.
         payload: Arc<[u8]>,
-    },
-    /// What became of a retraction.
-    Retracted {
-        /// Who waited.
-        ticket: Ticket,
-        /// How many claims, or why not.
-        outcome: Outcome,
-        /// From the core that decided: the record for the others to copy.
-        payload: Option<Arc<[u8]>>,
     },
     /// Find what matches in your slots.
     Query {

@@ -14,12 +14,15 @@
 
 mod batch;
 mod connection;
+mod intake;
 mod lines;
 mod message;
 mod operation;
 mod queries;
 mod requests;
+mod response;
 mod room;
+mod router;
 mod wants;
 
 #[cfg(test)]
@@ -40,10 +43,11 @@ pub use message::{Message, Ticket};
 pub use room::{CoreConfig, Phase};
 pub use wants::Wants;
 
-use crate::http::{self, BodyMode, Event, RequestId};
+use crate::http::{self, Event, RequestId};
 use crate::metrics::CoreSnapshot;
 use connection::Connection;
-use room::{Answer, Room};
+use response::Response;
+use room::{Answer, Room, Told};
 
 /// The time, as the driver tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,14 +123,14 @@ impl Core {
 
     /// Ends the lane in an orderly way. To be called when all cores are drained: none will send writes any more.
     pub fn close(&mut self) {
-        if let Some(shard) = &mut self.room.shard {
+        if let Some(shard) = &mut self.room.router.shard {
             shard.close();
         }
     }
 
     /// Whether a closed core's lane has written all it had.
     pub fn is_closed(&self) -> bool {
-        self.room.shard.as_ref().is_none_or(Shard::is_idle)
+        self.room.router.shard.as_ref().is_none_or(Shard::is_idle)
     }
 
     /// How many connections are open.
@@ -136,7 +140,7 @@ impl Core {
 
     /// The core's shard, once it has one.
     pub fn shard(&self) -> Option<&Shard<Ticket>> {
-        self.room.shard.as_ref()
+        self.room.router.shard.as_ref()
     }
 
     /// Takes a new connection. `None` when there are as many as there may be: the driver is to close the socket.
@@ -147,7 +151,7 @@ impl Core {
         }
         self.connections_accepted += 1;
         self.room.counters.connections_accepted += 1;
-        let number = u64::from(self.room.id.0) << 48 | self.connections_accepted;
+        let number = u64::from(self.room.router.id.0) << 48 | self.connections_accepted;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
         let connection = Connection { http, endpoint: None, batch: None, dirty: false, receiving: true };
         Some(self.connections.insert(connection))
@@ -208,9 +212,9 @@ impl Core {
         self.room.segment_ready(number);
     }
 
-    /// Notes that a segment could not be prepared. It will be wanted again.
-    pub fn segment_failed(&mut self, errno: Option<i32>, now: Now) {
-        self.room.segment_failed(errno, now);
+    /// Notes that a segment could not be prepared, perhaps for want of space. It will be wanted again.
+    pub fn segment_failed(&mut self, no_space: bool, now: Now) {
+        self.room.segment_failed(no_space, now);
     }
 
     /// Takes a message from another core.
@@ -239,7 +243,7 @@ impl Core {
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back
     /// without waiting.
     pub fn turn(&mut self, now: Now) -> bool {
-        let mut more = self.room.step_queries(now, &mut self.answers);
+        let more = self.room.step();
         loop {
             while let Some(key) = self.dirty.pop() {
                 self.service(key, now);
@@ -252,15 +256,14 @@ impl Core {
                 self.deliver(answer, now);
             }
         }
-        more |= self.room.has_queries();
-        self.room.next_write(now);
+        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
         let touched = std::mem::take(&mut self.touched);
         for &key in &touched {
             self.note_wants(key, now);
         }
         self.touched = touched;
         self.touched.clear();
-        self.room.flush_messages(&mut self.wants);
+        self.room.router.flush(&mut self.wants.messages);
         more
     }
 
@@ -271,7 +274,7 @@ impl Core {
 
     /// The core's state and counters.
     pub fn snapshot(&self) -> CoreSnapshot {
-        self.room.snapshot(self.connections.len())
+        self.room.snapshot()
     }
 
     /// Takes all events of a connection.
@@ -284,36 +287,23 @@ impl Core {
             let Connection { http, endpoint, batch, .. } = connection;
             let Some(event) = http.next_event() else { break };
             match event {
-                Event::Head { id, head } => match self.room.head(head) {
-                    Ok((found, mode)) => {
-                        *endpoint = Some(found);
-                        if mode == BodyMode::Stream {
-                            match self.room.begin_batch(key, id, now) {
-                                Ok(operation) => *batch = Some(operation),
-                                Err(response) => {
-                                    self.room.counters.note_response(response.head.status);
-                                    http.respond_owned(id, &response.head, response.body);
-                                    continue;
-                                }
-                            }
-                        }
-                        http.accept(id, mode, now_ms);
+                Event::Head { id, head } => match self.room.head(key, id, head, now) {
+                    Ok(taken) => {
+                        *endpoint = Some(taken.endpoint);
+                        *batch = taken.batch;
+                        http.accept(id, taken.mode, now_ms);
                     }
-                    Err(response) => {
-                        self.room.counters.note_response(response.head.status);
-                        http.respond_owned(id, &response.head, response.body);
-                    }
+                    Err(response) => respond(&mut self.room, http, id, response),
                 },
                 Event::Body { id, head, body } => {
                     let endpoint = endpoint.take().expect("a body follows a head that was accepted");
                     if let Some(response) = self.room.request(key, id, endpoint, head, body, now) {
-                        self.room.counters.note_response(response.head.status);
-                        http.respond_owned(id, &response.head, response.body);
+                        respond(&mut self.room, http, id, response);
                     }
                 }
                 Event::Chunk { bytes, .. } => {
                     let operation = batch.expect("a chunk belongs to a batch");
-                    if self.room.batch_chunk(operation, bytes, now) {
+                    if self.room.batch_piece(operation, bytes, now) {
                         http.pause();
                     }
                 }
@@ -323,9 +313,9 @@ impl Core {
                 }
                 Event::Rejected { id, reason } => {
                     if let Some(operation) = batch.take() {
-                        self.room.forget(operation);
+                        self.room.forget_batch(operation);
                     }
-                    self.room.counters.note_reject(id, reason);
+                    self.room.counters.note_reject(reason);
                 }
             }
         }
@@ -334,12 +324,9 @@ impl Core {
     /// Hands an answer to the connection that waits for it, if it still does.
     fn deliver(&mut self, answer: Answer, now: Now) {
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
-        match answer.response {
-            Some(response) => {
-                self.room.counters.note_response(response.head.status);
-                connection.http.respond_owned(answer.request, &response.head, response.body);
-            }
-            None => connection.http.resume(now.monotonic_ms()),
+        match answer.told {
+            Told::Response(request, response) => respond(&mut self.room, &mut connection.http, request, response),
+            Told::Resume => connection.http.resume(now.monotonic_ms()),
         }
         mark(&mut self.dirty, answer.connection, connection);
     }
@@ -369,10 +356,15 @@ impl Core {
         if let Some(connection) = self.connections.remove(key) {
             self.room.counters.connections_closed += 1;
             if let Some(operation) = connection.batch {
-                self.room.forget(operation);
+                self.room.forget_batch(operation);
             }
         }
     }
+}
+
+fn respond(room: &mut Room, http: &mut http::Connection, id: RequestId, response: Response) {
+    room.counters.note_response(response.head.status);
+    http.respond_owned(id, &response.head, response.body);
 }
 
 fn mark(dirty: &mut Vec<ConnectionKey>, key: ConnectionKey, connection: &mut Connection) {

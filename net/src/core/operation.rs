@@ -9,7 +9,7 @@ use stemedb_engine::time::UnixMicros;
 
 use super::batch::Batch;
 use super::connection::ConnectionKey;
-use crate::api::render::Rows;
+use crate::api::Rows;
 use crate::http::RequestId;
 use crate::metrics::CoreSnapshot;
 
@@ -38,14 +38,14 @@ pub(super) enum Awaits {
     Assert { hash: ClaimHash, timestamp: UnixMicros },
     /// The claims of a batch to be durable, and perhaps further lines of it.
     Batch(Box<Batch>),
-    /// The owner of the path to decide a retraction, then all other cores to follow.
-    Retract { others_open: u16, retracted: u64 },
-    /// The rows of `open` cores.
+    /// All cores to do their part of a retraction, its owner first.
+    Retract { open: u16, retracted: u64 },
+    /// The rows of `open` more cores.
     Query { query: Arc<Query>, parts: Vec<Rows>, open: u16 },
-    /// The claim from one of `open` cores.
+    /// `open` more cores to look for a claim.
     Lookup { hash: ClaimHash, body: Option<Vec<u8>>, open: u16 },
-    /// The state of `open` cores.
-    Snapshot { purpose: SnapshotPurpose, merged: Box<CoreSnapshot>, open: u16 },
+    /// The state of `open` more cores.
+    Snapshots { purpose: SnapshotPurpose, snapshots: Vec<CoreSnapshot>, open: u16 },
 }
 
 /// What the state of all cores is wanted for.

@@ -7,7 +7,7 @@ use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
 
 use super::message::Ticket;
-use crate::api::{self, Rows};
+use crate::api::Rows;
 
 /// Claims that all running queries of a core may look at in one turn: about 100 µs of work.
 pub(super) const CLAIMS_A_TURN: usize = 2048;
@@ -15,14 +15,10 @@ pub(super) const CLAIMS_A_TURN: usize = 2048;
 /// Hits that a running query may write in one turn.
 const HITS_A_TURN: usize = 128;
 
-/// Bytes of rows after which a core ends its part of an answer: the rest is on the next page.
-const ROWS_BYTES_MAX: usize = 4 << 20;
-
 /// A query that this core works on, for itself or another.
 pub(super) struct RunningQuery {
     pub(super) asker: CoreId,
     pub(super) ticket: Ticket,
-    query: Arc<Query>,
     stage: Stage,
 }
 
@@ -35,7 +31,7 @@ enum Stage {
 impl RunningQuery {
     pub(super) fn new(asker: CoreId, ticket: Ticket, query: Arc<Query>, index: &Index) -> RunningQuery {
         let execution = Execution::new(Query::clone(&query), index);
-        RunningQuery { asker, ticket, query, stage: Stage::Searching(Box::new(execution)) }
+        RunningQuery { asker, ticket, stage: Stage::Searching(Box::new(execution)) }
     }
 
     /// Goes on over about `claims_budget` claims, or some hits. Gives the rows when all are written.
@@ -54,15 +50,8 @@ impl RunningQuery {
             }
             Stage::Writing(hits, written, rows) => {
                 let end = hits.len().min(*written + HITS_A_TURN);
-                for hit in &hits[*written..end] {
-                    if rows.bytes() >= ROWS_BYTES_MAX {
-                        rows.end_early();
-                        *written = hits.len();
-                        break;
-                    }
-                    api::push_row(rows, hit, &self.query, index);
-                    *written += 1;
-                }
+                let fit = hits[*written..end].iter().all(|hit| rows.push(index, hit));
+                *written = if fit { end } else { hits.len() };
                 (*written == hits.len()).then(|| std::mem::take(rows))
             }
         }

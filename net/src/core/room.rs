@@ -1,4 +1,4 @@
-//! Everything of a core but its connections: shard, waiting operations, messages, counters.
+//! Everything of a core but its connections: requests under way, the shard, messages, counters.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,19 +6,21 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
-use stemedb_engine::log::lane::WriteId;
+use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::{Admission, Outcome, Refusal, Shard};
-use stemedb_engine::slot::{CoreId, Slot, SlotMap as Slots};
+use stemedb_engine::slot::{CoreId, SlotMap as Slots};
+use stemedb_engine::time::UnixMicros;
 
+use super::Now;
 use super::connection::ConnectionKey;
-use super::message::{Assertions, Message, Ticket};
+use super::intake::Intake;
+use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Awaits, Operation, OperationKey};
-use super::queries::RunningQuery;
-use super::wants::Wants;
-use super::{Now, batch::Batch};
-use crate::api::error::{ApiError, ErrorCode};
-use crate::http::{self, RequestId, ResponseHead};
+use super::queries::{CLAIMS_A_TURN, RunningQuery};
+use super::response::Response;
+use super::router::Router;
+use crate::http::{self, RequestId};
 use crate::json;
 use crate::metrics::{CoreSnapshot, Counters};
 
@@ -37,14 +39,14 @@ pub struct CoreConfig {
     pub timestamp_future_us_max: i64,
     /// Bytes of claims of batches that may be on their way to the disk before batches pause.
     pub batch_bytes_open_max: usize,
-    /// The generation that this start opens; 0 until it is known.
-    pub started_wall: stemedb_engine::time::UnixMicros,
+    /// When the server was started.
+    pub started: UnixMicros,
 }
 
 /// Where a core stands between start and stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The log is being recovered: only questions about health are answered.
+    /// The log is being recovered: only questions about the server itself are answered.
     Recovering,
     /// Everything is served.
     Serving,
@@ -52,198 +54,175 @@ pub enum Phase {
     Draining,
 }
 
-/// A whole response.
-#[derive(Debug)]
-pub(super) struct Response {
-    pub(super) head: ResponseHead,
-    pub(super) body: Vec<u8>,
-}
-
-/// What a connection is to be told: a response, or, with none, to go on with a paused body.
+/// What a connection is to be told.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) connection: ConnectionKey,
-    pub(super) request: RequestId,
-    pub(super) response: Option<Response>,
+    pub(super) told: Told,
 }
 
-/// Batches whose bodies may be coming in at once on one core.
-pub(super) const BATCHES_MAX: usize = 64;
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The response to one of its requests.
+    Response(RequestId, Response),
+    /// To go on with a body that was paused.
+    Resume,
+}
 
 /// How long after a failed preparation of a segment the next one is asked for.
 const SEGMENT_RETRY_US: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub(super) struct Room {
-    pub(super) id: CoreId,
-    pub(super) slots: Slots,
     pub(super) phase: Phase,
-    pub(super) shard: Option<Shard<Ticket>>,
-    pub(super) operations: SlotMap<OperationKey, Operation>,
-    pub(super) batches: usize,
-    /// Bytes of claims of this core's batches that are on their way to the disk, here or elsewhere.
-    pub(super) batch_bytes_open: usize,
-    pub(super) batch_bytes_open_max: usize,
-    /// Batches that wait for `batch_bytes_open` to fall.
-    pub(super) paused: Vec<OperationKey>,
-    pub(super) queries: VecDeque<RunningQuery>,
+    pub(super) router: Router,
+    pub(super) intake: Intake,
     pub(super) reader: json::Reader,
-    pub(super) payload: Vec<u8>,
-    pub(super) timestamp_future_us_max: i64,
+    pub(super) operations: SlotMap<OperationKey, Operation>,
+    pub(super) batches: Batches,
     pub(super) counters: Counters,
-    pub(super) started_us: Option<u64>,
-    /// Decided retractions that the lane had no room for yet.
-    retractions_waiting: VecDeque<(Ticket, Arc<[u8]>)>,
-    outgoing: Vec<Outgoing>,
-    segment_wanted: Option<SegmentNumber>,
-    segment_retry_us: Option<u64>,
+    pub(super) started: UnixMicros,
+    pub(super) body_bytes_max: usize,
+    queries: VecDeque<RunningQuery>,
+    /// Retractions that this core has decided and that are on their way to its disk.
+    deciding: Vec<(Ticket, Arc<[u8]>)>,
+    /// Retractions of other cores that the lane had no room for yet.
+    copies: VecDeque<(Ticket, Arc<[u8]>)>,
+    segment: SegmentWish,
 }
 
-/// Messages being packed for one other core.
+/// The batches whose bodies are coming in.
 #[derive(Debug, Default)]
-struct Outgoing {
-    assertions: Assertions,
-    outcomes: Vec<(Ticket, Outcome)>,
-    others: VecDeque<Message>,
+pub(super) struct Batches {
+    pub(super) count: usize,
+    /// Bytes of their claims that are on their way to the disk, here or on another core.
+    pub(super) open_bytes: usize,
+    pub(super) open_bytes_max: usize,
+    /// Those that wait until there are fewer.
+    pub(super) paused: Vec<OperationKey>,
+}
+
+/// Where the lane's wish for a further segment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SegmentWish {
+    None,
+    Asked,
+    /// It could not be prepared; to be asked again at this time, monotonic microseconds.
+    Failed(u64),
 }
 
 impl Room {
     pub(super) fn new(config: CoreConfig) -> Room {
+        let body_bytes_max = config.http.body_bytes_max;
         Room {
-            id: config.id,
-            slots: config.slots,
             phase: Phase::Recovering,
-            shard: None,
+            router: Router::new(config.id, config.slots),
+            intake: Intake::new(body_bytes_max, config.timestamp_future_us_max),
+            reader: json::Reader::new(body_bytes_max),
             operations: SlotMap::with_key(),
-            batches: 0,
-            batch_bytes_open: 0,
-            batch_bytes_open_max: config.batch_bytes_open_max,
-            paused: Vec::new(),
-            queries: VecDeque::new(),
-            reader: json::Reader::new(),
-            payload: Vec::new(),
-            timestamp_future_us_max: config.timestamp_future_us_max,
+            batches: Batches { open_bytes_max: config.batch_bytes_open_max, ..Batches::default() },
             counters: Counters::new(),
-            retractions_waiting: VecDeque::new(),
-            outgoing: (0..config.slots.cores()).map(|_| Outgoing::default()).collect(),
-            segment_wanted: None,
-            segment_retry_us: None,
+            started: config.started,
+            body_bytes_max,
+            queries: VecDeque::new(),
+            deciding: Vec::new(),
+            copies: VecDeque::new(),
+            segment: SegmentWish::None,
         }
     }
 
     pub(super) fn open(&mut self, shard: Shard<Ticket>) {
-        assert!(self.shard.is_none(), "a core gets its shard once");
-        self.shard = Some(shard);
+        assert!(self.router.shard.is_none(), "a core gets its shard once");
+        self.router.shard = Some(shard);
     }
 
-    /// Stores a claim in the slot it belongs to, here or on another core.
-    pub(super) fn assert(&mut self, slot: Slot, ticket: Ticket, admission: Admission) {
-        let owner = self.slots.owner(slot);
-        if owner != self.id {
-            self.outgoing[usize::from(owner.0)].assertions.push(ticket, &self.payload);
-            return;
-        }
-        let shard = self.shard.as_mut().expect("a core that serves has a shard");
-        shard.assert(&self.payload, admission, ticket);
-    }
-
-    /// Sends a message to another core, or to this one.
-    pub(super) fn send(&mut self, to: CoreId, message: Message) {
-        self.outgoing[usize::from(to.0)].others.push_back(message);
-    }
-
-    /// Sends a message to every core, this one included. Answers with their number.
-    pub(super) fn send_all(&mut self, mut message: impl FnMut() -> Message) -> u16 {
-        for core in 0..self.slots.cores() {
-            self.send(CoreId(core), message());
-        }
-        self.slots.cores()
-    }
-
-    /// Takes a message from a core.
+    /// Takes a message from a core, which may be this one.
     pub(super) fn message(&mut self, from: CoreId, message: Message, now: Now, answers: &mut Vec<Answer>) {
         match message {
-            Message::Assert(assertions) => {
-                for (ticket, payload) in assertions.iter() {
-                    match &mut self.shard {
-                        // Who sent it has let it in already.
-                        Some(shard) => shard.assert(payload, Admission::Stream, ticket),
-                        None => self.return_outcome(ticket, Outcome::Refused(Refusal::Recovering), now, answers),
-                    }
-                }
-            }
-            Message::Asserted(outcomes) => {
+            Message::Assert(assertions) => match &mut self.router.shard {
+                // Who sent them has let them in already.
+                Some(shard) => assertions
+                    .iter()
+                    .for_each(|(ticket, payload)| shard.assert(payload, Admission::Stream, ticket)),
+                None => assertions.iter().for_each(|(ticket, _)| {
+                    self.router.outcome(ticket, Outcome::Refused(Refusal::Recovering));
+                }),
+            },
+            Message::Outcomes(outcomes) => {
                 for (ticket, outcome) in outcomes {
                     self.outcome(ticket, outcome, now, answers);
                 }
             }
-            Message::Retract { ticket, request } => self.retract_here(ticket, &request.path, &request.reason, now),
-            Message::RetractCopy { ticket, payload } => self.retractions_waiting.push_back((ticket, payload)),
-            Message::Retracted { ticket, outcome, payload } => {
-                self.retracted(ticket, outcome, payload, now, answers);
+            Message::Retract { ticket, request } => self.decide_retraction(ticket, &request, now),
+            Message::RetractCopy { ticket, payload } => self.copies.push_back((ticket, payload)),
+            Message::Query { ticket, query } => {
+                let shard = self.router.shard.as_ref().expect("queries begin when all cores have shards");
+                self.queries.push_back(RunningQuery::new(from, ticket, query, shard.index()));
             }
-            Message::Query { ticket, query } => self.begin_query(from, ticket, query),
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
             Message::Lookup { ticket, hash } => {
-                let body = self.look_up(&hash);
-                self.send(from, Message::LookedUp { ticket, body });
+                let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
+                let body = Response::assertion(shard.index(), &hash);
+                self.router.send(from, Message::LookedUp { ticket, body });
             }
             Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
             Message::Snapshot { ticket } => {
-                let snapshot = Box::new(self.snapshot(0));
-                self.send(from, Message::Snapped { ticket, snapshot });
+                let snapshot = Box::new(self.snapshot());
+                self.router.send(from, Message::Snapped { ticket, snapshot });
             }
-            Message::Snapped { ticket, snapshot } => self.snapped(ticket, &snapshot, now, answers),
+            Message::Snapped { ticket, snapshot } => self.snapped(ticket, *snapshot, now, answers),
         }
     }
 
-    /// Does what follows within the core from all that has happened: messages to itself, outcomes of its shard.
+    /// Does what follows within the core from all that has happened, until nothing more does.
     pub(super) fn settle(&mut self, now: Now, answers: &mut Vec<Answer>) {
         loop {
-            let own = usize::from(self.id.0);
-            while let Some(message) = self.outgoing[own].others.pop_front() {
-                self.message(self.id, message, now, answers);
+            while let Some((ticket, payload)) = self.copies.pop_front() {
+                if !self.router.copy_retraction(ticket, &payload) {
+                    self.copies.push_front((ticket, payload));
+                    break;
+                }
             }
-            self.copy_retractions();
-            let Some(shard) = &mut self.shard else { break };
-            let outcomes: Vec<_> = shard.drain_outcomes().collect();
-            if outcomes.is_empty() && self.outgoing[own].others.is_empty() {
-                break;
-            }
-            for (ticket, outcome) in outcomes {
-                self.return_outcome(ticket, outcome, now, answers);
-            }
+            self.pass_on_outcomes();
+            let Some(message) = self.router.next_own() else { break };
+            self.message(self.router.id, message, now, answers);
         }
         self.resume_batches(answers);
     }
 
-    /// Hands out all messages that have come together.
-    pub(super) fn flush_messages(&mut self, wants: &mut Wants) {
-        for (outgoing, queue) in self.outgoing.iter_mut().zip(&mut wants.messages) {
-            if !outgoing.assertions.is_empty() {
-                queue.push_back(Message::Assert(std::mem::take(&mut outgoing.assertions)));
+    /// Goes on with queries and retractions, a bounded piece of work. True if there is more to do.
+    pub(super) fn step(&mut self) -> bool {
+        let Some(shard) = &mut self.router.shard else { return false };
+        let retracting = shard.step(CLAIMS_A_TURN);
+        if let Some(mut query) = self.queries.pop_front() {
+            match query.step(shard.index(), CLAIMS_A_TURN) {
+                Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
+                // The others come first now.
+                None => self.queries.push_back(query),
             }
-            if !outgoing.outcomes.is_empty() {
-                queue.push_back(Message::Asserted(std::mem::take(&mut outgoing.outcomes)));
-            }
-            queue.append(&mut outgoing.others);
         }
-        wants.segment = self.segment_wanted.take();
+        retracting || !self.queries.is_empty()
     }
 
-    /// Asks the lane for its next writes.
-    pub(super) fn next_write(&mut self, now: Now, writes: &mut Vec<LaneWrite>) {
-        let Some(shard) = &mut self.shard else { return };
+    /// Asks the lane for its next writes and whether it wants a segment.
+    pub(super) fn lane_wants(
+        &mut self,
+        now: Now,
+        writes: &mut Vec<LaneWrite>,
+        segment: &mut Option<SegmentNumber>,
+    ) {
+        let Some(shard) = &mut self.router.shard else { return };
         while let Some(write) = shard.next_write(now.wall) {
             writes.push(write);
         }
-        if self.segment_retry_us.is_none_or(|retry_us| retry_us <= now.monotonic_us) {
-            self.segment_retry_us = None;
-            // Asked for once: the next question is due when this one has been answered.
-            if let Some(number) = shard.lane().segment_wanted().filter(|number| self.segment_asked != Some(*number)) {
-                self.segment_asked = Some(number);
-                self.segment_wanted = Some(number);
-            }
+        let due = match self.segment {
+            SegmentWish::None => true,
+            SegmentWish::Asked => false,
+            SegmentWish::Failed(again_us) => again_us <= now.monotonic_us,
+        };
+        if due && let Some(number) = shard.lane().segment_wanted() {
+            self.segment = SegmentWish::Asked;
+            *segment = Some(number);
         }
     }
 
@@ -255,39 +234,80 @@ impl Room {
         elapsed_us: u64,
         now: Now,
     ) {
-        self.counters.note_write(result.as_ref().ok().copied(), elapsed_us);
-        let shard = self.shard.as_mut().expect("a write belongs to a shard");
-        let applied = shard.write_done(id, buffer, result, now.monotonic_us);
-        self.counters.note_commit(&applied);
+        let shard = self.router.shard.as_mut().expect("a write belongs to a shard");
+        let counters = &mut self.counters;
+        counters.note_write(result, elapsed_us);
+        shard.write_done(id, buffer, result, now.monotonic_us, |frame| counters.note_frame(frame.records));
     }
 
     pub(super) fn segment_ready(&mut self, number: SegmentNumber) {
-        self.disk_full = false;
-        self.shard.as_mut().expect("a segment belongs to a shard").segment_ready(number);
+        self.segment = SegmentWish::None;
+        self.counters.note_segment_prepared();
+        self.router.shard.as_mut().expect("a segment belongs to a shard").segment_ready(number);
     }
 
     pub(super) fn segment_failed(&mut self, no_space: bool, now: Now) {
-        self.disk_full = no_space;
-        self.segment_asked = None;
-        self.segment_retry_us = Some(now.monotonic_us + SEGMENT_RETRY_US);
+        self.segment = SegmentWish::Failed(now.monotonic_us + SEGMENT_RETRY_US);
+        if no_space && let Some(shard) = &mut self.router.shard {
+            shard.segment_without_space();
+        }
     }
 
     pub(super) fn tick(&mut self, now: Now) {
-        if let Some(shard) = &mut self.shard {
+        if let Some(shard) = &mut self.router.shard {
             shard.tick(now.monotonic_us);
         }
     }
 
-    pub(super) fn snapshot(&self, connections: usize) -> CoreSnapshot {
-        todo!("{connections}")
+    pub(super) fn snapshot(&self) -> CoreSnapshot {
+        self.counters.snapshot(self.phase, self.router.shard.as_ref(), self.operations.len())
     }
 
-    /// Passes what became of a write to the core that asked for it.
-    fn return_outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
-        if ticket.core == self.id {
-            self.outcome(ticket, outcome, now, answers);
-        } else {
-            self.outgoing[usize::from(ticket.core.0)].outcomes.push((ticket, outcome));
+    /// Writes the record by which a retraction is decided.
+    fn decide_retraction(&mut self, ticket: Ticket, request: &RetractRequest, now: Now) {
+        let path = ConceptPath::new(&request.path).expect("the asking core has checked it");
+        let reason = Reason::new(&request.reason).expect("the asking core has checked it");
+        let decided = match &mut self.router.shard {
+            Some(shard) => shard.retract(path, reason, now.wall, ticket),
+            None => Err(Refusal::Recovering),
+        };
+        match decided {
+            Ok(payload) => self.deciding.push((ticket, payload)),
+            Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
         }
+    }
+
+    /// Sends the outcomes of the shard to those who asked. A retraction that this core decided goes to all others
+    /// as soon as it is durable here.
+    fn pass_on_outcomes(&mut self) {
+        let Router { id, slots, .. } = self.router;
+        let Some(shard) = &mut self.router.shard else { return };
+        let outcomes: Vec<_> = shard.drain_outcomes().collect();
+        for (ticket, outcome) in outcomes {
+            self.router.outcome(ticket, outcome);
+            let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else { continue };
+            let (_, payload) = self.deciding.swap_remove(place);
+            if let Outcome::Retracted(_) = outcome {
+                for other in (0..slots.cores()).map(CoreId).filter(|other| *other != id) {
+                    self.router.send(other, Message::RetractCopy { ticket, payload: Arc::clone(&payload) });
+                }
+            }
+        }
+    }
+}
+
+/// Where a waiting operation is expected to be found.
+impl Room {
+    /// Begins to wait for something.
+    pub(super) fn begin(
+        &mut self,
+        connection: ConnectionKey,
+        request: RequestId,
+        now: Now,
+        awaits: Awaits,
+    ) -> Ticket {
+        let started_us = now.monotonic_us;
+        let operation = self.operations.insert(Operation { connection, request, started_us, awaits });
+        Ticket { core: self.router.id, operation, line: 0, bytes: 0 }
     }
 }

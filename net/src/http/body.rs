@@ -8,3 +8,14 @@ pub enum BodyMode {
     /// Given out as it comes in, of any length.
     Stream,
 }
+
+/// What says where a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    Absent,
+    /// It has this many bytes.
+    Length(u64),
+    /// It is in chunks, of which the last has no bytes.
+    Chunked,
+}

@@ -1,5 +1,8 @@
 //! The bounds of a connection.
 
+/// The largest empty buffer that a connection keeps to use again, in bytes.
+pub(super) const BUFFER_BYTES_KEPT: usize = 16 * 1024;
+
 /// What one connection may cost: bytes, requests and time.
 ///
 /// The number of header fields is bounded by a constant, 64, since the parser keeps them in a fixed array.
@@ -48,5 +51,16 @@ impl Default for Limits {
             send_ms: 30_000,
             linger_ms: 2_000,
         }
+    }
+}
+
+impl Limits {
+    /// Checks that the bounds go together. Whoever lets people choose them tells them so in better words.
+    pub(super) fn assert_consistent(&self) {
+        assert!(self.target_bytes_max <= self.head_bytes_max, "a target is part of a head");
+        assert!(self.head_bytes_max <= self.input_bytes_max, "a head must fit into the input");
+        assert!(u32::try_from(self.head_bytes_max).is_ok(), "places in a head are 32-bit numbers");
+        assert!(self.requests_outstanding_max > 0, "no request could ever begin");
+        assert!(self.output_bytes_max > 0, "no request could ever begin");
     }
 }

@@ -19,15 +19,25 @@
 //!    [`Connection::deadline_ms`], and do as they say.
 
 mod body;
+mod character;
+mod chunked;
 mod connection;
 mod event;
+mod framing_fields;
 mod head;
+mod head_scan;
+mod host;
+mod input;
 mod limits;
+mod output;
+mod reader;
 mod reject;
+mod replies;
 mod response;
 mod status;
 mod target;
 mod timeout;
+mod timers;
 
 pub use body::BodyMode;
 pub use connection::{Connection, RequestId};

@@ -200,3 +200,30 @@ impl Reject {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind whose text depends on a number, and some others.
+    const EXAMPLES: [Reject; 9] = [
+        Reject::InvalidFieldName,
+        Reject::InvalidTarget,
+        Reject::InvalidRequestLine,
+        Reject::TrailerTooLarge { bytes_max: 1 },
+        Reject::TargetTooLong { bytes_max: 1 },
+        Reject::HeadTooLarge { bytes_max: 1 },
+        Reject::BodyTooLarge { bytes_max: 1 },
+        Reject::HeadTimeout { ms_max: 1 },
+        Reject::BodyTimeout { bytes_min: 1, ms: 1 },
+    ];
+
+    #[test]
+    fn the_texts_need_no_escaping_in_json() {
+        for reason in EXAMPLES {
+            let text = reason.to_string();
+            let json: String = serde_json::from_str(&format!("\"{text}\"")).expect("a string");
+            assert_eq!(json, text);
+        }
+    }
+}
