@@ -50,8 +50,6 @@ pub struct Config {
 pub struct HttpLimits {
     /// Bytes of a request head.
     pub head_bytes_max: usize,
-    /// Header fields of a request.
-    pub headers_max: usize,
     /// Bytes of a request body that is not streamed.
     pub body_bytes_max: usize,
     /// Milliseconds a connection may be idle.

@@ -39,7 +39,6 @@ pub(super) fn config(
         connections_max: number(values, &settings::CONNECTIONS_MAX, 1..=1_000_000)? as usize,
         http: HttpLimits {
             head_bytes_max: size(values, &settings::HEAD_BYTES_MAX, KIB..=64 * KIB)? as usize,
-            headers_max: number(values, &settings::HEADERS_MAX, 8..=256)? as usize,
             body_bytes_max: size(values, &settings::BODY_BYTES_MAX, 128 * KIB..=16 * MIB)? as usize,
             idle_timeout_ms: 1000 * number(values, &settings::IDLE_TIMEOUT_S, 1..=3600)?,
             head_timeout_ms: 1000 * number(values, &settings::HEAD_TIMEOUT_S, 1..=600)?,

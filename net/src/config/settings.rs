@@ -50,8 +50,6 @@ settings! {
         "Open connections a core; beyond that, a new one is answered 503 and closed";
     HEAD_BYTES_MAX: "STEMEDB_HEAD_BYTES_MAX", "head-bytes-max", "16KiB",
         "Largest request head, 1KiB to 64KiB";
-    HEADERS_MAX: "STEMEDB_HEADERS_MAX", "headers-max", "64",
-        "Most header fields in a request, 8 to 256";
     BODY_BYTES_MAX: "STEMEDB_BODY_BYTES_MAX", "body-bytes-max", "1MiB",
         "Largest request body, 128KiB to 16MiB; streamed NDJSON has no limit";
     IDLE_TIMEOUT_S: "STEMEDB_IDLE_TIMEOUT_S", "idle-timeout-s", "75",

@@ -11,7 +11,7 @@ mod sockets;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
@@ -20,6 +20,7 @@ use stemedb_engine::ring::{Completion, Descriptor, Errno, Full, OperationId, Rin
 
 use crate::core::{ConnectionKey, Core, Now};
 use clock::Clock;
+pub(crate) use clock::wall_clock;
 pub use control::{Control, Report};
 pub use peers::{Peers, meet};
 pub use segments::SegmentSource;
@@ -43,7 +44,7 @@ pub struct Driver {
     segments: Segments,
     peers: Peers,
     control: Receiver<Control>,
-    report: Sender<Report>,
+    report: Box<dyn FnMut(Report)>,
     /// Writes on their way, and when they began.
     writes: Vec<(WriteId, u64)>,
     /// Writes and timers that found the ring full, for the next turn.
@@ -79,7 +80,7 @@ impl Driver {
         segments: SegmentSource,
         peers: Peers,
         control: Receiver<Control>,
-        report: Sender<Report>,
+        report: Box<dyn FnMut(Report)>,
     ) -> Driver {
         Driver {
             core,
@@ -263,9 +264,8 @@ impl Driver {
         }
     }
 
-    fn tell(&self, report: Report) {
-        // Who started the drivers outlives them, or is gone because the process ends.
-        let _ = self.report.send(report);
+    fn tell(&mut self, report: Report) {
+        (self.report)(report);
     }
 }
 

@@ -1,0 +1,87 @@
+//! Why a server did not start, or ended by itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use stemedb_engine::background::BackgroundError;
+use stemedb_engine::data_dir::DataDirError;
+use stemedb_engine::log::opening::OpenError;
+use stemedb_engine::log::recovery::RecoveryError;
+use stemedb_engine::ring::RingError;
+use stemedb_engine::ring::probe::ProbeError;
+
+/// Why a server did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel lacks something, or does not let us have it.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {}{}", reason(.source), holder.map_or_else(String::new, |pid| format!("; process {pid} listens there")))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The process that listens there, if it is one that we may see.
+        holder: Option<u32>,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The directories cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The executor for background work cannot be started.
+    #[error(transparent)]
+    Background(#[from] BackgroundError),
+    /// A ring cannot be made.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// A core's thread cannot be started or bound to its CPU.
+    #[error("cannot start core {core} on CPU {cpu}: {source}")]
+    Core {
+        /// The core.
+        core: u16,
+        /// Its CPU.
+        cpu: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    /// The log cannot be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The next generation cannot be begun.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The metadata cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A core has ended by itself.
+    #[error("a core has failed, see above; acknowledged writes are safe, start the server again")]
+    CoreFailed,
+    /// A core did not end in time.
+    #[error("a core did not finish its lane in time; acknowledged writes are safe")]
+    CoreStuck,
+}
+
+impl StartError {
+    /// An address that cannot be bound; looks for who holds it.
+    pub(super) fn bind(address: SocketAddr, source: io::Error) -> StartError {
+        let in_use = source.kind() == io::ErrorKind::AddrInUse;
+        let holder = in_use.then(|| super::holder::of_port(address.port())).flatten();
+        StartError::Bind { address, holder, source }
+    }
+}
+
+/// The kernel's words without the number that the standard library adds.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

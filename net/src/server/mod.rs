@@ -1,0 +1,164 @@
+//! The server: starts the cores, recovers the log, and stops in an orderly way.
+//!
+//! The main thread owns the start and the stop. Cores run from the start and answer questions about health while
+//! the log is recovered; they get their shards when that is done.
+
+mod bind;
+mod cores;
+mod error;
+mod holder;
+mod metadata;
+mod recovery;
+
+pub use error::StartError;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use stemedb_engine::background::{Background, BackgroundConfig};
+use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::log::lane::LaneConfig;
+use stemedb_engine::log::opening::{Opening, open_generation};
+use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::log::{Generation, Lsn};
+use stemedb_engine::ring::probe;
+use stemedb_engine::shard::Shard;
+use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
+
+use crate::config::Config;
+use crate::driver::{Control, Report, wall_clock};
+use cores::Cores;
+use metadata::Metadata;
+
+/// Jobs that may wait for the background executor: a few for each core.
+const BACKGROUND_JOBS_MAX: usize = 4096;
+
+/// How long cores have to answer what was asked before the server stopped.
+const DRAIN_TIME: Duration = Duration::from_millis(3000);
+
+/// How long cores have to finish their lanes after that.
+const CLOSE_TIME: Duration = Duration::from_millis(1500);
+
+/// How long the lane must be idle before it writes a marker.
+const MARKER_IDLE_US: u64 = 250_000;
+
+/// What wakes the main thread.
+#[derive(Debug)]
+enum Event {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// A core reports.
+    Report(Report),
+}
+
+/// Runs a server until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When it cannot start, or when a core fails. Nothing that was acknowledged is lost by that.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    let started = Instant::now();
+    let (sender, events) = channel();
+    forward_signals(sender.clone())?;
+
+    let capabilities = probe::check()?;
+    tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel);
+    let listeners = bind::listeners(config.bind_addr, config.cpus.len())?;
+    tracing::info!("Bound to {} on {} cores", listeners.address, config.cpus.len());
+    let data = DataDir::open(&config.wal_dir, &config.db_dir)?;
+    tracing::info!("Opened and locked WAL in {} and tables in {}", data.wal().display(), data.db().display());
+    let background = Background::start(&BackgroundConfig {
+        directory: data.wal().to_owned(),
+        jobs_max: BACKGROUND_JOBS_MAX,
+    })?;
+    tracing::info!("Background executor started");
+    let cores = Cores::start(config, listeners.sockets, &background, &sender)?;
+    tracing::info!("Cores started on CPUs {:?}; /ready answers 503 until the WAL is recovered", config.cpus);
+
+    // A start that fails leaves the cores to the end of the process: they have nothing to finish.
+    let metadata = open(config, &data, &cores, &events)?;
+    if let Some(metadata) = metadata {
+        tracing::info!(
+            "Startup complete: serving {} assertions on http://{} after {:.1?}",
+            metadata.assertion_count,
+            listeners.address,
+            started.elapsed()
+        );
+        wait_for_stop(&events)?;
+        tracing::info!("Stopping: answering what was asked, taking nothing new");
+        let assertions = cores.stop(&events)?;
+        metadata.with_assertions(assertions).write(&data)?;
+        tracing::info!("Stopped with {assertions} assertions, all of them durable");
+    }
+    Ok(())
+}
+
+/// Recovers the log, opens the next generation, and lets the cores serve. `None` when the server was told to stop
+/// before it came to that.
+fn open(
+    config: &Config,
+    data: &DataDir,
+    cores: &Cores,
+    events: &Receiver<Event>,
+) -> Result<Option<Metadata>, StartError> {
+    let slots = SlotMap::new(config.cpus.len() as u16);
+    tracing::info!("Starting WAL recovery...");
+    let recovery = recovery::recover(data.wal(), slots)?;
+    recovery.log();
+
+    let mut disk = DirStorage::new(data.wal());
+    let opening = Opening {
+        lanes: slots.cores(),
+        lane: LaneConfig {
+            segment_bytes: config.segment_bytes,
+            frame_bytes_max: config.frame_bytes_max,
+            frames_in_flight: config.frames_in_flight,
+            frame_buffers: config.frame_buffers,
+            marker_idle_us: MARKER_IDLE_US,
+            ..LaneConfig::new(LaneId(0), Generation::FIRST)
+        },
+        now: wall_clock(),
+        monotonic_us: 0,
+    };
+    let lanes = open_generation(&mut disk, &recovery.recovered, &opening)?;
+    tracing::info!("Opened generation {} with {} lanes", recovery.recovered.next_generation, lanes.len());
+
+    let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
+    let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
+    let shards = lanes.into_iter().zip(recovery.indexes).enumerate().map(|(core, (lane, index))| {
+        Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max)
+    });
+    if !cores.open(shards, events)? {
+        return Ok(None);
+    }
+    metadata.write(data)?;
+    Ok(Some(metadata))
+}
+
+fn wait_for_stop(events: &Receiver<Event>) -> Result<(), StartError> {
+    loop {
+        match events.recv() {
+            Ok(Event::Stop) => return Ok(()),
+            Ok(Event::Report(Report::Failed)) | Err(_) => return Err(StartError::CoreFailed),
+            Ok(Event::Report(_)) => {}
+        }
+    }
+}
+
+fn forward_signals(events: Sender<Event>) -> Result<(), StartError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(StartError::Signals)?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                if events.send(Event::Stop).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(StartError::Signals)?;
+    Ok(())
+}
