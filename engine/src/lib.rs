@@ -11,6 +11,7 @@ pub mod lens;
 pub mod log;
 pub mod order;
 pub mod query;
+pub mod data_dir;
 pub mod ring;
 pub mod shard;
 pub mod slot;
