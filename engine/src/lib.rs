@@ -6,12 +6,12 @@
 
 pub mod background;
 pub mod claim;
+pub mod data_dir;
 pub mod index;
 pub mod lens;
 pub mod log;
 pub mod order;
 pub mod query;
-pub mod data_dir;
 pub mod ring;
 pub mod shard;
 pub mod slot;

@@ -55,7 +55,7 @@ use self::token::Token;
 /// The bounds of a [`Ring`].
 #[derive(Debug, Clone)]
 pub struct RingConfig {
-    /// How many operations can be in flight, `1..=16384`. A multishot operation counts as one.
+    /// How many operations can be in flight, `1..=32768`. A multishot operation counts as one.
     pub operations_max: u32,
     /// How many receive buffers there are: a power of two, `1..=32768`.
     pub receive_buffers: u16,
@@ -104,7 +104,7 @@ impl Ring {
     /// When the kernel refuses, with advice what to do.
     pub fn new(config: &RingConfig) -> Result<Ring, RingError> {
         let RingConfig { operations_max, receive_buffers: count, receive_buffer_bytes: bytes } = *config;
-        assert!((1..=1 << 14).contains(&operations_max), "operations_max is {operations_max}");
+        assert!((1..=1 << 15).contains(&operations_max), "operations_max is {operations_max}");
         // Each operation ends with one completion, and each received one in between holds a buffer. So only
         // what is in the spare can overflow, and then the kernel keeps it until there is room.
         let completions = operations_max + u32::from(count) + COMPLETIONS_SPARE;

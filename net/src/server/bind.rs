@@ -29,6 +29,7 @@ pub(super) fn listeners(address: SocketAddr, cores: usize) -> Result<Listeners, 
     probe.listen(1).map_err(refused)?;
     // With port 0 the kernel has chosen one.
     let address = TcpListener::from(probe).local_addr().map_err(refused)?;
-    let sockets = (0..cores).map(|_| listener::bind(address, BACKLOG)).collect::<Result<_, _>>().map_err(refused)?;
+    let sockets =
+        (0..cores).map(|_| listener::bind(address, BACKLOG)).collect::<Result<_, _>>().map_err(refused)?;
     Ok(Listeners { address, sockets })
 }

@@ -1,6 +1,5 @@
 //! The threads of the cores.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,8 +66,11 @@ impl Cores {
         events: &Sender<Event>,
     ) -> Result<Cores, StartError> {
         let slots = SlotMap::new(config.cpus.len() as u16);
-        let cpus_allowed = CpuSet::of_current_thread()
-            .map_err(|source| StartError::Core { core: 0, cpu: config.cpus[0], source })?;
+        let cpus_allowed = CpuSet::of_current_thread().map_err(|source| StartError::Core {
+            core: 0,
+            cpu: config.cpus[0],
+            source,
+        })?;
         let limits = Arc::new(limits(config));
         let started = wall_clock();
         let mut cores = Cores { cores: Vec::new() };
@@ -145,10 +147,11 @@ impl Cores {
             tracing::warn!("Some clients have not read their answers in time; their connections are cut");
         }
         self.cores.iter().for_each(|core| core.tell(Control::Close));
-        let claims = wait_for(events, self.cores.len(), Instant::now() + CLOSE_TIME, |report| match report {
-            Report::Closed { claims } => Some(claims),
-            _ => None,
-        })?;
+        let claims =
+            wait_for(events, self.cores.len(), Instant::now() + CLOSE_TIME, |report| match report {
+                Report::Closed { claims } => Some(claims),
+                _ => None,
+            })?;
         for core in self.cores {
             core.thread.join().map_err(|_| StartError::CoreFailed)?;
         }
@@ -195,7 +198,16 @@ fn run_core(
     addresses: &Receiver<Vec<RingAddress>>,
 ) {
     let Assignment {
-        config, cpu, cpus_allowed, listener, mut peers, wal_dir, segment_bytes, background, control, events,
+        config,
+        cpu,
+        cpus_allowed,
+        listener,
+        mut peers,
+        wal_dir,
+        segment_bytes,
+        background,
+        control,
+        events,
     } = assignment;
     let core = config.id;
     let mut ring = match ring_on(core, cpu, &cpus_allowed, config.connections_max) {
@@ -218,7 +230,8 @@ fn run_core(
         return;
     };
     peers.introduce(&addresses);
-    let segments = SegmentSource { directory: wal_dir, lane: LaneId(core.0), segment_bytes, background, waker };
+    let segments =
+        SegmentSource { directory: wal_dir, lane: LaneId(core.0), segment_bytes, background, waker };
     let report = {
         let events = events.clone();
         move |report| drop(events.send(Event::Report(report)))
@@ -232,9 +245,11 @@ fn run_core(
 
 /// Binds the thread to its CPU and makes its ring.
 fn ring_on(core: CoreId, cpu: usize, allowed: &CpuSet, connections_max: usize) -> Result<Ring, StartError> {
-    CpuSet::from_iter([cpu as u16])
-        .bind_current_thread()
-        .map_err(|source| StartError::Core { core: core.0, cpu, source })?;
+    CpuSet::from_iter([cpu as u16]).bind_current_thread().map_err(|source| StartError::Core {
+        core: core.0,
+        cpu,
+        source,
+    })?;
     // A connection receives and sends at once; a further operation closes it.
     let operations_max = (2 * connections_max as u32 + OPERATIONS_SPARE).min(OPERATIONS_MAX);
     let ring = Ring::new(&RingConfig {

@@ -12,24 +12,22 @@ mod recovery;
 
 pub use error::StartError;
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use stemedb_engine::background::{Background, BackgroundConfig};
 use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::LaneConfig;
 use stemedb_engine::log::opening::{Opening, open_generation};
 use stemedb_engine::log::storage::DirStorage;
-use stemedb_engine::log::{Generation, Lsn};
 use stemedb_engine::ring::probe;
+use stemedb_engine::ring::signals::StopSignals;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
 use crate::config::Config;
-use crate::driver::{Control, Report, wall_clock};
+use crate::driver::{Report, wall_clock};
 use cores::Cores;
 use metadata::Metadata;
 
@@ -65,7 +63,10 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     forward_signals(sender.clone())?;
 
     let capabilities = probe::check()?;
-    tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel);
+    tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel_release);
+    for warning in &capabilities.warnings {
+        tracing::warn!("{}: {}", warning.subject, warning.text);
+    }
     let listeners = bind::listeners(config.bind_addr, config.cpus.len())?;
     tracing::info!("Bound to {} on {} cores", listeners.address, config.cpus.len());
     let data = DataDir::open(&config.wal_dir, &config.db_dir)?;
@@ -148,17 +149,17 @@ fn wait_for_stop(events: &Receiver<Event>) -> Result<(), StartError> {
     }
 }
 
+/// Turns signals to stop into events. To be called before any other thread is started.
 fn forward_signals(events: Sender<Event>) -> Result<(), StartError> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(StartError::Signals)?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for _ in signals.forever() {
-                if events.send(Event::Stop).is_err() {
-                    return;
-                }
+    let signals = StopSignals::block().map_err(StartError::Signals)?;
+    let forward = move || {
+        while let Ok(name) = signals.wait() {
+            tracing::info!("Received {name}");
+            if events.send(Event::Stop).is_err() {
+                return;
             }
-        })
-        .map_err(StartError::Signals)?;
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(forward).map_err(StartError::Signals)?;
     Ok(())
 }

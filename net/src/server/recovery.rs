@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use stemedb_engine::claim::{Assertion, DecodeError, Retraction};
 use stemedb_engine::index::{Index, IndexConfig, IndexFull};
 use stemedb_engine::log::record::RecordKind;
-use stemedb_engine::log::recovery::{Recovered, RecoveryError, RecoveryVisitError, Replayed, recover as recover_log};
+use stemedb_engine::log::recovery::{Recovered, RecoveryError, Replayed, recover as recover_log};
 use stemedb_engine::log::storage::DirStorage;
 use stemedb_engine::order::WriteOrder;
 use stemedb_engine::slot::{CoreId, Slot, SlotMap};
@@ -78,13 +78,24 @@ impl Recovery {
         }
         tracing::info!("Replayed {records} entries from WAL ({bytes} bytes in {:.1?})", self.took);
         if !unfinished_retractions.is_empty() {
-            tracing::info!("Completing {} retractions that a crash interrupted", unfinished_retractions.len());
+            tracing::info!(
+                "Completing {} retractions that a crash interrupted",
+                unfinished_retractions.len()
+            );
         }
-        tracing::info!("Rebuilding indexes... {} assertions in {} cores", self.assertions(), self.indexes.len());
+        tracing::info!(
+            "Rebuilding indexes... {} assertions in {} cores",
+            self.assertions(),
+            self.indexes.len()
+        );
     }
 }
 
-fn recover_core(directory: &Path, own: Range<u16>, hash_seed: u64) -> Result<(Recovered, Index), RecoveryError> {
+fn recover_core(
+    directory: &Path,
+    own: Range<u16>,
+    hash_seed: u64,
+) -> Result<(Recovered, Index), RecoveryError> {
     let mut index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
     let storage = DirStorage::new(directory);
     let recovered = recover_log(&storage, &mut |record| Ok(replay(&mut index, &own, &record)?))?;
