@@ -3,11 +3,13 @@
 //! Each core writes one *lane*, a sequence of *segments*; a segment holds *frames*, one for each group commit; a frame
 //! holds *records*. A [`Lane`](lane::Lane) says which bytes it wants written where and is told what became of them; it touches no file. `docs/format.md` shows all that is on disk, byte by byte, and argues what a crash can do to it.
 
+pub mod blocking;
 pub mod frame;
 pub mod generation;
 pub mod id;
 pub mod lane;
 mod layout;
+pub mod opening;
 pub mod record;
 pub mod recovery;
 pub mod segment;

@@ -134,11 +134,11 @@ pub enum SegmentHeaderError {
         /// What it begins with.
         actual: [u8; 8],
     },
-    /// The file ends within the block.
-    #[error("the header of the WAL segment is cut off: the file has only {actual} bytes")]
+    /// The file is smaller than any segment.
+    #[error("the WAL segment is cut off: its file has only {actual} bytes")]
     CutOff {
         /// Bytes of the file.
-        actual: usize,
+        actual: u64,
     },
     /// The segment is of a version of the format that this software does not read.
     #[error("WAL format version is {actual}, but only version {FORMAT_VERSION} can be read")]

@@ -8,7 +8,7 @@
 //!   second frame of a generation in any lane, since it waits for that generation's record in all lanes.
 //!
 //! Nothing is changed on disk, so that recovery can be repeated any number of times, whatever interrupts it. What it
-//! found becomes binding when the next generation is opened.
+//! found becomes binding when the next generation is [opened](crate::log::opening).
 
 mod error;
 mod reader;
@@ -16,6 +16,8 @@ mod replay;
 mod retractions;
 mod sink;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

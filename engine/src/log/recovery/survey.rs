@@ -293,7 +293,7 @@ fn survey_lane(
                 return Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony });
             }
             Some(Err(cause)) => Some(cause),
-            None => Some(SegmentHeaderError::CutOff { actual: block.len() }),
+            None => Some(SegmentHeaderError::CutOff { actual: file.bytes }),
         };
         lane.unbegun.push(UnbegunSegment { file, torn });
     }
@@ -363,10 +363,15 @@ fn check_unbegun(
         Some(cause) => (file.bytes, cause.clone()),
     };
     reader.open(*file, looked_through);
-    let testimony = if torn.is_some() && file.id.number != next {
-        "it is not the segment that its lane would have begun next"
+    let (cause, testimony) = if file.bytes < SEGMENT_BYTES_MIN {
+        (
+            SegmentHeaderError::CutOff { actual: file.bytes },
+            "a segment gets its name when it has its full size",
+        )
+    } else if torn.is_some() && file.id.number != next {
+        (cause, "it is not the segment that its lane would have begun next")
     } else if first_written(reader, BLOCK)?.is_some() {
-        "something was written behind the header, for which a durable header is needed"
+        (cause, "something was written behind the header, for which a durable header is needed")
     } else {
         return Ok(());
     };
