@@ -3,3 +3,4 @@
 pub mod api;
 pub mod json;
 pub mod metrics;
+pub mod http;
