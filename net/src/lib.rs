@@ -1,6 +1,6 @@
 //! The StemeDB server.
 
 pub mod api;
+pub mod http;
 pub mod json;
 pub mod metrics;
-pub mod http;
