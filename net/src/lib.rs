@@ -8,3 +8,6 @@ pub mod http;
 pub mod json;
 pub mod metrics;
 pub mod server;
+pub mod http;
+pub mod json;
+pub mod metrics;

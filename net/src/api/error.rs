@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use stemedb_engine::claim::ClaimError;
 
 use super::text::push_json_string;
+use crate::http::Status;
 use crate::json::JsonError;
 
 /// An answer that is an error: one code for machines, one sentence for people.
@@ -74,7 +75,7 @@ impl From<JsonError> for ApiError {
 
 /// Declares the codes with their names and statuses, and the list of all.
 macro_rules! error_codes {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $status:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $status:ident;)+) => {
         /// The codes of errors: stable, snake_case, each with one status.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum ErrorCode {
@@ -93,9 +94,9 @@ macro_rules! error_codes {
             }
 
             /// The status of an answer with this code.
-            pub fn status(self) -> u16 {
+            pub fn status(self) -> Status {
                 match self {
-                    $(ErrorCode::$variant => $status,)+
+                    $(ErrorCode::$variant => Status::$status,)+
                 }
             }
         }
@@ -104,101 +105,101 @@ macro_rules! error_codes {
 
 error_codes! {
     /// The body is not a JSON text in UTF-8.
-    InvalidJson = "invalid_json", 400;
+    InvalidJson = "invalid_json", BadRequest;
     /// The body nests objects and arrays too deeply.
-    JsonTooDeep = "json_too_deep", 400;
+    JsonTooDeep = "json_too_deep", BadRequest;
     /// The body, or a line of NDJSON, is JSON but not an object.
-    NotAnObject = "not_an_object", 400;
+    NotAnObject = "not_an_object", BadRequest;
     /// A field that is required is not there.
-    MissingField = "missing_field", 400;
+    MissingField = "missing_field", BadRequest;
     /// A field that the endpoint does not know.
-    UnknownField = "unknown_field", 400;
+    UnknownField = "unknown_field", BadRequest;
     /// A field that is there twice, or under both of its names.
-    DuplicateField = "duplicate_field", 400;
+    DuplicateField = "duplicate_field", BadRequest;
     /// `concept_path` or `subject`.
-    InvalidConceptPath = "invalid_concept_path", 400;
+    InvalidConceptPath = "invalid_concept_path", BadRequest;
     /// `predicate`.
-    InvalidPredicate = "invalid_predicate", 400;
+    InvalidPredicate = "invalid_predicate", BadRequest;
     /// `value` or `object`.
-    InvalidValue = "invalid_value", 400;
+    InvalidValue = "invalid_value", BadRequest;
     /// `confidence`.
-    InvalidConfidence = "invalid_confidence", 400;
+    InvalidConfidence = "invalid_confidence", BadRequest;
     /// `timestamp`.
-    InvalidTimestamp = "invalid_timestamp", 400;
+    InvalidTimestamp = "invalid_timestamp", BadRequest;
     /// `timestamp` is further in the future than clocks may differ.
-    TimestampInFuture = "timestamp_in_future", 400;
+    TimestampInFuture = "timestamp_in_future", BadRequest;
     /// Signatures without the timestamp that they sign.
-    MissingTimestamp = "missing_timestamp", 400;
+    MissingTimestamp = "missing_timestamp", BadRequest;
     /// `source`.
-    InvalidSource = "invalid_source", 400;
+    InvalidSource = "invalid_source", BadRequest;
     /// `source_class`.
-    InvalidSourceClass = "invalid_source_class", 400;
+    InvalidSourceClass = "invalid_source_class", BadRequest;
     /// `lifecycle`.
-    InvalidLifecycle = "invalid_lifecycle", 400;
+    InvalidLifecycle = "invalid_lifecycle", BadRequest;
     /// `parent_hash`.
-    InvalidParentHash = "invalid_parent_hash", 400;
+    InvalidParentHash = "invalid_parent_hash", BadRequest;
     /// `derived_from`.
-    InvalidDerivedFrom = "invalid_derived_from", 400;
+    InvalidDerivedFrom = "invalid_derived_from", BadRequest;
     /// `epoch`.
-    InvalidEpoch = "invalid_epoch", 400;
+    InvalidEpoch = "invalid_epoch", BadRequest;
     /// `agent_id`, or the header `X-Agent-Id`.
-    InvalidAgentId = "invalid_agent_id", 400;
+    InvalidAgentId = "invalid_agent_id", BadRequest;
     /// A signature that is malformed, or not one of the claim.
-    InvalidSignature = "invalid_signature", 400;
+    InvalidSignature = "invalid_signature", BadRequest;
     /// `source_hash`.
-    InvalidSourceHash = "invalid_source_hash", 400;
+    InvalidSourceHash = "invalid_source_hash", BadRequest;
     /// `metadata`.
-    InvalidMetadata = "invalid_metadata", 400;
+    InvalidMetadata = "invalid_metadata", BadRequest;
     /// `lens` is not the name of a lens.
-    UnknownLens = "unknown_lens", 400;
+    UnknownLens = "unknown_lens", BadRequest;
     /// `limit`.
-    InvalidLimit = "invalid_limit", 400;
+    InvalidLimit = "invalid_limit", BadRequest;
     /// `cursor` is not one that an answer carried.
-    InvalidCursor = "invalid_cursor", 400;
+    InvalidCursor = "invalid_cursor", BadRequest;
     /// `as_of`.
-    InvalidAsOf = "invalid_as_of", 400;
+    InvalidAsOf = "invalid_as_of", BadRequest;
     /// `min_confidence`.
-    InvalidMinConfidence = "invalid_min_confidence", 400;
+    InvalidMinConfidence = "invalid_min_confidence", BadRequest;
     /// `include_retracted`.
-    InvalidIncludeRetracted = "invalid_include_retracted", 400;
+    InvalidIncludeRetracted = "invalid_include_retracted", BadRequest;
     /// `decay`.
-    InvalidDecay = "invalid_decay", 400;
+    InvalidDecay = "invalid_decay", BadRequest;
     /// `reason` of a retraction.
-    InvalidReason = "invalid_reason", 400;
+    InvalidReason = "invalid_reason", BadRequest;
     /// `cascade` of a retraction.
-    InvalidCascade = "invalid_cascade", 400;
+    InvalidCascade = "invalid_cascade", BadRequest;
     /// The hash in the path of `/v1/assertion/{hash}`.
-    InvalidHash = "invalid_hash", 400;
+    InvalidHash = "invalid_hash", BadRequest;
     /// No endpoint has this path.
-    NotFound = "not_found", 404;
+    NotFound = "not_found", NotFound;
     /// No claim has this hash.
-    AssertionNotFound = "assertion_not_found", 404;
+    AssertionNotFound = "assertion_not_found", NotFound;
     /// The endpoint has other methods; `Allow` lists them.
-    MethodNotAllowed = "method_not_allowed", 405;
+    MethodNotAllowed = "method_not_allowed", MethodNotAllowed;
     /// The body, or a line of NDJSON, is longer than allowed.
-    BodyTooLarge = "body_too_large", 413;
+    BodyTooLarge = "body_too_large", ContentTooLarge;
     /// A write to the log has failed; nothing more is accepted on its lane until a restart.
-    StorageFailed = "storage_failed", 500;
+    StorageFailed = "storage_failed", InternalServerError;
     /// The lens is part of the contract and not built yet.
-    LensNotImplemented = "lens_not_implemented", 501;
+    LensNotImplemented = "lens_not_implemented", NotImplemented;
     /// Retraction with `cascade` is part of the contract and not built yet.
-    CascadeNotImplemented = "cascade_not_implemented", 501;
+    CascadeNotImplemented = "cascade_not_implemented", NotImplemented;
     /// No space is left for the log.
-    DiskFull = "disk_full", 503;
+    DiskFull = "disk_full", ServiceUnavailable;
     /// The memory that claims may use is used up.
-    MemoryFull = "memory_full", 503;
+    MemoryFull = "memory_full", ServiceUnavailable;
     /// A queue is full.
-    Overloaded = "overloaded", 503;
+    Overloaded = "overloaded", ServiceUnavailable;
     /// The server is still recovering.
-    NotReady = "not_ready", 503;
+    NotReady = "not_ready", ServiceUnavailable;
     /// The server is stopping.
-    ShuttingDown = "shutting_down", 503;
+    ShuttingDown = "shutting_down", ServiceUnavailable;
 }
 
 impl ErrorCode {
     /// After how many seconds the client should try again, for `Retry-After`: with every 503.
     pub fn retry_after_s(self) -> Option<u32> {
-        (self.status() == 503).then_some(1)
+        (self.status() == Status::ServiceUnavailable).then_some(1)
     }
 }
 
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn only_unavailability_asks_to_come_again() {
         for code in ErrorCode::ALL {
-            assert_eq!(code.retry_after_s().is_some(), code.status() == 503, "{code:?}");
+            assert_eq!(code.retry_after_s().is_some(), code.status().code() == 503, "{code:?}");
         }
     }
 }

@@ -58,3 +58,53 @@ fn read_retract<'a>(body: Value<'_, 'a>) -> Result<RetractRequest<'a>, ApiError>
     }
     Ok(RetractRequest { path, reason })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<(String, String), ApiError> {
+        let mut json = Reader::new(10_000);
+        let request = RetractRequest::read(&mut json, body.as_bytes())?;
+        Ok((request.path.as_str().to_owned(), request.reason.as_str().to_owned()))
+    }
+
+    fn refused(body: &str) -> (ErrorCode, Option<String>) {
+        let error = read(body).expect_err(body);
+        (error.code, error.field.map(String::from))
+    }
+
+    #[test]
+    fn a_retraction_is_a_path_and_a_reason() {
+        let expected = Ok(("source/x".to_owned(), "wrong".to_owned()));
+        assert_eq!(read(r#"{"concept_path":"source/x","reason":"wrong"}"#), expected);
+        assert_eq!(read(r#"{"subject":"source/x","reason":"wrong","cascade":false}"#), expected);
+        assert_eq!(read(r#"{"subject":"source/x","reason":"wrong","cascade":null}"#), expected);
+        let longest = "r".repeat(1024);
+        assert!(read(&format!(r#"{{"subject":"a","reason":"{longest}"}}"#)).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_the_field() {
+        let too_long = format!(r#"{{"subject":"a","reason":"{}"}}"#, "r".repeat(1025));
+        for (body, code, field) in [
+            ("{}", ErrorCode::MissingField, "concept_path"),
+            (r#"{"subject":"a"}"#, ErrorCode::MissingField, "reason"),
+            (r#"{"subject":"a","reason":null}"#, ErrorCode::InvalidReason, "reason"),
+            (r#"{"subject":"a","reason":" \u2003 "}"#, ErrorCode::InvalidReason, "reason"),
+            (&too_long, ErrorCode::InvalidReason, "reason"),
+            (r#"{"subject":"","reason":"r"}"#, ErrorCode::InvalidConceptPath, "subject"),
+            (r#"{"subject":"a","reason":"r","cascade":"yes"}"#, ErrorCode::InvalidCascade, "cascade"),
+            (r#"{"subject":"a","reason":"r","cascade":true}"#, ErrorCode::CascadeNotImplemented, "cascade"),
+        ] {
+            assert_eq!(refused(body), (code, Some(field.to_owned())), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_answer_counts() {
+        let mut out = Vec::new();
+        write_retracted(&mut out, 17);
+        assert_eq!(out, br#"{"status":"retracted","retracted":17,"cascaded":0}"#);
+    }
+}

@@ -247,6 +247,19 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_used_again_whether_a_body_was_right_or_wrong() {
+        let mut reader = Reader::new(1 << 20);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            for body in [r#"{"a":"x\ny","b":[1,2,3]}"#, r#"{"a":"x\ny","b":[1,2,3}"#] {
+                drop(reader.parse(body.as_bytes()));
+                places.push((reader.scratch.as_ptr(), reader.tape.0.as_ptr(), reader.tape.0.capacity()));
+            }
+        }
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+    }
+
+    #[test]
     fn memory_of_a_large_body_is_given_back() {
         let mut reader = Reader::new(1 << 20);
         let large = format!("[{}1]", "1,".repeat(500_000));
