@@ -8,6 +8,7 @@
 //!   answer is kept for each device and thread, so the first open on every device is such a file ([`self_test`]).
 //! - With task queues whose latency matters below a millisecond it can park for ever while work is queued. So the preempt
 //!   timer stays at its default and all queues are [`Latency::NotImportant`].
+//! - It panics when the kernel refuses it a ring, so a ring of our own is tried first.
 //! - The memory it registers with its three rings counts against the memory that the user may lock, three times.
 
 use std::collections::HashSet;
@@ -26,6 +27,7 @@ use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares};
 use super::job_queue::Job;
 use super::{BackgroundError, Shared, prepare_segment};
 use crate::ring::memlock::{LockableMemory, lockable_memory};
+use crate::ring::probe;
 
 /// What the alignment of direct I/O is taken to be, whatever a device reports.
 pub(super) const ALIGNMENT: usize = 4096;
@@ -94,6 +96,9 @@ async fn keep_ticking(tick: Duration, shared: Arc<Shared>) {
 }
 
 fn build() -> Result<LocalExecutor, BackgroundError> {
+    let failed = |message: String| BackgroundError::Executor { message };
+    // glommio panics where the kernel refuses its first ring. Ours says what is wrong.
+    probe::check().map_err(|error| failed(error.to_string()))?;
     let io_memory = match lockable_memory() {
         Ok(LockableMemory::Unlimited) => IO_MEMORY,
         Ok(LockableMemory::Bytes(_)) | Err(_) => IO_MEMORY_MIN,
@@ -102,7 +107,7 @@ fn build() -> Result<LocalExecutor, BackgroundError> {
         .name("background")
         .io_memory(io_memory)
         .make()
-        .map_err(|error| BackgroundError::Executor { message: error.to_string() })
+        .map_err(|error| failed(error.to_string()))
 }
 
 /// The devices on which this executor has proved that it can write and read.

@@ -88,7 +88,8 @@ impl Background {
             let shared = Arc::clone(&shared);
             move || executor::run(&directory, tick, &shared, &started)
         })?;
-        outcome.recv().map_err(|_| BackgroundError::Stopped)??;
+        let panicked = |_| BackgroundError::Executor { message: "its thread has panicked".to_owned() };
+        outcome.recv().map_err(panicked)??;
         let stop = Arc::clone(&background.stop_watchdog);
         background.spawn("watchdog", move || watchdog::run(&shared, stall, &stop))?;
         Ok(background)

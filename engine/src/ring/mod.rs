@@ -40,7 +40,8 @@ use std::mem;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -93,6 +94,9 @@ const SUBMISSIONS_MAX: u32 = 1024;
 /// Completions that are bound by nothing of ours: connections to accept and messages of other rings.
 const COMPLETIONS_SPARE: u32 = 1024;
 
+/// How long the making of a ring waits for memory that may be locked.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a closing ring waits before it cancels again.
 const CLOSE_ROUND: Duration = Duration::from_millis(10);
 
@@ -114,7 +118,7 @@ impl Ring {
         let failed = |source| RingError::ReceiveBuffers { count, bytes, source };
         let receive_buffers = Rc::new(ReceiveBuffers::new(count, bytes).map_err(failed)?);
         // SAFETY: `Drop` unregisters the buffers before it lets go of them, or else leaks them.
-        unsafe { receive_buffers.register(&io) }.map_err(failed)?;
+        with_patience(|| unsafe { receive_buffers.register(&io) }).map_err(failed)?;
         // SAFETY: the number is open as long as `io` lives, and that is longer than this call.
         let fd = unsafe { BorrowedFd::borrow_raw(io.as_raw_fd()) };
         let address = RingAddress::of(fd)
@@ -470,15 +474,33 @@ impl Drop for Ring {
 
 /// An io_uring as this module needs it, with so many entries in its two queues.
 fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
-    IoUring::builder()
-        .dontfork()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_coop_taskrun()
-        .setup_taskrun_flag()
-        .setup_submit_all()
-        .setup_cqsize(completions)
-        .build(submissions)
+    with_patience(|| {
+        IoUring::builder()
+            .dontfork()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(completions)
+            .build(submissions)
+    })
+}
+
+/// Tries again for a while when there is no memory that may be locked.
+///
+/// The kernel gives the memory of a ring back some time after it was closed. Where the user may lock little,
+/// a server that is started right after another has ended would find none.
+fn with_patience<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let patient_until = Instant::now() + MEMORY_PATIENCE;
+    loop {
+        match attempt() {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && Instant::now() < patient_until => {
+                thread::sleep(MEMORY_PATIENCE / 100);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Some failures of `io_uring_enter(2)` say no more than: again.
