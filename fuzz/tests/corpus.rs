@@ -6,7 +6,7 @@ use std::path::Path;
 use stemedb_fuzz::{TARGETS, Target};
 
 /// How many changed inputs are made of each file.
-const CHANGES: u32 = 5_000;
+const CHANGES: u32 = 1_000;
 
 #[test]
 fn every_target_survives_its_corpus() {
