@@ -1,1 +1,3 @@
 //! The StemeDB server.
+
+pub mod admin;

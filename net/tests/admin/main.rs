@@ -1,0 +1,5 @@
+//! Tests that run `stemedb-admin` itself.
+
+mod import;
+mod query;
+mod stand_in;
