@@ -6,6 +6,7 @@
 //! Exit codes: 0 the command did what it was asked, 1 it did not, 2 it was asked wrongly.
 
 mod client;
+mod doctor;
 mod error;
 mod health;
 mod import;
@@ -27,6 +28,7 @@ pub fn run() -> ExitCode {
         Command::Import(options) => import::run(&server, &options),
         Command::Query(options) => query::run(&server, &options),
         Command::Health => health::run(&server),
+        Command::Doctor => doctor::run(server.json),
     };
     match result {
         Ok(code) => code,
@@ -71,6 +73,9 @@ enum Command {
     /// Ask the server how it is; exit code 0 only if it is healthy
     #[command(after_help = health::EXAMPLES)]
     Health,
+    /// Check whether this machine can run StemeDB, and how well
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor,
 }
 
 const EXAMPLES: &str = "\
@@ -81,7 +86,8 @@ Examples:
   stemedb-admin query 'drug/*' --lens consensus --json | jq '.assertions[].value'
   STEMEDB_URL=http://10.0.0.7:18180 stemedb-admin health
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. Each command has its own examples: stemedb-admin import --help";
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+Each command has its own examples: stemedb-admin import --help";
 
 #[cfg(test)]
 mod tests {

@@ -67,7 +67,8 @@ Examples:
   stemedb-admin query drug/aspirin --as-of 2026-01-28T14:30:00Z
   stemedb-admin query 'drug/*' --all --json | jq -c '.assertions[]' > drugs.ndjson
 
-With --json the answers of the server are printed as they came, one for each page of 10,000 claims.";
+With --json the answers of the server are printed as they came, one line for each page of at
+most 10,000 claims.";
 
 /// Asks page by page and prints each as it comes.
 pub(super) fn run(server: &ServerOptions, options: &QueryOptions) -> Result<ExitCode, AdminError> {

@@ -57,12 +57,13 @@ Examples:
   stemedb-admin import claims.ndjson --json | jq '.errors[] | .line'
   jq -c '.[]' array.json | stemedb-admin import -
 
-A line looks like this; all fields but the first three may be left out:
-  {\"concept_path\":\"drug/aspirin\",\"predicate\":\"dose_mg\",\"value\":100,\"source\":\"source/fda\",\"timestamp\":1769610600}
+A line is a JSON object; all fields but the first three may be left out:
+  {\"concept_path\":\"drug/aspirin\",\"predicate\":\"dose_mg\",\"value\":100,\"source\":\"source/fda\"}
 
-A claim without a timestamp gets the file's modification time (from standard input: the time of the start), so
-importing the same file again, after whatever interruption, stores nothing twice. Lines that the server rejects
-are reported by their number in the file, all others are stored; the exit code is then 1.";
+A claim without a timestamp gets the file's modification time (from standard input: the time
+of the start), so that importing the same file again, after whatever interruption, stores
+nothing twice. Lines that the server rejects are reported by their number in the file, all
+others are stored; the exit code is then 1.";
 
 /// Imports, and reports on standard output what became of the lines.
 pub(super) fn run(server: &ServerOptions, options: &ImportOptions) -> Result<ExitCode, AdminError> {
