@@ -11,7 +11,8 @@ Reported are the median of the rounds and their range. A server that is not inst
 Everybody stores the same 200 bytes and answers only when they are durable:
 
   StemeDB     POST /v1/assert by wrk, one claim a request, 64 connections; the count of stored claims must grow by
-              the number of answers. Also one connection, and NDJSON batches of 1000 by 8 connections.
+              the number of answers. Also one connection, NDJSON batches of 1000 by 8 connections, and recovery
+              of all that after kill -9.
   Redis       SET by redis-benchmark -c 64, appendfsync always
   PostgreSQL  single-row INSERT by pgbench -c 64, prepared, synchronous_commit on
   etcd        put by wrk through the JSON gateway, 64 connections

@@ -44,7 +44,7 @@ def wait_until_ready(process, is_ready, log_path):
         if process.poll() is not None or time.monotonic() > deadline:
             with open(log_path, encoding="utf-8", errors="replace") as log:
                 raise ServerFailed(f"{process.args[3]} did not start:\n{log.read()[-2000:]}")
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def free_port():
@@ -105,6 +105,15 @@ def strays(process):
                 if fields["Cpus_allowed_list"] != str(SERVER_CPU):
                     names.add(fields["Name"])
     return sorted(names)
+
+
+def resident_bytes(process):
+    """The memory of a process that is not shared with files, in bytes."""
+    with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
+        for line in status:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    raise ServerFailed(f"process {process.pid} has ended")
 
 
 def process_tree(root):
