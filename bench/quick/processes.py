@@ -108,10 +108,10 @@ def strays(process):
 
 
 def resident_bytes(process):
-    """The memory of a process that is not shared with files, in bytes."""
+    """The resident memory of a process, in bytes."""
     with open(f"/proc/{process.pid}/status", encoding="utf-8") as status:
         for line in status:
-            if line.startswith("RssAnon:"):
+            if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
     raise ServerFailed(f"process {process.pid} has ended")
 

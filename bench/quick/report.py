@@ -61,7 +61,7 @@ def summarise_parts(rounds):
     for server, load in sorted({key for measured in rounds for key in measured}):
         results = [measured[server, load] for measured in rounds if (server, load) in measured]
         row = {"server": server, "load": load, "rounds": len(results)}
-        for field in ("rate", "p50_us", "p99_us", "server_cpu", "load_cpu"):
+        for field in ("rate", "p50_us", "p99_us", "server_cpu", "load_cpu", "bytes_a_claim"):
             values = [result[field] for result in results if field in result]
             if values:
                 row[field] = {"median": statistics.median(values), "min": min(values), "max": max(values)}
@@ -80,6 +80,8 @@ def to_text(parts, ratios):
         line += median_cell(part, "server_cpu", 12, "{:.0%}") + median_cell(part, "load_cpu", 10, "{:.0%}")
         lines.append(line)
     for part in parts:
+        if "bytes_a_claim" in part:
+            lines.append(f"{part['server']}, {part['load']}: {part['bytes_a_claim']['median']:.0f} bytes resident a claim")
         if part["strays"]:
             lines.append(f"{part['server']}, {part['load']}: threads not bound to the server's CPU: {', '.join(part['strays'])}")
     if ratios:
