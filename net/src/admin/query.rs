@@ -4,7 +4,6 @@ use std::io::{IsTerminal as _, Write as _, stdout};
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use stemedb_engine::time::UnixMicros;
 
@@ -67,7 +66,8 @@ Examples:
   stemedb-admin query drug/aspirin --as-of 2026-01-28T14:30:00Z
   stemedb-admin query 'drug/*' --all --json | jq -c '.assertions[]' > drugs.ndjson
 
-With --json the answers of the server are printed as they came, one line for each page of at
+With a lens, HELD BY says how many of the claims hold the winning value, and RUNNER-UP which
+other value came next. With --json the answers of the server are printed as they came, one line for each page of at
 most 10,000 claims.";
 
 /// Asks page by page and prints each as it comes.
@@ -151,7 +151,6 @@ impl QueryOptions {
 struct Page<'a> {
     #[serde(borrow)]
     assertions: Vec<Hit<'a>>,
-    resolution: Option<Value>,
     cursor: Option<String>,
 }
 
@@ -168,6 +167,23 @@ struct Hit<'a> {
     source_class: String,
     lifecycle: String,
     status: String,
+    #[serde(borrow)]
+    resolution: Option<Resolution<'a>>,
+}
+
+/// How a lens came to its winner.
+#[derive(Deserialize)]
+struct Resolution<'a> {
+    candidates: u64,
+    supporting: u64,
+    #[serde(borrow)]
+    runner_up: Option<RunnerUp<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RunnerUp<'a> {
+    #[serde(borrow)]
+    value: &'a RawValue,
 }
 
 impl Page<'_> {
@@ -176,25 +192,35 @@ impl Page<'_> {
             return "no claims\n".to_owned();
         }
         let rows: Vec<_> = self.assertions.iter().map(|hit| hit.row(cell_chars_max)).collect();
-        let mut text = table(
-            ["PATH", "PREDICATE", "VALUE", "CONFIDENCE", "DECAYED", "CLASS", "SOURCE", "TIME", "STATE"],
+        table(
+            [
+                "PATH",
+                "PREDICATE",
+                "VALUE",
+                "CONFIDENCE",
+                "DECAYED",
+                "CLASS",
+                "SOURCE",
+                "TIME",
+                "STATE",
+                "HELD BY",
+                "RUNNER-UP",
+            ],
             &rows,
-        );
-        if let Some(resolution) = &self.resolution {
-            text.push_str(&format!("resolution: {}\n", printable(&resolution.to_string(), usize::MAX)));
-        }
-        text
+        )
     }
 }
 
 impl Hit<'_> {
-    fn row(&self, cell_chars_max: usize) -> [String; 9] {
+    fn row(&self, cell_chars_max: usize) -> [String; 11] {
         let cell = |text: &str| printable(text, cell_chars_max);
         let state = match (self.lifecycle.as_str(), self.status.as_str()) {
             ("approved", "active") => String::new(),
             (lifecycle, "active") => cell(lifecycle),
             (_, status) => cell(status),
         };
+        let resolution = self.resolution.as_ref();
+        let runner_up = resolution.and_then(|found| found.runner_up.as_ref());
         [
             cell(&self.concept_path),
             cell(&self.predicate),
@@ -205,6 +231,10 @@ impl Hit<'_> {
             cell(self.source.as_deref().unwrap_or_default()),
             moment::format(UnixMicros((self.timestamp * UnixMicros::PER_SECOND as f64).round() as i64)),
             state,
+            resolution
+                .map(|found| format!("{} of {}", found.supporting, found.candidates))
+                .unwrap_or_default(),
+            runner_up.map(|found| cell(found.value.get())).unwrap_or_default(),
         ]
     }
 }

@@ -125,12 +125,13 @@ fn rejected_lines_are_named_by_their_number_in_the_file() {
     let mut lines: Vec<String> = numbered_lines(12_000).lines().map(str::to_owned).collect();
     lines[4] = String::new();
     lines[10_998] = r#"{"bad":1}"#.to_owned();
-    lines[11_499] = "bad".to_owned();
+    lines[11_499] = r#"{"bad":2}"#.to_owned();
+    lines[11_500] = "bad".to_owned();
     let (output, report) = Claims::new(&lines.join("\n")).import(&server, &[]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!((&report["accepted"], &report["rejected"]), (&11_997.into(), &2.into()));
+    assert_eq!((&report["accepted"], &report["rejected"]), (&11_996.into(), &3.into()));
     let numbers: Vec<_> = report["errors"].as_array().unwrap().iter().map(|error| &error["line"]).collect();
-    assert_eq!(numbers, [10_999, 11_500]);
+    assert_eq!(numbers, [10_999, 11_500, 11_501]);
     assert_eq!(report["errors"][0]["message"], "this one is bad");
 }
 
@@ -145,7 +146,7 @@ fn an_answer_that_does_not_count_every_line_is_not_believed() {
 #[test]
 fn standard_input_is_imported_and_reported_for_people() {
     let server = StandIn::start([]);
-    let input = numbered_lines(3) + "bad\n" + r#"{"timestamp":5,"value":1}"#;
+    let input = numbered_lines(3) + "{\"bad\":1}\n" + r#"{"timestamp":5,"value":1}"#;
     let output = server.admin(&["import", "-"], &input);
     assert_eq!(output.status.code(), Some(1));
     let stdout = String::from_utf8_lossy(&output.stdout);

@@ -38,6 +38,20 @@ debian/package/zsh  version    \"5.9\\u001b-5\"  1           clinical  source/de
 }
 
 #[test]
+fn a_winner_is_shown_with_its_support_and_the_runner_up() {
+    let mut winner = hit(&"5.9-4".into());
+    winner["resolution"] = json!({"candidates": 3, "distinct_values": 2, "supporting": 2,
+        "runner_up": {"hash": "00", "value": "5.9-5", "type": "Text", "confidence": 1.0, "timestamp": 1, "supporting": 1}});
+    let answer = json!({"assertions": [winner], "count": 1, "lens": "consensus",
+        "resolution": {"candidates": 3, "distinct_values": 2}});
+    let server = StandIn::start([Turn::Say(200, answer.to_string())]);
+    let output = server.admin(&["query", "debian/package/zsh", "--lens", "consensus"], "");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("HELD BY  RUNNER-UP\n"), "{stdout}");
+    assert!(stdout.ends_with("2 of 3   \"5.9-5\"\n"), "{stdout}");
+}
+
+#[test]
 fn every_option_reaches_the_server() {
     let server = StandIn::start([page(&[], None)]);
     let output = server.admin(

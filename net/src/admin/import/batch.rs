@@ -78,15 +78,19 @@ impl<R: BufRead> BatchReader<R> {
         if line.is_empty() {
             return;
         }
+        let mut reject = |code: &str, message| {
+            batch.rejected.push(LineError { line: self.lines, code: code.to_owned(), message });
+        };
         if line.len() > LINE_BYTES_MAX {
-            batch.rejected.push(LineError {
-                line: self.lines,
-                code: "line_too_long".to_owned(),
-                message: format!(
-                    "the line is longer than {LINE_BYTES_MAX} bytes, which no claim can be; not sent"
-                ),
-            });
-            return;
+            let message =
+                format!("the line is longer than {LINE_BYTES_MAX} bytes, which no claim can be; not sent");
+            return reject("line_too_long", message);
+        }
+        // A request that begins with such a line could be read as something else than lines: as an array, for instance.
+        if line[0] != b'{' {
+            let message =
+                "a claim is a JSON object and begins with `{`, this line does not; not sent".to_owned();
+            return reject("not_an_object", message);
         }
         self.stamp.append(line, &mut batch.body);
         batch.body.push(b'\n');
@@ -139,7 +143,7 @@ mod tests {
     #[test]
     fn batches_are_bounded_and_cover_the_input_without_gap() {
         let line = format!("{{\"value\":\"{}\"}}\n", "x".repeat(1000));
-        let input = line.repeat(9_000) + &"1\n".repeat(25_000) + "\n\n";
+        let input = line.repeat(9_000) + &"{}\n".repeat(25_000) + "\n\n";
         let batches = batches(input.as_bytes());
         let mut next_line = 1;
         for batch in &batches {
@@ -155,10 +159,20 @@ mod tests {
 
     #[test]
     fn a_line_longer_than_any_claim_is_rejected_without_being_held() {
-        let input = ["1\n".to_owned(), "x".repeat(3 * LINE_BYTES_MAX), "\n2\n".to_owned()].concat();
+        let claim = r#"{"timestamp":1}"#;
+        let input = format!("{claim}\n{}\n{claim}\n", "x".repeat(3 * LINE_BYTES_MAX));
         let batches = batches(input.as_bytes());
-        assert_eq!(batches[0].body, b"1\n2\n");
+        assert_eq!(batches[0].body, format!("{claim}\n{claim}\n").as_bytes());
         assert_eq!(batches[0].line_numbers, [1, 3]);
         assert_eq!((batches[0].rejected[0].line, batches[0].rejected[0].code.as_str()), (2, "line_too_long"));
+    }
+
+    #[test]
+    fn a_line_that_could_change_the_meaning_of_a_request_is_not_sent() {
+        let batches = batches(b"[{}]\n1\n {\"timestamp\":1}\n");
+        assert_eq!(batches[0].body, b"{\"timestamp\":1}\n");
+        let rejected: Vec<_> =
+            batches[0].rejected.iter().map(|error| (error.line, error.code.as_str())).collect();
+        assert_eq!(rejected, [(1, "not_an_object"), (2, "not_an_object")]);
     }
 }
