@@ -4,6 +4,8 @@
 //! All of it above the `ring` is plain state machines that are told what happened and answer with what
 //! they want done; they have no clock, no randomness, no file and no socket of their own.
 
+pub mod background;
+pub mod data_dir;
 pub mod ring;
 pub mod slot;
 pub mod time;

@@ -20,6 +20,7 @@ pub mod memlock;
 mod operation;
 pub mod probe;
 mod receive_buffers;
+pub mod signals;
 mod token;
 mod waker;
 
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
+use thiserror::Error;
 
 use self::aligned::AlignedBuffer;
 use self::in_flight::{InFlight, InFlightTable, Key};
@@ -62,7 +64,8 @@ pub struct RingConfig {
 }
 
 /// An operation was refused, because as many as the ring can hold are in flight. What it was to own comes back.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("as many operations are in flight as the ring can hold")]
 pub struct Full<T>(pub T);
 
 /// An io_uring with the operations in flight in it; see the [module](self).
@@ -488,3 +491,6 @@ fn transient_is_ok(result: io::Result<usize>) -> io::Result<()> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,31 @@ fn all_64_bits_of_a_message_arrive() {
     assert_eq!(ring.operations_free(), 8);
 }
 
+/// A busy core looks for completions without waiting, and sees what comes from elsewhere all the same.
+#[test]
+fn looking_without_waiting_sees_messages_and_wakes() {
+    let mut ring = small_ring();
+    let (address, waker) = (ring.address(), ring.waker(1).expect("a descriptor is to be had"));
+    let sender = thread::spawn(move || {
+        let mut ring = small_ring();
+        ring.message(&address, 7, 0).expect("room for an operation");
+        ring.submit().expect("the ring works");
+        waker.wake();
+    });
+    let (mut messages, mut wakes) = (0, 0);
+    while messages + wakes < 2 {
+        ring.submit().expect("the ring works");
+        match ring.next_completion() {
+            Some(Completion::Message { data: 7 }) => messages += 1,
+            Some(Completion::Woken { user: 1 }) => wakes += 1,
+            Some(other) => panic!("unexpected {other:?}"),
+            None => thread::yield_now(),
+        }
+    }
+    assert_eq!((messages, wakes), (1, 1));
+    sender.join().expect("no panic");
+}
+
 /// More messages than the completion queue holds, while nobody takes them out: the kernel keeps them all.
 #[test]
 fn a_flood_of_messages_loses_none() {
