@@ -28,7 +28,7 @@ pub fn run() -> ExitCode {
         Command::Import(options) => import::run(&server, &options),
         Command::Query(options) => query::run(&server, &options),
         Command::Health => health::run(&server),
-        Command::Doctor => doctor::run(server.json),
+        Command::Doctor(options) => doctor::run(server.json, &options),
     };
     match result {
         Ok(code) => code,
@@ -75,7 +75,7 @@ enum Command {
     Health,
     /// Check whether this machine can run StemeDB, and how well
     #[command(after_help = doctor::EXAMPLES)]
-    Doctor,
+    Doctor(doctor::DoctorOptions),
 }
 
 const EXAMPLES: &str = "\

@@ -1,9 +1,10 @@
 //! `stemedb-admin doctor`: whether this machine can run StemeDB, and how well.
 
 mod cpu;
+mod disk;
 
 use std::io::{self, Write as _, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -11,15 +12,28 @@ use stemedb_engine::ring::probe::{self, Finding, State};
 
 use super::error::AdminError;
 
+/// What `doctor` is asked to look at.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorOptions {
+    /// The directory that holds, or will hold, the data; a scratch file of 16 MiB is written there and removed again
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+}
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   stemedb-admin doctor
-  stemedb-admin doctor --json | jq -r '.checks[] | select(.verdict != \"ok\") | .text'";
+  sudo -u stemedb stemedb-admin doctor --data-dir /opt/stemedb/data
+  stemedb-admin doctor --json | jq -r '.checks[] | select(.verdict != \"ok\") | .text'
+
+The limits and permissions that are shown are those of whoever runs the command; a service may
+have others.";
 
 /// Looks at everything and prints what it found; fails if something is missing that StemeDB cannot do without.
-pub(super) fn run(as_json: bool) -> Result<ExitCode, AdminError> {
+pub(super) fn run(as_json: bool, options: &DoctorOptions) -> Result<ExitCode, AdminError> {
     let mut findings = probe::examine();
     findings.push(cpu::examine(Path::new("/")));
+    findings.extend(disk::examine(&options.data_dir));
     if as_json {
         print_json(&findings)?;
     } else {
