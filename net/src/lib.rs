@@ -11,3 +11,6 @@ pub mod server;
 pub mod http;
 pub mod json;
 pub mod metrics;
+//! The StemeDB server.
+
+pub mod admin;

@@ -1,0 +1,6 @@
+//! Tests that run `stemedb-admin` itself.
+
+mod doctor;
+mod import;
+mod query;
+mod stand_in;
