@@ -88,13 +88,18 @@ struct Parked<T> {
     duplicate: bool,
 }
 
-/// A committed frame, in numbers.
+/// What has been done for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameApplied {
-    /// Its records.
-    pub records: u32,
-    /// Its bytes, header and padding included.
-    pub bytes: u64,
+pub enum Done {
+    /// A frame is durable and visible.
+    Frame {
+        /// Its records.
+        records: u32,
+        /// Those of them that are new claims.
+        claims: u32,
+    },
+    /// A segment is full, and the lane has gone over to the next.
+    SegmentSealed,
 }
 
 impl<T: Copy> Shard<T> {
@@ -176,22 +181,22 @@ impl<T: Copy> Shard<T> {
         self.lane.next_write(now)
     }
 
-    /// Takes what became of a write: the bytes written, or the error number. Tells each frame that became
-    /// durable to `each`.
+    /// Takes what became of a write: the bytes written, or the error number. Tells `each` what
+    /// is done by that.
     pub fn write_done(
         &mut self,
         id: WriteId,
         buffer: AlignedBuffer,
         result: Result<usize, i32>,
         monotonic_us: u64,
-        mut each: impl FnMut(FrameApplied),
+        mut each: impl FnMut(Done),
     ) {
         self.lane.write_done(id, buffer, result, monotonic_us);
         while let Some(outcome) = self.lane.next_outcome() {
             match outcome {
                 WriteOutcome::Frame(frame) => {
-                    self.apply(&frame);
-                    each(FrameApplied { records: frame.header().records, bytes: frame.bytes() as u64 });
+                    let claims = self.apply(&frame);
+                    each(Done::Frame { records: frame.header().records, claims });
                     self.lane.recycle(frame);
                 }
                 WriteOutcome::Failed(failure) => {
@@ -199,7 +204,10 @@ impl<T: Copy> Shard<T> {
                     self.refuse_parked();
                 }
                 WriteOutcome::Begun { segment } => tracing::debug!(%segment, "segment begun"),
-                WriteOutcome::Sealed { segment } => tracing::debug!(%segment, "segment sealed"),
+                WriteOutcome::Sealed { segment } => {
+                    tracing::debug!(%segment, "segment sealed");
+                    each(Done::SegmentSealed);
+                }
                 WriteOutcome::Marked { .. } => {}
             }
         }
@@ -290,8 +298,9 @@ impl<T: Copy> Shard<T> {
         self.parked.push_back(Parked { lsn, ticket, duplicate });
     }
 
-    /// Makes the records of a durable frame visible and answers those who wait for them.
-    fn apply(&mut self, frame: &CommittedFrame) {
+    /// Makes the records of a durable frame visible and answers those who wait for them. Gives the number of claims.
+    fn apply(&mut self, frame: &CommittedFrame) -> u32 {
+        let mut claims = 0;
         let generation = self.lane.config().generation;
         for record in frame.records() {
             let mut retraction = None;
@@ -301,6 +310,7 @@ impl<T: Copy> Shard<T> {
                     let slot = Slot::of(assertion.claim.subject.as_str().as_bytes());
                     assert!(self.slots.contains(&slot.number()), "a claim of {slot:?} is in the wrong lane");
                     self.pending.remove(&assertion.hash);
+                    claims += 1;
                     let order = WriteOrder::new(generation.0, record.lsn.0);
                     self.index
                         .insert(&assertion.hash, &assertion.claim, order)
@@ -323,6 +333,7 @@ impl<T: Copy> Shard<T> {
                 }
             }
         }
+        claims
     }
 
     /// After the lane has failed nobody parked will ever be acknowledged.
