@@ -61,6 +61,9 @@ pub enum Admission {
 /// Claims that one shard may hold: its index numbers them with 31 bits, and some are always on their way.
 const CLAIMS_MAX: u64 = (1 << 31) - (1 << 24);
 
+/// What one claim may make the index allocate at once: it grows by chunks of up to 1 MiB in several places.
+const INDEX_CHUNKS_BYTES: u64 = 4 << 20;
+
 /// What one core holds. `T` is what leads from an outcome back to whoever waits for it.
 #[derive(Debug)]
 pub struct Shard<T> {
@@ -271,7 +274,7 @@ impl<T: Copy> Shard<T> {
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = *self.lane.config();
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
-        let growth_bytes_max = 4 * (frames_used * frame_bytes_max) as u64;
+        let growth_bytes_max = INDEX_CHUNKS_BYTES + 4 * (frames_used * frame_bytes_max) as u64;
         if self.index.bytes() + growth_bytes_max >= self.index_bytes_max || self.index.len() >= CLAIMS_MAX {
             return Err(Refusal::IndexFull);
         }
@@ -343,3 +346,6 @@ impl<T: Copy> Shard<T> {
         self.outcomes.extend(refused.map(|parked| (parked.ticket, Outcome::Refused(Refusal::LaneFailed))));
     }
 }
+
+#[cfg(test)]
+mod tests;
