@@ -248,6 +248,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_reason() {
+        let documentation = include_str!("../../../docs/http.md");
+        for reason in ALL {
+            let row = format!("| {} | `{}` | ", reason.status().code(), reason.code());
+            assert!(documentation.contains(&row), "docs/http.md has no row that begins with {row}");
+        }
+    }
+
+    #[test]
     fn every_reason_has_a_code_of_its_own() {
         let codes: std::collections::BTreeSet<_> = ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), ALL.len());
