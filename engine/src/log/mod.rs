@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod frame;
 pub mod generation;
 pub mod id;
+pub mod inspect;
 pub mod lane;
 mod layout;
 pub mod opening;

@@ -173,3 +173,155 @@ pub enum OpenError {
         source: io::Error,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::log::frame::FRAME_MAGIC;
+    use crate::log::recovery::recover;
+    use crate::log::segment::SEGMENT_MAGIC;
+    use crate::log::storage::{DirStorage, LogStorage, MemoryStorage};
+    use crate::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_MIN, SegmentNumber};
+
+    fn opening(lanes: u16) -> Opening {
+        let lane = LaneConfig {
+            segment_bytes: SEGMENT_BYTES_MIN,
+            frame_bytes_max: 4 * BLOCK_BYTES,
+            ..LaneConfig::new(LaneId(0), Generation::FIRST)
+        };
+        Opening { lanes, lane, now: UnixMicros(1_700_000_000_000_000), monotonic_us: 5 }
+    }
+
+    fn open(disk: &mut dyn LogDisk, lanes: u16) -> Vec<Lane> {
+        let recovered = recover(disk, &mut |_| Ok(())).unwrap();
+        open_generation(disk, &recovered, &opening(lanes)).unwrap()
+    }
+
+    /// A disk that notes each change, by lane, segment and what it is.
+    struct NotingDisk {
+        disk: MemoryStorage,
+        notes: Vec<String>,
+    }
+
+    impl NotingDisk {
+        fn note(&mut self, what: &str, segment: SegmentId) {
+            self.notes.push(format!("{what} {}.{}", segment.lane.0, segment.number));
+        }
+    }
+
+    impl LogStorage for NotingDisk {
+        fn list(&self) -> io::Result<Vec<SegmentFile>> {
+            self.disk.list()
+        }
+
+        fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            self.disk.read(segment, offset, buffer)
+        }
+
+        fn path(&self, segment: SegmentId) -> PathBuf {
+            self.disk.path(segment)
+        }
+    }
+
+    impl LogDisk for NotingDisk {
+        fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+            self.note("prepare", segment);
+            self.disk.prepare(segment, bytes)
+        }
+
+        fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+            let is_header = bytes.starts_with(&SEGMENT_MAGIC);
+            assert!(is_header || bytes.starts_with(&FRAME_MAGIC));
+            let first_frame = offset == BLOCK_BYTES as u64;
+            self.note(
+                if is_header {
+                    "header"
+                } else if first_frame {
+                    "record"
+                } else {
+                    "frame"
+                },
+                segment,
+            );
+            self.disk.write(segment, offset, bytes)
+        }
+
+        fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+            self.note("sync", segment);
+            self.disk.sync(segment)
+        }
+
+        fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+            self.note("truncate", segment);
+            self.disk.truncate(segment, bytes)
+        }
+
+        fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+            self.note("remove", segment);
+            self.disk.remove(segment)
+        }
+    }
+
+    #[test]
+    fn every_step_is_done_in_all_lanes_before_the_next() {
+        let mut disk = NotingDisk { disk: MemoryStorage::new(), notes: Vec::new() };
+        open(&mut disk, 3);
+        let unused = SegmentId { lane: LaneId(2), number: SegmentNumber(2) };
+        disk.disk.prepare(unused, SEGMENT_BYTES_MIN).unwrap();
+        disk.notes.clear();
+        open(&mut disk, 2);
+        let steps = [
+            &["remove 2.2", "sync 0.1", "sync 1.1", "sync 2.1"][..],
+            &["prepare 0.2", "header 0.2", "record 0.2", "prepare 1.2", "header 1.2", "record 1.2"],
+            &["frame 0.2", "frame 1.2"],
+            &["truncate 0.1", "truncate 1.1", "truncate 2.1"],
+        ];
+        assert_eq!(disk.notes, steps.concat());
+    }
+
+    #[test]
+    fn lanes_come_back_idle_and_testified_for() {
+        let lanes = open(&mut MemoryStorage::new(), 2);
+        assert_eq!(lanes.len(), 2);
+        for (number, lane) in (0..).zip(&lanes) {
+            assert_eq!(lane.config().lane, LaneId(number));
+            assert_eq!(lane.config().generation, Generation::FIRST);
+            assert!(lane.is_idle());
+            assert_eq!(lane.next_deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_log_in_files_is_opened_again_and_again() {
+        let directory = tempfile::tempdir().unwrap();
+        for start in 0..3_u64 {
+            let mut disk = DirStorage::new(directory.path());
+            let mut payloads = Vec::new();
+            let recovered = recover(&disk, &mut |record| {
+                payloads.push(record.payload.to_vec());
+                Ok(())
+            });
+            let recovered = recovered.unwrap();
+            let expected: Vec<_> = (0..start).map(|start| start.to_le_bytes().to_vec()).collect();
+            assert_eq!(payloads, expected);
+            let mut lanes = open_generation(&mut disk, &recovered, &opening(1)).unwrap();
+            lanes[0].append(RecordKind::Assertion, 0, &start.to_le_bytes()).unwrap();
+            drive(&mut lanes[0], &mut disk, UnixMicros(0), 0).unwrap();
+            let sizes: Vec<_> = disk.list().unwrap().iter().map(|file| file.bytes).collect();
+            assert_eq!(sizes.iter().filter(|&&bytes| bytes == SEGMENT_BYTES_MIN).count(), 1, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn a_generation_whose_record_fits_no_frame_is_refused() {
+        let mut disk = MemoryStorage::new();
+        open(&mut disk, 130);
+        let recovered = recover(&disk, &mut |_| Ok(())).unwrap();
+        let mut small = opening(1);
+        small.lane.frame_bytes_max = BLOCK_BYTES;
+        let error = open_generation(&mut disk, &recovered, &small).unwrap_err();
+        assert!(matches!(error, OpenError::Append(AppendError::TooLarge { .. })), "{error}");
+    }
+}

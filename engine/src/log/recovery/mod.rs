@@ -11,7 +11,7 @@
 //! found becomes binding when the next generation is [opened](crate::log::opening).
 
 mod error;
-mod reader;
+pub(in crate::log) mod reader;
 mod replay;
 mod retractions;
 mod sink;

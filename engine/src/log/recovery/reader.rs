@@ -74,6 +74,21 @@ impl<'s> SegmentReader<'s> {
         }
     }
 
+    /// The first block at `from` or later that is not all zeros, up to where the segment ends.
+    pub(in crate::log) fn first_written(&mut self, from: u64) -> Result<Option<u64>, RecoveryError> {
+        let mut offset = from;
+        loop {
+            let bytes = self.bytes(offset, BLOCK_BYTES)?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            if let Some(at) = bytes.chunks(BLOCK_BYTES).position(|block| !is_zero(block)) {
+                return Ok(Some(offset + (at * BLOCK_BYTES) as u64));
+            }
+            offset += bytes.len().next_multiple_of(BLOCK_BYTES) as u64;
+        }
+    }
+
     /// Where in the window `offset` is; at its end if it is not there.
     fn keep(&self, offset: u64) -> usize {
         let end = self.window_start + self.window_bytes as u64;
@@ -104,4 +119,10 @@ impl<'s> SegmentReader<'s> {
         self.window_bytes += read.min(self.limit.saturating_sub(from) as usize);
         Ok(())
     }
+}
+
+/// Whether `bytes`, a block at most, are all zero.
+pub(in crate::log) fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+    *bytes == ZEROS[..bytes.len()]
 }

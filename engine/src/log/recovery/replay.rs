@@ -6,7 +6,7 @@ use crate::log::frame::{Frame, FrameError, FrameHeader, FrameKind};
 use crate::log::generation::LaneEnd;
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::sink::{FramePlace, RecordSink};
-use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, contradiction, first_written};
+use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, contradiction};
 use crate::log::recovery::{DroppedTail, Recovered, RecoveryError, UntrimmedSegment};
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogStorage, SegmentFile};
@@ -191,7 +191,7 @@ impl<'s, 'v> Replay<'s, 'v> {
         let next = later.next().expect("the next segment's header says where this one ends");
         let next_but_one = later.next();
         self.reader.open(next.file, next.limit());
-        if next_but_one.is_none() && first_written(&mut self.reader, BLOCK)?.is_none() {
+        if next_but_one.is_none() && self.reader.first_written(BLOCK)?.is_none() {
             return Ok(());
         }
         let testimony =
@@ -208,7 +208,7 @@ impl<'s, 'v> Replay<'s, 'v> {
         cause: FrameError,
     ) -> Result<(), RecoveryError> {
         let mut written_end = walked.end;
-        while let Some(offset) = first_written(&mut self.reader, written_end)? {
+        while let Some(offset) = self.reader.first_written(written_end)? {
             written_end = offset + BLOCK;
             if offset == walked.end {
                 continue;

@@ -10,7 +10,7 @@ use crate::log::frame::{FrameHome, FrameKind};
 use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::record::RecordKind;
 use crate::log::recovery::RecoveryError;
-use crate::log::recovery::reader::SegmentReader;
+use crate::log::recovery::reader::{SegmentReader, is_zero};
 use crate::log::segment::{SegmentHeader, SegmentHeaderError, SegmentId};
 use crate::log::storage::{LogStorage, SegmentFile};
 use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_MIN, SegmentNumber};
@@ -370,33 +370,12 @@ fn check_unbegun(
         )
     } else if torn.is_some() && file.id.number != next {
         (cause, "it is not the segment that its lane would have begun next")
-    } else if first_written(reader, BLOCK)?.is_some() {
+    } else if reader.first_written(BLOCK)?.is_some() {
         (cause, "something was written behind the header, for which a durable header is needed")
     } else {
         return Ok(());
     };
     Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony: testimony.to_owned() })
-}
-
-/// The first block at `from` or later that is not all zeros, up to where the reader stops.
-pub(super) fn first_written(reader: &mut SegmentReader<'_>, from: u64) -> Result<Option<u64>, RecoveryError> {
-    let mut offset = from;
-    loop {
-        let bytes = reader.bytes(offset, BLOCK_BYTES)?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        if let Some(at) = bytes.chunks(BLOCK_BYTES).position(|block| !is_zero(block)) {
-            return Ok(Some(offset + (at * BLOCK_BYTES) as u64));
-        }
-        offset += bytes.len().next_multiple_of(BLOCK_BYTES) as u64;
-    }
-}
-
-/// Whether `bytes`, a block at most, are all zero.
-fn is_zero(bytes: &[u8]) -> bool {
-    static ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
-    *bytes == ZEROS[..bytes.len()]
 }
 
 /// The error for two valid parts of the log that do not fit together.
