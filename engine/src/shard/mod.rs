@@ -216,14 +216,18 @@ impl<T: Copy> Shard<T> {
         }
     }
 
-    /// Goes on applying retractions, over about `claims_budget` claims. True if there is more to do.
-    pub fn step(&mut self, claims_budget: usize) -> bool {
-        if let Some((pass, ticket)) = self.retractions.front_mut() {
-            if pass.step(&mut self.index, claims_budget) {
-                self.outcomes.push((*ticket, Outcome::Retracted(pass.retracted())));
-                self.retractions.pop_front();
-            }
+    /// Goes on applying retractions, over about `claims_budget` claims.
+    pub fn step(&mut self, claims_budget: usize) {
+        if let Some((pass, ticket)) = self.retractions.front_mut()
+            && pass.step(&mut self.index, claims_budget)
+        {
+            self.outcomes.push((*ticket, Outcome::Retracted(pass.retracted())));
+            self.retractions.pop_front();
         }
+    }
+
+    /// Whether there are retractions to go on with.
+    pub fn is_retracting(&self) -> bool {
         !self.retractions.is_empty()
     }
 

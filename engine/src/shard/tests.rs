@@ -168,7 +168,9 @@ fn a_retraction_takes_what_was_written_before_it_and_nothing_after() {
     let record = world.shard.retract(path("a"), reason(), UnixMicros(1), 3).expect("the lane works");
     world.assert(&payload_of("a", "2"), 4);
     world.flush();
-    while world.shard.step(1) {}
+    while world.shard.is_retracting() {
+        world.shard.step(1);
+    }
     let mut outcomes = world.outcomes();
     outcomes.sort_by_key(|(ticket, _)| *ticket);
     assert_eq!(
@@ -180,7 +182,9 @@ fn a_retraction_takes_what_was_written_before_it_and_nothing_after() {
     // A copy does the same on a shard that has nothing left to retract but the later claim.
     world.shard.retract_copy(&record, 5).expect("the lane works");
     world.flush();
-    while world.shard.step(1) {}
+    while world.shard.is_retracting() {
+        world.shard.step(1);
+    }
     assert_eq!(world.outcomes(), [(5, Outcome::Retracted(1))]);
 }
 

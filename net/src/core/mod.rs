@@ -25,6 +25,9 @@ mod room;
 mod router;
 mod wants;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -239,33 +242,38 @@ impl Core {
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back
     /// without waiting.
     pub fn turn(&mut self, now: Now) -> bool {
-        let more = self.room.step();
+        self.settle(now);
+        self.room.step();
+        self.settle(now);
+        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            self.note_wants(key, now);
+        }
+        self.touched = touched;
+        self.room.router.flush(&mut self.wants.messages);
+        self.room.has_work()
+    }
+
+    /// What the core wants done since the wants were last taken out.
+    pub fn wants(&mut self) -> &mut Wants {
+        &mut self.wants
+    }
+
+    /// Serves connections and answers them until nothing more follows.
+    fn settle(&mut self, now: Now) {
         loop {
             while let Some(key) = self.dirty.pop() {
                 self.service(key, now);
             }
             self.room.settle(now, &mut self.answers);
             if self.answers.is_empty() {
-                break;
+                return;
             }
-            for answer in std::mem::take(&mut self.answers) {
-                self.deliver(answer);
-            }
+            let mut answers = std::mem::take(&mut self.answers);
+            answers.drain(..).for_each(|answer| self.deliver(answer));
+            self.answers = answers;
         }
-        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
-        let touched = std::mem::take(&mut self.touched);
-        for &key in &touched {
-            self.note_wants(key, now);
-        }
-        self.touched = touched;
-        self.touched.clear();
-        self.room.router.flush(&mut self.wants.messages);
-        more
-    }
-
-    /// What the core wants done since the wants were last taken out.
-    pub fn wants(&mut self) -> &mut Wants {
-        &mut self.wants
     }
 
     /// Takes all events of a connection.

@@ -18,7 +18,7 @@ use crate::http::{BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read};
 
 /// Batches whose bodies may be coming in at once on one core.
-const BATCHES_MAX: usize = 64;
+pub(super) const BATCHES_MAX: usize = 64;
 
 /// What is to become of a request, as its head decides.
 #[derive(Debug)]

@@ -232,10 +232,10 @@ impl Room {
         self.resume_batches(answers);
     }
 
-    /// Goes on with queries and retractions, a bounded piece of work. True if there is more to do.
-    pub(super) fn step(&mut self) -> bool {
-        let Some(shard) = &mut self.router.shard else { return false };
-        let retracting = shard.step(CLAIMS_A_TURN);
+    /// Goes on with queries and retractions, a bounded piece of work.
+    pub(super) fn step(&mut self) {
+        let Some(shard) = &mut self.router.shard else { return };
+        shard.step(CLAIMS_A_TURN);
         if let Some(mut query) = self.queries.pop_front() {
             match query.step(shard.index(), CLAIMS_A_TURN) {
                 Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
@@ -243,7 +243,11 @@ impl Room {
                 None => self.queries.push_back(query),
             }
         }
-        retracting || !self.queries.is_empty()
+    }
+
+    /// Whether there are queries or retractions to go on with.
+    pub(super) fn has_work(&self) -> bool {
+        !self.queries.is_empty() || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
     }
 
     /// Asks the lane for its next writes and whether it wants a segment.
