@@ -9,7 +9,7 @@ use stemedb_engine::time::UnixMicros;
 use stemedb_net::api::{AssertContext, ClaimReader};
 use stemedb_net::json::Reader;
 
-/// 250 bytes, as an importer writes them.
+/// 242 bytes, as an importer writes them.
 const CLAIM: &str = r#"{"concept_path":"debian/bookworm/main/libpq5","predicate":"description","value":"PostgreSQL C client library, shared objects for programs","confidence":0.95,"timestamp":1754000000,"source":"source/debian/bookworm","source_class":"regulatory"}"#;
 
 /// The same with escapes in the value, which must be decoded.
