@@ -15,7 +15,7 @@ use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::ring::{Completion, CpuSet, Descriptor, Ring, RingConfig};
 
 const FILE_BYTES: usize = 64 << 20;
-const WRITES: usize = 4000;
+const WRITES: usize = 1000;
 
 fn main() {
     let directory = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).map(PathBuf::from);

@@ -1,5 +1,6 @@
 //! The StemeDB server: HTTP, the API, routing between cores, and the operators' tool.
 
+pub mod admin;
 pub mod api;
 pub mod config;
 pub mod core;
@@ -8,9 +9,3 @@ pub mod http;
 pub mod json;
 pub mod metrics;
 pub mod server;
-pub mod http;
-pub mod json;
-pub mod metrics;
-//! The StemeDB server.
-
-pub mod admin;

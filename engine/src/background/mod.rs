@@ -3,8 +3,8 @@
 //! One glommio executor on a low-priority thread takes jobs from a bounded queue, each kind of work in a task queue of
 //! its own. A job's outcome goes to a callback, which can hand it to a core and wake that.
 //!
-//! The executor needs care on current kernels: see [`executor`] for how it is started and fed, and [`watchdog`] for
-//! what happens when it stops ticking all the same.
+//! The executor needs care on current kernels, of which its module tells; and a watchdog notices when it stops
+//! ticking all the same, wakes it and says so.
 
 mod error;
 mod executor;

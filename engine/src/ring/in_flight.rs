@@ -110,14 +110,9 @@ impl InFlightTable {
     }
 
     /// An operation in flight and its scratch memory, whose address stays the same for as long as the table lives.
-    ///
-    /// Only for describing an operation that the kernel does not know yet.
-    pub(super) fn parts(&mut self, key: Key) -> (&InFlight, &mut Scratch) {
-        let scratch = self.scratch[key.index as usize].get_mut();
-        match &self.entries[key.index as usize].state {
-            EntryState::Used(operation) => (operation, scratch),
-            EntryState::Free { .. } => panic!("entry {} is not in flight", key.index),
-        }
+    pub(super) fn parts(&self, key: Key) -> (&InFlight, *mut Scratch) {
+        let operation = self.find(key).expect("the key of an operation in flight");
+        (operation, self.scratch[key.index as usize].get())
     }
 
     /// How many operations are in flight.

@@ -115,14 +115,15 @@ impl Ring {
         let io =
             build(operations_max.next_power_of_two().min(SUBMISSIONS_MAX), completions.next_power_of_two())
                 .map_err(|source| RingError::Create { operations_max, source })?;
-        let failed = |source| RingError::ReceiveBuffers { count, bytes, source };
-        let receive_buffers = Rc::new(ReceiveBuffers::new(count, bytes).map_err(failed)?);
-        // SAFETY: `Drop` unregisters the buffers before it lets go of them, or else leaks them.
-        with_patience(|| unsafe { receive_buffers.register(&io) }).map_err(failed)?;
         // SAFETY: the number is open as long as `io` lives, and that is longer than this call.
         let fd = unsafe { BorrowedFd::borrow_raw(io.as_raw_fd()) };
         let address = RingAddress::of(fd)
             .map_err(|source| RingError::Descriptor { what: "the address of an io_uring", source })?;
+        let failed = |source| RingError::ReceiveBuffers { count, bytes, source };
+        let receive_buffers = Rc::new(ReceiveBuffers::new(count, bytes).map_err(failed)?);
+        // SAFETY: once this has succeeded there is a `Ring`, whose `Drop` unregisters the buffers before it lets go of
+        // them, or else leaks them.
+        with_patience(|| unsafe { receive_buffers.register(&io) }).map_err(failed)?;
         Ok(Ring {
             io,
             in_flight: InFlightTable::new(operations_max),
@@ -354,7 +355,8 @@ impl Ring {
     fn start(&mut self, user: u64, operation: Operation) -> Result<OperationId, Operation> {
         let key = self.in_flight.insert(InFlight { user, operation }).map_err(|refused| refused.operation)?;
         let (in_flight, scratch) = self.in_flight.parts(key);
-        let entry = in_flight.operation.entry(scratch).user_data(key.token().to_bits());
+        // SAFETY: the scratch memory is that of an operation which the kernel does not know yet.
+        let entry = unsafe { in_flight.operation.entry(scratch) }.user_data(key.token().to_bits());
         // SAFETY: all memory that the entry names belongs to the operation or is its scratch memory, and both stay
         // where they are, untouched, until `settle` takes the operation out of the table at its last completion.
         unsafe { self.push(entry) };

@@ -59,7 +59,11 @@ impl Operation {
     /// The submission that starts the operation.
     ///
     /// All addresses in it point into memory that `self` owns on the heap, or to `scratch`.
-    pub(super) fn entry(&self, scratch: &mut Scratch) -> squeue::Entry {
+    ///
+    /// # Safety
+    ///
+    /// `scratch` must be valid, and neither the kernel nor anybody else may be using it.
+    pub(super) unsafe fn entry(&self, scratch: *mut Scratch) -> squeue::Entry {
         match self {
             Operation::Accept { listener } => {
                 opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build()
@@ -82,8 +86,11 @@ impl Operation {
                     .build()
             }
             Operation::Timer { after } => {
-                scratch.timespec = Timespec::from(*after);
-                opcode::Timeout::new(&raw const scratch.timespec).build()
+                // SAFETY: our caller vouches for `scratch`.
+                let timespec = unsafe { &raw mut (*scratch).timespec };
+                // SAFETY: as before; the field is aligned like any.
+                unsafe { timespec.write(Timespec::from(*after)) };
+                opcode::Timeout::new(timespec).build()
             }
             Operation::Message { target, data } => {
                 let token = Token::Message { data_high: (data >> 32) as u32 };
@@ -91,8 +98,9 @@ impl Operation {
                 opcode::MsgRingData::new(Fd(target.as_raw_fd()), data_low, token.to_bits(), None).build()
             }
             Operation::Wake { waker } => {
-                let wakes = (&raw mut scratch.wakes).cast::<u8>();
-                opcode::Read::new(Fd(waker.as_raw_fd()), wakes, size_of::<u64>() as u32).build()
+                // SAFETY: our caller vouches for `scratch`.
+                let wakes = unsafe { &raw mut (*scratch).wakes };
+                opcode::Read::new(Fd(waker.as_raw_fd()), wakes.cast(), size_of::<u64>() as u32).build()
             }
             Operation::CancelAll { descriptor } => {
                 let all = CancelBuilder::fd(Fd(descriptor.as_raw_fd())).all();

@@ -61,6 +61,9 @@ pub enum Admission {
 /// Claims that one shard may hold: its index numbers them with 31 bits, and some are always on their way.
 const CLAIMS_MAX: u64 = (1 << 31) - (1 << 24);
 
+/// What one claim may make the index allocate at once: it grows by chunks of up to 1 MiB in several places.
+const INDEX_CHUNKS_BYTES: u64 = 4 << 20;
+
 /// What one core holds. `T` is what leads from an outcome back to whoever waits for it.
 #[derive(Debug)]
 pub struct Shard<T> {
@@ -88,13 +91,18 @@ struct Parked<T> {
     duplicate: bool,
 }
 
-/// A committed frame, in numbers.
+/// What has been done for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameApplied {
-    /// Its records.
-    pub records: u32,
-    /// Its bytes, header and padding included.
-    pub bytes: u64,
+pub enum Done {
+    /// A frame is durable and visible.
+    Frame {
+        /// Its records.
+        records: u32,
+        /// Those of them that are new claims.
+        claims: u32,
+    },
+    /// A segment is full, and the lane has gone over to the next.
+    SegmentSealed,
 }
 
 impl<T: Copy> Shard<T> {
@@ -176,22 +184,22 @@ impl<T: Copy> Shard<T> {
         self.lane.next_write(now)
     }
 
-    /// Takes what became of a write: the bytes written, or the error number. Tells each frame that became
-    /// durable to `each`.
+    /// Takes what became of a write: the bytes written, or the error number. Tells `each` what
+    /// is done by that.
     pub fn write_done(
         &mut self,
         id: WriteId,
         buffer: AlignedBuffer,
         result: Result<usize, i32>,
         monotonic_us: u64,
-        mut each: impl FnMut(FrameApplied),
+        mut each: impl FnMut(Done),
     ) {
         self.lane.write_done(id, buffer, result, monotonic_us);
         while let Some(outcome) = self.lane.next_outcome() {
             match outcome {
                 WriteOutcome::Frame(frame) => {
-                    self.apply(&frame);
-                    each(FrameApplied { records: frame.header().records, bytes: frame.bytes() as u64 });
+                    let claims = self.apply(&frame);
+                    each(Done::Frame { records: frame.header().records, claims });
                     self.lane.recycle(frame);
                 }
                 WriteOutcome::Failed(failure) => {
@@ -199,7 +207,10 @@ impl<T: Copy> Shard<T> {
                     self.refuse_parked();
                 }
                 WriteOutcome::Begun { segment } => tracing::debug!(%segment, "segment begun"),
-                WriteOutcome::Sealed { segment } => tracing::debug!(%segment, "segment sealed"),
+                WriteOutcome::Sealed { segment } => {
+                    tracing::debug!(%segment, "segment sealed");
+                    each(Done::SegmentSealed);
+                }
                 WriteOutcome::Marked { .. } => {}
             }
         }
@@ -263,7 +274,7 @@ impl<T: Copy> Shard<T> {
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = *self.lane.config();
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
-        let growth_bytes_max = 4 * (frames_used * frame_bytes_max) as u64;
+        let growth_bytes_max = INDEX_CHUNKS_BYTES + 4 * (frames_used * frame_bytes_max) as u64;
         if self.index.bytes() + growth_bytes_max >= self.index_bytes_max || self.index.len() >= CLAIMS_MAX {
             return Err(Refusal::IndexFull);
         }
@@ -290,8 +301,9 @@ impl<T: Copy> Shard<T> {
         self.parked.push_back(Parked { lsn, ticket, duplicate });
     }
 
-    /// Makes the records of a durable frame visible and answers those who wait for them.
-    fn apply(&mut self, frame: &CommittedFrame) {
+    /// Makes the records of a durable frame visible and answers those who wait for them. Gives the number of claims.
+    fn apply(&mut self, frame: &CommittedFrame) -> u32 {
+        let mut claims = 0;
         let generation = self.lane.config().generation;
         for record in frame.records() {
             let mut retraction = None;
@@ -301,6 +313,7 @@ impl<T: Copy> Shard<T> {
                     let slot = Slot::of(assertion.claim.subject.as_str().as_bytes());
                     assert!(self.slots.contains(&slot.number()), "a claim of {slot:?} is in the wrong lane");
                     self.pending.remove(&assertion.hash);
+                    claims += 1;
                     let order = WriteOrder::new(generation.0, record.lsn.0);
                     self.index
                         .insert(&assertion.hash, &assertion.claim, order)
@@ -323,6 +336,7 @@ impl<T: Copy> Shard<T> {
                 }
             }
         }
+        claims
     }
 
     /// After the lane has failed nobody parked will ever be acknowledged.
@@ -332,3 +346,6 @@ impl<T: Copy> Shard<T> {
         self.outcomes.extend(refused.map(|parked| (parked.ticket, Outcome::Refused(Refusal::LaneFailed))));
     }
 }
+
+#[cfg(test)]
+mod tests;

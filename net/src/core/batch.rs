@@ -10,6 +10,7 @@ use super::operation::OperationKey;
 use super::response::refused;
 use super::router::Router;
 use crate::api::{ApiError, BatchFormat, BatchSummary, ErrorCode, is_blank};
+use crate::metrics::Counts;
 
 /// What is known of a batch so far.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(super) struct Taking<'a> {
     pub(super) router: &'a mut Router,
     /// The bytes of records on their way to the disk, of all batches of this core.
     pub(super) open_bytes: &'a mut usize,
+    /// Claims refused, by reason.
+    pub(super) rejected: &'a mut Counts<ErrorCode>,
 }
 
 impl Batch {
@@ -106,10 +109,13 @@ impl Batch {
             Form::Lines(mut lines) => lines.finish(|line| self.line(line, &mut taking)),
             Form::Array(array) => {
                 let agent = self.agent.take();
-                let Taking { key, now, intake, router, open_bytes } = taking;
+                let Taking { key, now, intake, router, open_bytes, rejected } = taking;
                 intake.read_array(&array, agent.as_deref(), now, |claim| {
                     self.lines += 1;
-                    self.claim(claim, key, router, open_bytes);
+                    match claim {
+                        Ok(claim) => self.store(&claim, key, router, open_bytes),
+                        Err(error) => self.reject(error, rejected),
+                    }
                 })?;
             }
         }
@@ -146,34 +152,33 @@ impl Batch {
             Line::Whole(bytes) => bytes,
             Line::Overlong => {
                 let message = format!("a line must be at most {} bytes long", self.body_bytes_max);
-                return self.summary.reject(self.lines, ApiError::new(ErrorCode::BodyTooLarge, message));
+                return self.reject(ApiError::new(ErrorCode::BodyTooLarge, message), taking.rejected);
             }
         };
         if is_blank(bytes) {
             return;
         }
         let agent = self.agent.take();
-        let claim = taking.intake.read(bytes, agent.as_deref(), taking.now);
-        self.claim(claim, taking.key, taking.router, taking.open_bytes);
+        match taking.intake.read(bytes, agent.as_deref(), taking.now) {
+            Ok(claim) => self.store(&claim, taking.key, taking.router, taking.open_bytes),
+            Err(error) => self.reject(error, taking.rejected),
+        }
         self.agent = agent;
     }
 
-    fn claim(
-        &mut self,
-        claim: Result<Encoded<'_>, ApiError>,
-        key: OperationKey,
-        router: &mut Router,
-        open_bytes: &mut usize,
-    ) {
-        let claim = match claim {
-            Ok(claim) => claim,
-            Err(error) => return self.summary.reject(self.lines, error),
-        };
+    /// Sends a claim, the one of the line just read, on its way.
+    fn store(&mut self, claim: &Encoded<'_>, key: OperationKey, router: &mut Router, open_bytes: &mut usize) {
         let bytes = claim.payload.len();
         self.open += 1;
         self.open_bytes += bytes;
         *open_bytes += bytes;
         let ticket = Ticket { core: router.id, operation: key, line: self.lines, bytes: bytes as u32 };
         router.assert(claim.slot, claim.payload, ticket, Admission::Stream);
+    }
+
+    /// The line just read is wrong.
+    fn reject(&mut self, error: ApiError, rejected: &mut Counts<ErrorCode>) {
+        rejected.increment(error.code);
+        self.summary.reject(self.lines, error);
     }
 }

@@ -11,8 +11,8 @@ use stemedb_engine::shard::Outcome;
 use stemedb_engine::slot::CoreId;
 
 use super::operation::OperationKey;
+use super::room::CoreState;
 use crate::api::Rows;
-use crate::metrics::CoreSnapshot;
 
 /// Leads from an answer back to the request that waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub enum Message {
     Snapped {
         /// Who waited.
         ticket: Ticket,
-        /// Its state and counters.
-        snapshot: Box<CoreSnapshot>,
+        /// How it is.
+        state: Box<CoreState>,
     },
 }
 

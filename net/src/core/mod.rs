@@ -37,13 +37,12 @@ use stemedb_engine::time::UnixMicros;
 
 pub use connection::ConnectionKey;
 pub use message::{Message, Ticket};
-pub use room::{CoreConfig, Phase};
+pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
-use crate::http::{self, Event, RequestId};
-use crate::metrics::CoreSnapshot;
+use crate::api::Method;
+use crate::http::{self, Event, Status, Timeout};
 use connection::Connection;
-use response::Response;
 use room::{Answer, Room, Told};
 
 /// The time, as the driver tells it.
@@ -94,8 +93,8 @@ impl Core {
     }
 
     /// Gives the core its shard, with which it answers the other cores.
-    pub fn open(&mut self, shard: Shard<Ticket>) {
-        self.room.open(shard);
+    pub fn open(&mut self, shard: Shard<Ticket>, log: LogFacts) {
+        self.room.open(shard, log);
     }
 
     /// All cores have their shards: requests of clients are served from now on.
@@ -143,11 +142,11 @@ impl Core {
     /// Takes a new connection. `None` when there are as many as there may be: the driver is to close the socket.
     pub fn accepted(&mut self, now: Now) -> Option<ConnectionKey> {
         if self.connections.len() >= self.connections_max || self.room.phase == Phase::Draining {
-            self.room.counters.connections_refused += 1;
             return None;
         }
         self.connections_accepted += 1;
         self.room.counters.connections_accepted += 1;
+        self.room.counters.connections += 1;
         let number = u64::from(self.room.router.id.0) << 48 | self.connections_accepted;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
         let connection = Connection { http, endpoint: None, batch: None, dirty: false, receiving: true };
@@ -157,7 +156,7 @@ impl Core {
     /// Takes bytes that a client sent.
     pub fn received(&mut self, key: ConnectionKey, bytes: &[u8], now: Now) {
         if let Some(connection) = self.connections.get_mut(key) {
-            self.room.counters.bytes_received += bytes.len() as u64;
+            self.room.counters.received_bytes += bytes.len() as u64;
             connection.http.receive(bytes, now.monotonic_ms());
             mark(&mut self.dirty, key, connection);
         }
@@ -179,7 +178,7 @@ impl Core {
     /// Notes that a client took `bytes` more of the buffer that was to be sent.
     pub fn sent(&mut self, key: ConnectionKey, bytes: usize, now: Now) {
         if let Some(connection) = self.connections.get_mut(key) {
-            self.room.counters.bytes_sent += bytes as u64;
+            self.room.counters.sent_bytes += bytes as u64;
             connection.http.sent(bytes, now.monotonic_ms());
         }
     }
@@ -221,15 +220,15 @@ impl Core {
 
     /// Notes how long the last turn took.
     pub fn turn_took(&mut self, elapsed_us: u64) {
-        self.room.counters.note_turn(elapsed_us);
+        self.room.counters.loop_us.record(elapsed_us);
     }
 
     /// Lets time pass for connections and the lane. To be called several times a second.
     pub fn tick(&mut self, now: Now) {
         for (key, connection) in &mut self.connections {
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
-                if let Some(timeout) = connection.http.tick(now.monotonic_ms()) {
-                    self.room.counters.note_timeout(timeout);
+                if let Some(Timeout::Head | Timeout::Body) = connection.http.tick(now.monotonic_ms()) {
+                    self.room.count_answer(None, Status::RequestTimeout);
                 }
                 mark(&mut self.dirty, key, connection);
             }
@@ -269,11 +268,6 @@ impl Core {
         &mut self.wants
     }
 
-    /// The core's state and counters.
-    pub fn snapshot(&self) -> CoreSnapshot {
-        self.room.snapshot()
-    }
-
     /// Takes all events of a connection.
     fn service(&mut self, key: ConnectionKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
@@ -290,12 +284,16 @@ impl Core {
                         *batch = taken.batch;
                         http.accept(id, taken.mode);
                     }
-                    Err(response) => respond(&mut self.room, http, id, response),
+                    Err(response) => {
+                        self.room.count_answer(Method::from_name(head.method()), response.head.status);
+                        http.respond_owned(id, &response.head, response.body);
+                    }
                 },
                 Event::Body { id, head, body } => {
                     let endpoint = endpoint.take().expect("a body follows a head that was accepted");
                     if let Some(response) = self.room.request(key, id, endpoint, head, body, now) {
-                        respond(&mut self.room, http, id, response);
+                        self.room.count_answer(Method::from_name(head.method()), response.head.status);
+                        http.respond_owned(id, &response.head, response.body);
                     }
                 }
                 Event::Chunk { bytes, .. } => {
@@ -312,7 +310,7 @@ impl Core {
                     if let Some(operation) = batch.take() {
                         self.room.forget_batch(operation);
                     }
-                    self.room.counters.note_reject(reason);
+                    self.room.count_answer(None, reason.status());
                 }
             }
         }
@@ -323,7 +321,7 @@ impl Core {
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
         match answer.told {
             Told::Response(request, response) => {
-                respond(&mut self.room, &mut connection.http, request, response)
+                connection.http.respond_owned(request, &response.head, response.body);
             }
             Told::Resume => connection.http.resume(),
         }
@@ -353,17 +351,12 @@ impl Core {
 
     fn remove(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.remove(key) {
-            self.room.counters.connections_closed += 1;
+            self.room.counters.connections -= 1;
             if let Some(operation) = connection.batch {
                 self.room.forget_batch(operation);
             }
         }
     }
-}
-
-fn respond(room: &mut Room, http: &mut http::Connection, id: RequestId, response: Response) {
-    room.counters.note_response(response.head.status);
-    http.respond_owned(id, &response.head, response.body);
 }
 
 fn mark(dirty: &mut Vec<ConnectionKey>, key: ConnectionKey, connection: &mut Connection) {

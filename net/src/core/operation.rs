@@ -9,9 +9,9 @@ use stemedb_engine::time::UnixMicros;
 
 use super::batch::Batch;
 use super::connection::ConnectionKey;
-use crate::api::Rows;
+use super::room::CoreState;
+use crate::api::{Method, Rows};
 use crate::http::RequestId;
-use crate::metrics::CoreSnapshot;
 
 new_key_type! {
     /// Names a waiting operation. A key outlives its operation without ever meaning another one.
@@ -25,6 +25,8 @@ pub(super) struct Operation {
     pub(super) connection: ConnectionKey,
     /// Which of its requests it answers.
     pub(super) request: RequestId,
+    /// The method of the request.
+    pub(super) method: Option<Method>,
     /// When it was taken on, monotonic microseconds.
     pub(super) started_us: u64,
     /// What is waited for.
@@ -45,7 +47,7 @@ pub(super) enum Awaits {
     /// `open` more cores to look for a claim.
     Lookup { hash: ClaimHash, body: Option<Vec<u8>>, open: u16 },
     /// The state of `open` more cores.
-    Snapshots { purpose: SnapshotPurpose, snapshots: Vec<CoreSnapshot>, open: u16 },
+    Snapshots { purpose: SnapshotPurpose, states: Vec<CoreState>, open: u16 },
 }
 
 /// What the state of all cores is wanted for.

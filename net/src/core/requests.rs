@@ -12,10 +12,10 @@ use super::connection::ConnectionKey;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
 use super::response::{Response, refused};
-use super::room::{Answer, Phase, Room, Told};
-use crate::api::{self, ApiError, Endpoint, ErrorCode, Rows};
+use super::room::{Answer, CoreState, Phase, Room, Told};
+use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
 use crate::http::{BodyMode, Head, RequestId, ResponseHead, Status};
-use crate::metrics::{self, CoreSnapshot};
+use crate::metrics::{self, CoreSnapshot, Read};
 
 /// Batches whose bodies may be coming in at once on one core.
 const BATCHES_MAX: usize = 64;
@@ -50,6 +50,7 @@ impl Room {
         if endpoint != Endpoint::AssertBatch {
             return Ok(Taken { endpoint, mode: BodyMode::Whole, batch: None });
         }
+        let asked = Asked { connection, request, method: Method::from_name(method), now };
         let agent = head.field("x-agent-id");
         agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
         if self.batches.count >= BATCHES_MAX {
@@ -57,7 +58,7 @@ impl Room {
         }
         self.batches.count += 1;
         let batch = Batch::new(agent.map(<[u8]>::to_vec), self.body_bytes_max);
-        let ticket = self.begin(connection, request, now, Awaits::Batch(Box::new(batch)));
+        let ticket = self.begin(asked, Awaits::Batch(Box::new(batch)));
         Ok(Taken { endpoint, mode: BodyMode::Stream, batch: Some(ticket.operation) })
     }
 
@@ -71,22 +72,24 @@ impl Room {
         body: &[u8],
         now: Now,
     ) -> Option<Response> {
-        let asked = Asked { connection, request, now };
+        let asked = Asked { connection, request, method: Method::from_name(head.method()), now };
         let begun = match endpoint {
             Endpoint::Assert => self.assert_one(asked, head, body),
             Endpoint::Query => self.query(asked, head, body),
             Endpoint::Retract => self.retract(asked, body),
             Endpoint::Assertion => self.assertion(asked, head),
-            Endpoint::Health => self.ask_for_snapshots(asked, SnapshotPurpose::Health),
-            Endpoint::Ready => self.ask_for_snapshots(asked, SnapshotPurpose::Ready),
-            Endpoint::Metrics => self.ask_for_snapshots(asked, SnapshotPurpose::Metrics),
+            Endpoint::Health => self.ask_for_states(asked, SnapshotPurpose::Health),
+            Endpoint::Ready => self.ask_for_states(asked, SnapshotPurpose::Ready),
+            Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
             Endpoint::ApiDoc => {
-                return Some(Response::json(Status::Ok, |out| out.extend_from_slice("{}".as_bytes())));
+                return Some(Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON)));
             }
             Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
         };
         begun.err().map(|error| {
-            self.counters.note_error(endpoint, error.code);
+            if endpoint == Endpoint::Assert {
+                self.counters.assertions_rejected.increment(error.code);
+            }
             Response::error(&error)
         })
     }
@@ -99,12 +102,23 @@ impl Room {
         match &mut operation.awaits {
             Awaits::Assert { .. } => self.asserted(ticket, outcome, now, answers),
             Awaits::Batch(batch) => {
+                if let Outcome::Refused(refusal) = outcome {
+                    self.counters.assertions_rejected.increment(refused(refusal).code);
+                }
                 batch.outcome(ticket, outcome);
                 self.finish_batch(ticket.operation, now, answers);
             }
             Awaits::Retract { .. } => self.retracted(ticket, outcome, now, answers),
             other => panic!("a write was answered to {other:?}"),
         }
+    }
+
+    /// Begins to wait for something.
+    fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
+        let Asked { connection, request, method, now } = asked;
+        let started_us = now.monotonic_us;
+        let operation = self.operations.insert(Operation { connection, request, method, started_us, awaits });
+        Ticket { core: self.router.id, operation, line: 0, bytes: 0 }
     }
 
     /// Ends an operation with a response.
@@ -116,9 +130,15 @@ impl Room {
         now: Now,
         answers: &mut Vec<Answer>,
     ) {
-        let Operation { connection, request, started_us, .. } =
+        let Operation { connection, request, method, started_us, .. } =
             self.operations.remove(key).expect("an operation is finished once");
-        self.counters.note_answer(endpoint, now.monotonic_us.saturating_sub(started_us));
+        let elapsed_us = now.monotonic_us.saturating_sub(started_us);
+        match endpoint {
+            Endpoint::Query => self.counters.read(Read::Query, elapsed_us),
+            Endpoint::Assertion => self.counters.read(Read::Assertion, elapsed_us),
+            _ => {}
+        }
+        self.count_answer(method, response.head.status);
         answers.push(Answer { connection, told: Told::Response(request, response) });
     }
 }
@@ -128,6 +148,7 @@ impl Room {
 struct Asked {
     connection: ConnectionKey,
     request: RequestId,
+    method: Option<Method>,
     now: Now,
 }
 
@@ -139,6 +160,7 @@ impl Room {
         let operation = operations.insert(Operation {
             connection: asked.connection,
             request: asked.request,
+            method: asked.method,
             started_us: asked.now.monotonic_us,
             awaits: Awaits::Assert { hash: claim.hash, timestamp: claim.timestamp },
         });
@@ -156,16 +178,14 @@ impl Room {
                 Response::json(Status::Created, |out| api::write_created(out, &hash, timestamp))
             }
             Outcome::Exists => Response::json(Status::Ok, |out| api::write_exists(out, &hash)),
-            Outcome::Refused(refusal) => self.refused(Endpoint::Assert, refusal),
+            Outcome::Refused(refusal) => {
+                let error = refused(refusal);
+                self.counters.assertions_rejected.increment(error.code);
+                Response::error(&error)
+            }
             Outcome::Retracted(_) => panic!("a claim was answered as a retraction"),
         };
         self.finish(ticket.operation, Endpoint::Assert, response, now, answers);
-    }
-
-    fn refused(&mut self, endpoint: Endpoint, refusal: Refusal) -> Response {
-        let error = refused(refusal);
-        self.counters.note_error(endpoint, error.code);
-        Response::error(&error)
     }
 }
 
@@ -191,7 +211,6 @@ impl Room {
             Ok(()) => self.finish_batch(key, now, answers),
             Err(error) => {
                 self.batches.count -= 1;
-                self.counters.note_error(Endpoint::AssertBatch, error.code);
                 self.finish(key, Endpoint::AssertBatch, Response::error(&error), now, answers);
             }
         }
@@ -211,7 +230,6 @@ impl Room {
         };
         if let Some(summary) = batch.summary() {
             self.batches.count -= 1;
-            self.counters.note_rejected_claims(summary.rejected());
             let response = Response::json(Status::Ok, |out| summary.write_json(out));
             self.finish(key, Endpoint::AssertBatch, response, now, answers);
         }
@@ -237,11 +255,19 @@ impl Room {
     }
 
     fn batch(&mut self, key: OperationKey, now: Now) -> (&mut Batch, Taking<'_>) {
-        let Room { operations, intake, router, batches, .. } = self;
+        let Room { operations, intake, router, batches, counters, .. } = self;
         let Some(Operation { awaits: Awaits::Batch(batch), .. }) = operations.get_mut(key) else {
             panic!("a batch that is coming in is under way")
         };
-        (batch, Taking { key, now: now.wall, intake, router, open_bytes: &mut batches.open_bytes })
+        let taking = Taking {
+            key,
+            now: now.wall,
+            intake,
+            router,
+            open_bytes: &mut batches.open_bytes,
+            rejected: &mut counters.assertions_rejected,
+        };
+        (batch, taking)
     }
 }
 
@@ -255,7 +281,7 @@ impl Room {
             reason: request.reason.as_str().to_owned(),
         });
         let awaits = Awaits::Retract { open: self.router.slots.cores(), retracted: 0 };
-        let ticket = self.begin(asked.connection, asked.request, asked.now, awaits);
+        let ticket = self.begin(asked, awaits);
         self.router.send(owner, Message::Retract { ticket, request });
         Ok(())
     }
@@ -275,7 +301,7 @@ impl Room {
                 let retracted = *retracted;
                 Response::json(Status::Ok, |out| api::write_retracted(out, retracted))
             }
-            Outcome::Refused(refusal) => self.refused(Endpoint::Retract, refusal),
+            Outcome::Refused(refusal) => Response::error(&refused(refusal)),
             Outcome::Created | Outcome::Exists => panic!("a retraction was answered as a claim"),
         };
         self.finish(ticket.operation, Endpoint::Retract, response, now, answers);
@@ -299,7 +325,7 @@ impl Room {
         let query = Arc::new(query);
         let open = if owner.is_some() { 1 } else { self.router.slots.cores() };
         let awaits = Awaits::Query { query: Arc::clone(&query), parts: Vec::new(), open };
-        let ticket = self.begin(asked.connection, asked.request, asked.now, awaits);
+        let ticket = self.begin(asked, awaits);
         let message = || Message::Query { ticket, query: Arc::clone(&query) };
         match owner {
             Some(owner) => self.router.send(owner, message()),
@@ -329,7 +355,7 @@ impl Room {
         let route = api::route(head.method(), head.path()).expect("the request was routed by its head");
         let hash = api::hash_of_path(route.parameter.expect("the pattern has a parameter"))?;
         let awaits = Awaits::Lookup { hash, body: None, open: self.router.slots.cores() };
-        let ticket = self.begin(asked.connection, asked.request, asked.now, awaits);
+        let ticket = self.begin(asked, awaits);
         self.router.send_all(|| Message::Lookup { ticket, hash });
         Ok(())
     }
@@ -355,7 +381,6 @@ impl Room {
             None => {
                 let message = format!("no claim has the hash {hash}");
                 let error = ApiError::new(ErrorCode::AssertionNotFound, message);
-                self.counters.note_error(Endpoint::Assertion, error.code);
                 Response::error(&error)
             }
         };
@@ -365,65 +390,66 @@ impl Room {
 
 /// Questions about the server.
 impl Room {
-    fn ask_for_snapshots(&mut self, asked: Asked, purpose: SnapshotPurpose) -> Result<(), ApiError> {
-        let awaits = Awaits::Snapshots { purpose, snapshots: Vec::new(), open: self.router.slots.cores() };
-        let ticket = self.begin(asked.connection, asked.request, asked.now, awaits);
+    fn ask_for_states(&mut self, asked: Asked, purpose: SnapshotPurpose) -> Result<(), ApiError> {
+        let awaits = Awaits::Snapshots { purpose, states: Vec::new(), open: self.router.slots.cores() };
+        let ticket = self.begin(asked, awaits);
         self.router.send_all(|| Message::Snapshot { ticket });
         Ok(())
     }
 
     /// One core has told how it is.
-    pub(super) fn snapped(
-        &mut self,
-        ticket: Ticket,
-        snapshot: CoreSnapshot,
-        now: Now,
-        answers: &mut Vec<Answer>,
-    ) {
-        let Awaits::Snapshots { purpose, snapshots, open } = &mut self.operations[ticket.operation].awaits
+    pub(super) fn snapped(&mut self, ticket: Ticket, state: CoreState, now: Now, answers: &mut Vec<Answer>) {
+        let Awaits::Snapshots { purpose, states, open } = &mut self.operations[ticket.operation].awaits
         else {
-            panic!("a snapshot belongs to a question about the server")
+            panic!("a state belongs to a question about the server")
         };
-        snapshots.push(snapshot);
+        states.push(state);
         *open -= 1;
         if *open > 0 {
             return;
         }
-        let uptime_us = now.wall.0.saturating_sub(self.started.0).max(0) as u64;
-        let (purpose, snapshots) = (*purpose, std::mem::take(snapshots));
+        let (purpose, states) = (*purpose, std::mem::take(states));
         let (endpoint, response) = match purpose {
-            SnapshotPurpose::Health => {
-                let health = metrics::health(&snapshots, uptime_us);
-                (Endpoint::Health, Response::json(Status::Ok, |out| health.write_json(out)))
-            }
-            SnapshotPurpose::Ready => (Endpoint::Ready, ready(&snapshots)),
-            SnapshotPurpose::Metrics => {
-                let mut response =
-                    Response::json(Status::Ok, |out| metrics::write_text(out, &snapshots, uptime_us));
-                response.head.content_type = metrics::CONTENT_TYPE;
-                (Endpoint::Metrics, response)
-            }
+            SnapshotPurpose::Health => (Endpoint::Health, self.health(&states, now)),
+            SnapshotPurpose::Ready => (Endpoint::Ready, ready(&states)),
+            SnapshotPurpose::Metrics => (Endpoint::Metrics, self.metrics(states)),
         };
         self.finish(ticket.operation, endpoint, response, now, answers);
     }
+
+    fn health(&self, states: &[CoreState], now: Now) -> Response {
+        let health = Health {
+            uptime_s: now.wall.0.saturating_sub(self.started.0).max(0) as f64 / 1e6,
+            assertions: states.iter().map(|core| core.figures.assertions).sum(),
+            cores: states.len() as u16,
+            generation: self.log.generation,
+            lanes_failed: states.iter().filter(|core| core.figures.lane_failed).count() as u16,
+        };
+        Response::json(Status::Ok, |out| health.write_json(out))
+    }
+
+    fn metrics(&self, mut states: Vec<CoreState>) -> Response {
+        states.sort_by_key(|state| state.figures.core);
+        let figures: Vec<CoreSnapshot> = states.into_iter().map(|state| state.figures).collect();
+        let mut response =
+            Response::json(Status::Ok, |out| metrics::render(out, &self.log.server(), &figures));
+        response.head.content_type = metrics::CONTENT_TYPE;
+        response
+    }
 }
 
-fn ready(snapshots: &[CoreSnapshot]) -> Response {
-    let problem = if snapshots.iter().any(|core| core.lane_failed) {
-        Some((ErrorCode::StorageFailed, "a lane of the log has failed; a restart is needed"))
-    } else if snapshots.iter().any(|core| core.phase == Phase::Recovering) {
-        Some((ErrorCode::NotReady, "the log is being recovered"))
-    } else if snapshots.iter().any(|core| core.phase == Phase::Draining) {
-        Some((ErrorCode::ShuttingDown, "the server is stopping"))
+fn ready(states: &[CoreState]) -> Response {
+    let in_phase = |phase| states.iter().any(|core| core.phase == phase);
+    let problem = if states.iter().any(|core| core.figures.lane_failed) {
+        (ErrorCode::StorageFailed, "a lane of the log has failed; a restart is needed")
+    } else if in_phase(Phase::Recovering) {
+        (ErrorCode::NotReady, "the log is being recovered")
+    } else if in_phase(Phase::Draining) {
+        (ErrorCode::ShuttingDown, "the server is stopping")
     } else {
-        None
+        return Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON));
     };
-    match problem {
-        None => Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON)),
-        Some((code, message)) => {
-            let mut response = Response::error(&ApiError::new(code, message));
-            response.head.status = Status::ServiceUnavailable;
-            response
-        }
-    }
+    let mut response = Response::error(&ApiError::new(problem.0, problem.1));
+    response.head.status = Status::ServiceUnavailable;
+    response
 }

@@ -24,8 +24,7 @@ impl Response {
 
     /// The response that tells an error.
     pub(super) fn error(error: &ApiError) -> Response {
-        let status = Status::from_code(error.code.status()).expect("every error has a status of this server");
-        let mut response = Response::json(status, |out| error.write_json(out));
+        let mut response = Response::json(error.code.status(), |out| error.write_json(out));
         response.head.retry_after_s = error.code.retry_after_s();
         response
     }

@@ -8,7 +8,7 @@ use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
-use stemedb_engine::shard::{Admission, Outcome, Refusal, Shard};
+use stemedb_engine::shard::{Admission, Done, Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 use stemedb_engine::time::UnixMicros;
 
@@ -16,13 +16,14 @@ use super::Now;
 use super::connection::ConnectionKey;
 use super::intake::Intake;
 use super::message::{Message, RetractRequest, Ticket};
-use super::operation::{Awaits, Operation, OperationKey};
+use super::operation::{Operation, OperationKey};
 use super::queries::{CLAIMS_A_TURN, RunningQuery};
 use super::response::Response;
 use super::router::Router;
-use crate::http::{self, RequestId};
+use crate::api::Method;
+use crate::http::{self, RequestId, Status};
 use crate::json;
-use crate::metrics::{CoreSnapshot, Counters};
+use crate::metrics::{CoreSnapshot, HttpOutcome, ServerSnapshot};
 
 /// What a core must know from the start.
 #[derive(Debug, Clone)]
@@ -41,6 +42,40 @@ pub struct CoreConfig {
     pub batch_bytes_open_max: usize,
     /// When the server was started.
     pub started: UnixMicros,
+}
+
+/// What is known of the log once it is recovered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogFacts {
+    /// How long recovery took, in microseconds.
+    pub recovery_us: u64,
+    /// The generation that this start has opened.
+    pub generation: u32,
+    /// Segments of the core's lane.
+    pub segments: u64,
+    /// Bytes of their files.
+    pub segment_bytes: u64,
+    /// Bytes of each further segment.
+    pub segment_bytes_each: u64,
+}
+
+impl LogFacts {
+    /// The figures that are the same for all cores.
+    pub(super) fn server(&self) -> ServerSnapshot {
+        ServerSnapshot {
+            recovery_us: self.recovery_us,
+            restarts: u64::from(self.generation.saturating_sub(1)),
+        }
+    }
+}
+
+/// How a core is.
+#[derive(Debug, Clone)]
+pub struct CoreState {
+    /// Where it stands between start and stop.
+    pub(super) phase: Phase,
+    /// Its figures.
+    pub(super) figures: CoreSnapshot,
 }
 
 /// Where a core stands between start and stop.
@@ -80,7 +115,10 @@ pub(super) struct Room {
     pub(super) reader: json::Reader,
     pub(super) operations: SlotMap<OperationKey, Operation>,
     pub(super) batches: Batches,
-    pub(super) counters: Counters,
+    /// What the core counts; what it holds is filled in when somebody asks.
+    pub(super) counters: CoreSnapshot,
+    /// What recovery found.
+    pub(super) log: LogFacts,
     pub(super) started: UnixMicros,
     pub(super) body_bytes_max: usize,
     queries: VecDeque<RunningQuery>,
@@ -121,7 +159,8 @@ impl Room {
             reader: json::Reader::new(body_bytes_max),
             operations: SlotMap::with_key(),
             batches: Batches { open_bytes_max: config.batch_bytes_open_max, ..Batches::default() },
-            counters: Counters::new(),
+            counters: CoreSnapshot::new(config.id),
+            log: LogFacts::default(),
             started: config.started,
             body_bytes_max,
             queries: VecDeque::new(),
@@ -131,9 +170,12 @@ impl Room {
         }
     }
 
-    pub(super) fn open(&mut self, shard: Shard<Ticket>) {
+    pub(super) fn open(&mut self, shard: Shard<Ticket>, log: LogFacts) {
         assert!(self.router.shard.is_none(), "a core gets its shard once");
         self.router.shard = Some(shard);
+        self.log = log;
+        self.counters.wal_segments = log.segments;
+        self.counters.wal_disk_bytes = log.segment_bytes;
     }
 
     /// Takes a message from a core, which may be this one.
@@ -167,10 +209,10 @@ impl Room {
             }
             Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
             Message::Snapshot { ticket } => {
-                let snapshot = Box::new(self.snapshot());
-                self.router.send(from, Message::Snapped { ticket, snapshot });
+                let state = Box::new(self.state());
+                self.router.send(from, Message::Snapped { ticket, state });
             }
-            Message::Snapped { ticket, snapshot } => self.snapped(ticket, *snapshot, now, answers),
+            Message::Snapped { ticket, state } => self.snapped(ticket, *state, now, answers),
         }
     }
 
@@ -236,13 +278,26 @@ impl Room {
     ) {
         let shard = self.router.shard.as_mut().expect("a write belongs to a shard");
         let counters = &mut self.counters;
-        counters.note_write(result, elapsed_us);
-        shard.write_done(id, buffer, result, now.monotonic_us, |frame| counters.note_frame(frame.records));
+        match result {
+            Ok(bytes) => {
+                counters.wal_write_us.record(elapsed_us);
+                counters.wal_bytes_written += bytes as u64;
+            }
+            Err(_) => counters.wal_write_errors += 1,
+        }
+        shard.write_done(id, buffer, result, now.monotonic_us, |done| match done {
+            Done::Frame { records, claims } => {
+                counters.wal_batch_records.record(u64::from(records));
+                counters.assertions_ingested += u64::from(claims);
+            }
+            Done::SegmentSealed => counters.wal_rotations += 1,
+        });
     }
 
     pub(super) fn segment_ready(&mut self, number: SegmentNumber) {
         self.segment = SegmentWish::None;
-        self.counters.note_segment_prepared();
+        self.counters.wal_segments += 1;
+        self.counters.wal_disk_bytes += self.log.segment_bytes_each;
         self.router.shard.as_mut().expect("a segment belongs to a shard").segment_ready(number);
     }
 
@@ -259,8 +314,22 @@ impl Room {
         }
     }
 
-    pub(super) fn snapshot(&self) -> CoreSnapshot {
-        self.counters.snapshot(self.phase, self.router.shard.as_ref(), self.operations.len())
+    /// Counts an answer.
+    pub(super) fn count_answer(&mut self, method: Option<Method>, status: Status) {
+        self.counters.http_requests.increment(HttpOutcome { method, status: status.code() });
+    }
+
+    /// How the core is.
+    fn state(&self) -> CoreState {
+        let mut figures = self.counters.clone();
+        figures.requests_parked = self.operations.len() as u64;
+        figures.messages_waiting = self.router.messages_waiting() as u64;
+        if let Some(shard) = &self.router.shard {
+            figures.assertions = shard.index().len();
+            figures.index_bytes = shard.index().bytes();
+            figures.lane_failed = shard.lane().failure().is_some();
+        }
+        CoreState { phase: self.phase, figures }
     }
 
     /// Writes the record by which a retraction is decided.
@@ -295,21 +364,5 @@ impl Room {
                 }
             }
         }
-    }
-}
-
-/// Where a waiting operation is expected to be found.
-impl Room {
-    /// Begins to wait for something.
-    pub(super) fn begin(
-        &mut self,
-        connection: ConnectionKey,
-        request: RequestId,
-        now: Now,
-        awaits: Awaits,
-    ) -> Ticket {
-        let started_us = now.monotonic_us;
-        let operation = self.operations.insert(Operation { connection, request, started_us, awaits });
-        Ticket { core: self.router.id, operation, line: 0, bytes: 0 }
     }
 }

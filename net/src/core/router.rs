@@ -64,6 +64,11 @@ impl Router {
         self.outgoing[usize::from(self.id.0)].next()
     }
 
+    /// Messages that are not packed yet.
+    pub(super) fn messages_waiting(&self) -> usize {
+        self.outgoing.iter().map(|outgoing| outgoing.others.len()).sum()
+    }
+
     /// Packs the messages for each other core into its queue.
     pub(super) fn flush(&mut self, queues: &mut [VecDeque<Message>]) {
         for (core, (outgoing, queue)) in self.outgoing.iter_mut().zip(queues).enumerate() {

@@ -2,13 +2,13 @@
 
 use stemedb_engine::shard::Shard;
 
-use crate::core::Ticket;
+use crate::core::{LogFacts, Ticket};
 
 /// What the main thread tells a driver.
 #[derive(Debug)]
 pub enum Control {
     /// Here is the core's shard.
-    Open(Box<Shard<Ticket>>),
+    Open(Box<Shard<Ticket>>, LogFacts),
     /// All cores have their shards: serve.
     Serve,
     /// Take nothing new, answer what was asked.

@@ -173,8 +173,8 @@ impl Driver {
     fn take_control(&mut self) {
         while let Ok(control) = self.control.try_recv() {
             match control {
-                Control::Open(shard) => {
-                    self.core.open(*shard);
+                Control::Open(shard, log) => {
+                    self.core.open(*shard, log);
                     self.tell(Report::Opened);
                 }
                 Control::Serve => self.core.serve(),

@@ -62,6 +62,16 @@ pub(super) fn is_field_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
+//= RFC 9110 section 5.6.3
+//# OWS = *( SP / HTAB )
+/// `bytes` without the white space around them.
+pub(super) fn trim_white_space(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
 /// Whether every `%` in `text` is followed by two hexadecimal digits.
 pub(super) fn percent_encodings_are_valid(text: &[u8]) -> bool {
     let mut rest = text;

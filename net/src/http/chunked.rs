@@ -220,9 +220,9 @@ impl ChunkedDecoder {
 
     //= RFC 9112 section 7.1.2
     //# trailer-section = *( field-line CRLF )
-    //
-    //= RFC 9110 section 6.5.1
-    //# a recipient [...] MAY discard trailer fields
+    //#
+    //# A recipient that removes the chunked coding from a message MAY selectively retain or discard the received
+    //# trailer fields.
     fn trailer_byte(&mut self, byte: u8) -> Result<(), Reject> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > TRAILER_BYTES_MAX {

@@ -66,7 +66,9 @@ impl Connection {
     /// already on its way is not lost, but no more must be asked for.
     pub fn receive(&mut self, bytes: &[u8], now_ms: u64) {
         self.timers.received(bytes.len(), now_ms);
-        self.reader.push(bytes);
+        if !self.is_closed {
+            self.reader.push(bytes);
+        }
     }
 
     /// Notes that the peer will send no more. What it has asked is still answered.
@@ -254,6 +256,7 @@ impl Connection {
     }
 
     fn begin_request(&mut self) -> RequestId {
+        self.timers.begin_request();
         let head = self.reader.head();
         let name = self.name(Some(head));
         let persistence = match (head.keep_alive(), head.version()) {

@@ -1,7 +1,7 @@
 //! The header fields that say where a request ends and whether another one follows.
 
 use super::body::Framing;
-use super::character::TOKEN;
+use super::character::{TOKEN, trim_white_space};
 use super::{Reject, Version};
 
 /// What `Content-Length`, `Transfer-Encoding`, `Connection` and `Expect` say together.
@@ -44,7 +44,7 @@ impl FramingFields {
     /// Takes the value of a `Transfer-Encoding` field; several are one list.
     pub(super) fn transfer_encoding(&mut self, value: &[u8]) {
         let mut seen = self.transfer_encoding;
-        for coding in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        for coding in value.split(|&byte| byte == b',').map(trim_white_space) {
             let name_bytes = coding.iter().take_while(|&&byte| TOKEN.has(byte)).count();
             seen = Some(if coding.eq_ignore_ascii_case(b"chunked") {
                 match seen {
@@ -68,7 +68,7 @@ impl FramingFields {
 
     /// Takes the value of a `Connection` field; several are one list.
     pub(super) fn connection(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        for option in value.split(|&byte| byte == b',').map(trim_white_space) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }

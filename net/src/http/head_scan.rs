@@ -146,6 +146,17 @@ mod tests {
     }
 
     #[test]
+    fn no_byte_is_looked_at_twice_but_a_cr_at_the_end() {
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(10_000));
+        let mut scan = HeadScan::default();
+        for bytes in 0..head.len() {
+            assert_eq!(scan.advance(&head.as_bytes()[..bytes], &Limits::default()), Ok(Scanned::Incomplete));
+            let ends_with_cr = head[..bytes].ends_with('\r');
+            assert_eq!(scan.searched, bytes - usize::from(ends_with_cr));
+        }
+    }
+
+    #[test]
     fn one_empty_line_before_the_request_line_is_passed_over() {
         let mut scan = HeadScan::default();
         let limits = Limits::default();

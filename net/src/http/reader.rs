@@ -189,6 +189,9 @@ impl Reader {
         Ok(self.head.expects_continue() && has_body(framing))
     }
 
+    //= RFC 9112 section 9.3
+    //# A server MUST read the entire request message body or close the connection after sending its response;
+    //# otherwise, the remaining data on a persistent connection would be misinterpreted as the next request.
     /// Drops what is to come of the request that is being read, since it has been answered. False if no
     /// request can follow it.
     pub(super) fn abandon(&mut self, limits: &Limits) -> bool {

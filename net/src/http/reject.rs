@@ -124,8 +124,8 @@ pub enum Reject {
         /// The time in which they should have come.
         ms: u64,
     },
-    /// The peer closed its side in the middle of a body.
-    #[error("the connection was closed by the client before the request body was complete")]
+    /// The peer closed its side in the middle of a request.
+    #[error("the client closed its side of the connection before the request was complete")]
     Truncated,
 }
 
@@ -196,7 +196,7 @@ impl Reject {
             Reject::BodyTooLarge { .. } => "body_too_large",
             Reject::HeadTimeout { .. } => "head_timeout",
             Reject::BodyTimeout { .. } => "body_timeout",
-            Reject::Truncated => "incomplete_body",
+            Reject::Truncated => "incomplete_request",
         }
     }
 }
@@ -205,25 +205,63 @@ impl Reject {
 mod tests {
     use super::*;
 
-    /// One of each kind whose text depends on a number, and some others.
-    const EXAMPLES: [Reject; 9] = [
-        Reject::InvalidFieldName,
-        Reject::InvalidTarget,
+    const ALL: [Reject; 30] = [
+        Reject::TlsHandshake,
         Reject::InvalidRequestLine,
+        Reject::InvalidLineEnd,
+        Reject::FoldedField,
+        Reject::InvalidFieldName,
+        Reject::InvalidFieldValue,
+        Reject::MissingHost,
+        Reject::RepeatedHost,
+        Reject::InvalidHost,
+        Reject::InvalidTarget,
+        Reject::InvalidContentLength,
+        Reject::RepeatedContentLength,
+        Reject::AmbiguousLength,
+        Reject::InvalidTransferEncoding,
+        Reject::UnsupportedTransferEncoding,
+        Reject::TransferEncodingInHttp10,
+        Reject::InvalidChunk,
+        Reject::ChunkOverhead,
+        Reject::InvalidTrailer,
         Reject::TrailerTooLarge { bytes_max: 1 },
+        Reject::UnsupportedVersion,
+        Reject::Connect,
+        Reject::ExpectationFailed,
         Reject::TargetTooLong { bytes_max: 1 },
         Reject::HeadTooLarge { bytes_max: 1 },
+        Reject::TooManyFields { fields_max: 1 },
         Reject::BodyTooLarge { bytes_max: 1 },
         Reject::HeadTimeout { ms_max: 1 },
         Reject::BodyTimeout { bytes_min: 1, ms: 1 },
+        Reject::Truncated,
     ];
 
     #[test]
     fn the_texts_need_no_escaping_in_json() {
-        for reason in EXAMPLES {
+        for reason in ALL {
             let text = reason.to_string();
             let json: String = serde_json::from_str(&format!("\"{text}\"")).expect("a string");
             assert_eq!(json, text);
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_reason() {
+        let documentation = include_str!("../../../docs/http.md");
+        for reason in ALL {
+            let row = format!("| {} | `{}` | ", reason.status().code(), reason.code());
+            assert!(documentation.contains(&row), "docs/http.md has no row that begins with {row}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_code_of_its_own() {
+        let codes: std::collections::BTreeSet<_> = ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), ALL.len());
+        for code in codes {
+            assert!(code.bytes().all(|byte| byte.is_ascii_lowercase() || b"_01".contains(&byte)), "{code}");
         }
     }
 }

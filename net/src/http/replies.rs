@@ -11,6 +11,7 @@ use super::response::{Persistence, RequestName, write_head};
 //= RFC 9112 section 9.3.2
 //# A server MAY process a sequence of pipelined requests in parallel if they all have safe methods, but it MUST
 //# send the corresponding responses in the same order that the requests were received.
+// Whether requests run side by side is for the caller to say; the order is kept here.
 /// The requests from the first one without an answer on the wire. Answers that come before their turn wait
 /// here.
 #[derive(Debug, Default)]

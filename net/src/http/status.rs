@@ -27,38 +27,9 @@ pub enum Status {
 }
 
 impl Status {
-    /// Every status.
-    pub const ALL: [Status; 20] = [
-        Status::Ok,
-        Status::Created,
-        Status::BadRequest,
-        Status::Unauthorized,
-        Status::Forbidden,
-        Status::NotFound,
-        Status::MethodNotAllowed,
-        Status::RequestTimeout,
-        Status::Conflict,
-        Status::LengthRequired,
-        Status::ContentTooLarge,
-        Status::UriTooLong,
-        Status::UnsupportedMediaType,
-        Status::ExpectationFailed,
-        Status::TooManyRequests,
-        Status::RequestHeaderFieldsTooLarge,
-        Status::InternalServerError,
-        Status::NotImplemented,
-        Status::ServiceUnavailable,
-        Status::HttpVersionNotSupported,
-    ];
-
     /// The three-digit code.
     pub fn code(self) -> u16 {
         self as u16
-    }
-
-    /// The status with this code, if it is one of this server's.
-    pub fn from_code(code: u16) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.code() == code)
     }
 
     /// The whole status line, with its CRLF.

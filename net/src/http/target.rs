@@ -132,9 +132,10 @@ fn decodes_to_utf8(text: &str, scratch: &mut Vec<u8>) -> bool {
 }
 
 /// An encoded slash would be a separator to those who decode before they split a path and a letter to the
-/// others.
+/// others. The percent-encodings of `path` have been checked.
 fn has_encoded_slash(path: &str) -> bool {
-    path.as_bytes().windows(3).any(|window| window.eq_ignore_ascii_case(b"%2f"))
+    let path = path.as_bytes();
+    memchr::memchr_iter(b'%', path).any(|at| path[at + 1..at + 3].eq_ignore_ascii_case(b"2f"))
 }
 
 /// A name or value of a query as forms encode it: `+` is a space.

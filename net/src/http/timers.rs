@@ -58,6 +58,12 @@ impl Timers {
         }
     }
 
+    /// Notes that a head is complete: what is waited for next is waited for from then on.
+    pub(super) fn begin_request(&mut self) {
+        self.head_ms = None;
+        self.body = None;
+    }
+
     /// Notes that bytes begin to be sent.
     pub(super) fn sending(&mut self, now_ms: u64) {
         self.advance(now_ms);

@@ -14,7 +14,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
 use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError};
 use crate::config::Config;
-use crate::core::{Core, CoreConfig, Ticket};
+use crate::core::{Core, CoreConfig, LogFacts, Ticket};
 use crate::driver::{Control, Driver, Peers, Report, SegmentSource, meet, wall_clock};
 use crate::http::Limits;
 
@@ -118,11 +118,11 @@ impl Cores {
     /// Gives each core its shard, and lets them serve when all have theirs.
     pub(super) fn open(
         &self,
-        shards: impl Iterator<Item = Shard<Ticket>>,
+        shards: impl Iterator<Item = (Shard<Ticket>, LogFacts)>,
         events: &Receiver<Event>,
     ) -> Result<bool, StartError> {
-        for (core, shard) in self.cores.iter().zip(shards) {
-            core.tell(Control::Open(Box::new(shard)));
+        for (core, (shard, log)) in self.cores.iter().zip(shards) {
+            core.tell(Control::Open(Box::new(shard), log));
         }
         for _ in &self.cores {
             match events.recv() {

@@ -20,13 +20,15 @@ use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::LaneConfig;
 use stemedb_engine::log::opening::{Opening, open_generation};
-use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::log::recovery::RecoveryError;
+use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::ring::probe;
 use stemedb_engine::ring::signals::StopSignals;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
 use crate::config::Config;
+use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
 use cores::Cores;
 use metadata::Metadata;
@@ -129,8 +131,19 @@ fn open(
 
     let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
     let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
+    let files = disk.list().map_err(|source| RecoveryError::List { source })?;
+    let generation = recovery.recovered.next_generation.0;
+    let recovery_us = recovery.took.as_micros() as u64;
     let shards = lanes.into_iter().zip(recovery.indexes).enumerate().map(|(core, (lane, index))| {
-        Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max)
+        let own = files.iter().filter(|file| usize::from(file.id.lane.0) == core);
+        let log = LogFacts {
+            recovery_us,
+            generation,
+            segments: own.clone().count() as u64,
+            segment_bytes: own.map(|file| file.bytes).sum(),
+            segment_bytes_each: config.segment_bytes,
+        };
+        (Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max), log)
     });
     if !cores.open(shards, events)? {
         return Ok(None);

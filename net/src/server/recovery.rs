@@ -18,7 +18,7 @@ pub(super) struct Recovery {
     pub(super) recovered: Recovered,
     /// By core.
     pub(super) indexes: Vec<Index>,
-    took: Duration,
+    pub(super) took: Duration,
 }
 
 /// A record that is whole and cannot be understood.
@@ -57,11 +57,6 @@ impl Recovery {
     /// How many claims there are.
     pub(super) fn assertions(&self) -> u64 {
         self.indexes.iter().map(Index::len).sum()
-    }
-
-    /// How long it took.
-    pub(super) fn took(&self) -> Duration {
-        self.took
     }
 
     /// Tells what was found.

@@ -5,6 +5,7 @@ mod flow;
 mod memory;
 mod pipelining;
 mod reading;
+mod reference;
 mod refusals;
 mod responses;
 mod script;

@@ -90,6 +90,33 @@ fn the_time_of_a_head_does_not_run_while_the_connection_does_not_read() {
 }
 
 #[test]
+fn the_time_of_a_head_begins_with_its_own_first_byte() {
+    let mut script = Script::new(Manners::Echo);
+    let (first, rest) = GET.split_at(10);
+    script.receive(first);
+    for round in 1..=100 {
+        assert_eq!(script.wait_until(9_000 * round), None);
+        script.receive(rest.to_owned() + first);
+    }
+    assert_eq!(script.requests.len(), 100);
+    assert_eq!(script.wait_until(1_000_000), Some((910_000, Timeout::Head)));
+}
+
+#[test]
+fn the_rate_of_a_body_is_measured_from_its_own_beginning() {
+    let mut script = Script::new(Manners::Echo);
+    let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n0123456789";
+    let (first, rest) = post.split_at(post.len() - 5);
+    script.receive(first);
+    for round in 1..=100 {
+        assert_eq!(script.wait_until(9_000 * round), None);
+        script.receive(rest.to_owned() + first);
+    }
+    assert_eq!(script.bodies().len(), 100);
+    assert_eq!(script.wait_until(1_000_000), Some((910_000, Timeout::Body)));
+}
+
+#[test]
 fn a_body_must_come_at_256_bytes_a_second() {
     let mut script = Script::new(Manners::Echo);
     script.receive(POST);
