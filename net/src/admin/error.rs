@@ -25,6 +25,9 @@ pub(super) enum AdminError {
     /// A file could not be read.
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
+    /// A log was to be looked at, but there is none.
+    #[error("there are no segments (segment-*.log) of the lane and number asked for in {}{hint}", directory.display())]
+    NoSegments { directory: PathBuf, hint: String },
     /// Standard output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),

@@ -13,6 +13,7 @@ mod import;
 mod moment;
 mod query;
 mod text;
+mod wal;
 
 use std::io;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub fn run() -> ExitCode {
         Command::Import(options) => import::run(&server, &options),
         Command::Query(options) => query::run(&server, &options),
         Command::Health => health::run(&server),
+        Command::Wal { command } => wal::run(server.json, &command),
         Command::Doctor(options) => doctor::run(server.json, &options),
     };
     match result {
@@ -73,6 +75,11 @@ enum Command {
     /// Ask the server how it is; exit code 0 only if it is healthy
     #[command(after_help = health::EXAMPLES)]
     Health,
+    /// Look into a log's directory, without a server
+    Wal {
+        #[command(subcommand)]
+        command: wal::WalCommand,
+    },
     /// Check whether this machine can run StemeDB, and how well
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorOptions),

@@ -4,3 +4,4 @@ mod doctor;
 mod import;
 mod query;
 mod stand_in;
+mod wal;
