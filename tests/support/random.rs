@@ -1,6 +1,7 @@
 //! Random numbers from a seed, so that a run that failed can be repeated.
 
 use std::env;
+use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::RangeInclusive;
 
@@ -60,15 +61,11 @@ impl Random {
 
     /// `bytes` letters and digits.
     pub fn text(&mut self, bytes: usize) -> String {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-        let mut text = String::with_capacity(bytes);
+        let mut text = String::with_capacity(bytes + 16);
         while text.len() < bytes {
-            let mut number = self.next_u64();
-            for _ in 0..(bytes - text.len()).min(8) {
-                text.push(char::from(ALPHABET[(number % 64) as usize]));
-                number >>= 8;
-            }
+            write!(text, "{:016x}", self.next_u64()).expect("writing to memory does not fail");
         }
+        text.truncate(bytes);
         text
     }
 }

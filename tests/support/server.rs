@@ -185,7 +185,8 @@ impl Server {
 
     /// A new connection to it.
     pub fn client(&self) -> Client {
-        Client::connect(self.address).unwrap_or_else(|error| panic!("cannot connect: {error}\n{}", self.text()))
+        Client::connect(self.address)
+            .unwrap_or_else(|error| panic!("cannot connect: {error}\n{}", self.text()))
     }
 
     /// What it answers to `/v1/health`, on a connection of its own.
