@@ -128,7 +128,7 @@ impl Cores {
             match events.recv() {
                 Ok(Event::Report(Report::Opened)) => {}
                 Ok(Event::Stop) => return Ok(false),
-                Ok(Event::Report(_)) | Err(_) => return Err(StartError::CoreFailed),
+                Ok(Event::Report(_) | Event::Recovered(_)) | Err(_) => return Err(StartError::CoreFailed),
             }
         }
         self.cores.iter().for_each(|core| core.tell(Control::Serve));
@@ -184,7 +184,7 @@ fn wait_for(
                     sum += number;
                 }
             }
-            Ok(Event::Stop) => {}
+            Ok(Event::Stop | Event::Recovered(_)) => {}
             Err(_) => return Err(StartError::CoreStuck),
         }
     }

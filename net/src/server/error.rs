@@ -46,9 +46,9 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Signals cannot be waited for.
-    #[error("cannot wait for signals: {0}")]
-    Signals(io::Error),
+    /// A thread of the server's own cannot be started.
+    #[error("cannot start a thread for signals or recovery: {0}")]
+    Thread(io::Error),
     /// The log cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
