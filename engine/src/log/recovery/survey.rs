@@ -335,7 +335,6 @@ fn check_follows(
         Some(last) => {
             (BLOCK..=last.header.segment_bytes).contains(&header.previous_end)
                 && header.previous_end.is_multiple_of(BLOCK)
-                && header.first_lsn >= last.header.first_lsn
                 && header.generation >= last.header.generation
         }
     };
