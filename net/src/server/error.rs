@@ -18,14 +18,14 @@ pub enum StartError {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {}{}", reason(.source), holder.map_or_else(String::new, |pid| format!("; process {pid} listens there")))]
+    #[error("cannot listen on {address}: {}{}", reason(.cause), holder.map_or_else(String::new, |pid| format!("; process {pid} listens there")))]
     Bind {
         /// The address.
         address: SocketAddr,
         /// The process that listens there, if it is one that we may see.
         holder: Option<u32>,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The directories cannot be used.
     #[error(transparent)]
@@ -69,15 +69,6 @@ pub enum StartError {
     /// A core did not end in time.
     #[error("a core did not finish its lane in time; acknowledged writes are safe")]
     CoreStuck,
-}
-
-impl StartError {
-    /// An address that cannot be bound; looks for who holds it.
-    pub(super) fn bind(address: SocketAddr, source: io::Error) -> StartError {
-        let in_use = source.kind() == io::ErrorKind::AddrInUse;
-        let holder = in_use.then(|| super::holder::of_port(address.port())).flatten();
-        StartError::Bind { address, holder, source }
-    }
 }
 
 /// The kernel's words without the number that the standard library adds.
