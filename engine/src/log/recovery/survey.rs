@@ -327,7 +327,8 @@ fn check_follows(
     }
     let size_is_sound =
         header.segment_bytes >= SEGMENT_BYTES_MIN && header.segment_bytes.is_multiple_of(BLOCK);
-    if !size_is_sound || header.generation < Generation::FIRST {
+    let generations = Generation::FIRST..Generation(u32::MAX);
+    if !size_is_sound || !generations.contains(&header.generation) {
         return wrong("a sound header".to_owned(), format!("{header:?}"));
     }
     let follows = match lane.begun.last() {

@@ -181,11 +181,12 @@ fn a_frame_that_testifies_for_itself_is_noticed() {
 
 #[test]
 fn headers_that_do_not_follow_each_other_are_noticed() {
-    let changes: [fn(&mut SegmentHeader); 5] = [
+    let changes: [fn(&mut SegmentHeader); 6] = [
         |header| header.previous_end += 1,
         |header| header.previous_end = 0,
         |header| header.previous_end = 2 * SEGMENT_BYTES_MIN,
         |header| header.generation = Generation(0),
+        |header| header.generation = Generation(u32::MAX),
         |header| header.segment_bytes += 1,
     ];
     for change in changes {
