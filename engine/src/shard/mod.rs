@@ -330,13 +330,15 @@ impl<T: Copy> Shard<T> {
                 }
                 kind => panic!("a serving shard writes no records of kind {kind:?}"),
             }
-            while let Some(parked) = self.parked.pop_front_if(|parked| parked.lsn == record.lsn) {
-                if parked.duplicate {
-                    self.outcomes.push((parked.ticket, Outcome::Exists));
+            while let Some(parked) = self.parked.front().filter(|parked| parked.lsn == record.lsn) {
+                let Parked { ticket, duplicate, .. } = *parked;
+                self.parked.pop_front();
+                if duplicate {
+                    self.outcomes.push((ticket, Outcome::Exists));
                 } else if let Some(pass) = retraction.take() {
-                    self.retractions.push_back((pass, parked.ticket));
+                    self.retractions.push_back((pass, ticket));
                 } else {
-                    self.outcomes.push((parked.ticket, Outcome::Created));
+                    self.outcomes.push((ticket, Outcome::Created));
                 }
             }
         }
