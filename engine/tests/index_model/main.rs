@@ -231,7 +231,7 @@ impl Both {
 
     fn apply(&mut self, operation: &Operation) {
         match operation {
-            Operation::Insert(claim) => self.insert(claim.clone()),
+            Operation::Insert(claim) => self.insert((**claim).clone()),
             Operation::Retract(path, slots) => {
                 let expected = model::retract(&mut self.model, path, slots);
                 assert_eq!(self.index.retract(path, slots.clone()), expected);

@@ -37,13 +37,13 @@ const TICK_US: i64 = 10 * 86_400_000_000;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
-    Insert(Claim<'static>),
+    Insert(Box<Claim<'static>>),
     Retract(&'static str, Range<u16>),
 }
 
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        20 => claim().prop_map(Operation::Insert),
+        20 => claim().prop_map(|claim| Operation::Insert(Box::new(claim))),
         1 => retraction().prop_map(|(path, slots)| Operation::Retract(path, slots)),
     ]
 }
