@@ -33,7 +33,7 @@ impl ByteArena {
         // The next string starts at a unit; a chunk is a whole number of units, so this cannot outgrow it.
         chunk.resize(chunk.len().next_multiple_of(UNIT_BYTES), 0);
         let unit = ((self.chunks.len() - 1) * self.chunk_bytes + offset) / UNIT_BYTES;
-        u32::try_from(unit).expect("callers stop at `is_exhausted`")
+        u32::try_from(unit).expect("callers ask `has_references_for`")
     }
 
     /// The string at `reference`, followed by whatever was pushed after it.
@@ -42,9 +42,9 @@ impl ByteArena {
         &self.chunks[byte / self.chunk_bytes][byte % self.chunk_bytes..]
     }
 
-    /// Whether the references run out before another chunk is full.
-    pub(super) fn is_exhausted(&self) -> bool {
-        (self.chunks.len() + 1) * (self.chunk_bytes / UNIT_BYTES) > u32::MAX as usize
+    /// Whether there are references for so many more strings, whatever their lengths.
+    pub(super) fn has_references_for(&self, strings: usize) -> bool {
+        (self.chunks.len() + strings) * (self.chunk_bytes / UNIT_BYTES) <= u32::MAX as usize
     }
 
     /// Bytes allocated: whole chunks, used or not, and the list of them.
@@ -83,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn exhaustion_is_told_before_a_reference_overflows() {
+    fn the_end_of_the_references_is_told_in_advance() {
         let mut arena = ByteArena::new(1 << 20);
-        assert!(!arena.is_exhausted());
+        assert!(arena.has_references_for(32_767));
+        assert!(!arena.has_references_for(32_768));
         // Empty chunks stand for full ones: only their number counts.
         arena.chunks.resize_with(32_766, Vec::new);
-        assert!(!arena.is_exhausted());
-        arena.chunks.push(Vec::new());
-        assert!(arena.is_exhausted());
+        assert!(arena.has_references_for(1));
+        assert!(!arena.has_references_for(2));
     }
 }

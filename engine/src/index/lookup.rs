@@ -31,7 +31,8 @@ impl Index {
         self.subjects.find(&self.hash, path).map(SubjectId)
     }
 
-    /// The subjects whose paths begin with `prefix`, in the order of their paths' bytes, from the one after `after` on.
+    /// The subjects whose paths begin with `prefix`, in the order of their paths' bytes, from the one after
+    /// `after` on.
     pub(crate) fn subjects_beginning_with<'a>(
         &'a self,
         prefix: &'a str,

@@ -1,8 +1,9 @@
 //! The index: all claims that one core holds, in memory, compact, ready to be looked up, listed and resolved.
 //!
-//! Nothing in it is authoritative: it is rebuilt from the log at each start. A claim is a 64-byte row, a body of
-//! its few remaining bytes, and its places in the tables that find it. It grows by small pieces, so that no
-//! insertion ever waits for the copy of something large, and it never gives memory back: claims are only added.
+//! Nothing in it is authoritative: it is rebuilt from the log at each start. A claim is a 64-byte row, a body
+//! of its few remaining bytes, and its places in the tables that find it. It grows by small pieces, so that
+//! no insertion ever waits for the copy of something large, and it never gives memory back: claims are only
+//! added.
 
 mod body;
 mod byte_arena;
@@ -24,7 +25,7 @@ use std::ops::Range;
 use self::body::{BODY_BYTES_MAX, SharedIds};
 use self::byte_arena::ByteArena;
 pub use self::claim_view::ClaimView;
-use self::id_table::IdTable;
+use self::id_table::{IdTable, Vacancy};
 use self::interner::Interner;
 pub(crate) use self::lookup::{EpochNumber, PredicateId, SeriesId, SubjectId};
 pub use self::retraction_pass::RetractionPass;
@@ -41,6 +42,10 @@ const BODIES_CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes that predicates, sources, epochs and agents are allocated by, each.
 const NAMES_CHUNK_BYTES: usize = 64 << 10;
+
+/// For how many claims at once the room is checked. What doubles as the index grows does not double twice
+/// within so few.
+const CLAIMS_CHECKED_MAX: u64 = 256;
 
 const _: () = assert!(BODY_BYTES_MAX <= BODIES_CHUNK_BYTES);
 
@@ -67,6 +72,8 @@ pub struct Index {
     epochs: Interner,
     agents: Interner,
     retracted: u64,
+    /// How many more claims are known to fit, whatever they are.
+    claims_that_fit: u64,
     /// Reused by each insertion to put the body together.
     body: Vec<u8>,
 }
@@ -124,35 +131,36 @@ impl Index {
             epochs: Interner::new(NAMES_CHUNK_BYTES),
             agents: Interner::new(NAMES_CHUNK_BYTES),
             retracted: 0,
+            claims_that_fit: 0,
             body: Vec::new(),
         }
     }
 
     /// Inserts the claim with this hash, unless it is there already.
     ///
-    /// `order` is when it was written. Within a subject the order is the claim's own; claims may come in any order.
+    /// `order` is when it was written. Within a subject the order is the claim's own; claims may come in any
+    /// order.
     pub fn insert(
         &mut self,
         hash: &ClaimHash,
         claim: &Claim<'_>,
         order: WriteOrder,
     ) -> Result<Inserted, IndexFull> {
-        let table_hash = self.table_hash(&hash.0);
-        if self.find(table_hash, hash).is_some() {
-            return Ok(Inserted::Exists);
+        if let Err(full) = self.check_room() {
+            return if self.contains(hash) { Ok(Inserted::Exists) } else { Err(full) };
         }
-        self.check_room()?;
-
+        // If the claim is there already, so are its subject and predicate, and this changes nothing. In this
+        // order the two searches that mostly wait for memory follow each other, and the processor lets them
+        // wait together.
         let subject = self.subjects.intern(&self.hash, claim.subject.as_str());
         let predicate = self.predicates.intern(&self.hash, claim.predicate.as_str().as_bytes());
-        let series = match self.series.find(&self.hash, subject, predicate) {
-            Some(series) => series,
-            None => {
-                let series = self.series.add(&self.hash, subject, predicate, self.subjects.series(subject));
-                self.subjects.set_series(subject, series);
-                series
-            }
+        let vacancy = match self.find_or_vacancy(hash) {
+            Ok(_) => return Ok(Inserted::Exists),
+            Err(vacancy) => vacancy,
         };
+        let join_subject = |series| self.subjects.push_series(subject, series);
+        let series = self.series.find_or_add(&self.hash, subject, predicate, join_subject);
+
         let ids = self.intern_shared(claim);
         self.body.clear();
         body::encode(claim, ids, &mut self.body);
@@ -164,15 +172,14 @@ impl Index {
             self.sources.set_newest_claim(source, id);
         }
         self.series.insert(series, id, &mut self.rows);
-        let (rows, seeded) = (&self.rows, &self.hash);
-        self.by_hash.insert(table_hash, id, |id| seeded.of_u64(hash_prefix(&rows[id].hash)));
+        self.by_hash.insert(vacancy, id);
 
-        assert!(self.bytes() <= self.bytes_max, "{} of {} bytes used", self.bytes(), self.bytes_max);
+        self.claims_that_fit -= 1;
         Ok(Inserted::New)
     }
 
-    /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as their
-    /// subjects are in `slots`. Answers how many were not retracted before.
+    /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as
+    /// their subjects are in `slots`. Answers how many were not retracted before.
     ///
     /// The time it takes grows with the number of claims it looks at; a core that serves should
     /// go step by step, with a [`RetractionPass`].
@@ -184,15 +191,16 @@ impl Index {
 
     /// Whether the claim with this hash is in the index, retracted or not.
     pub fn contains(&self, hash: &ClaimHash) -> bool {
-        self.find(self.table_hash(&hash.0), hash).is_some()
+        self.find_or_vacancy(hash).is_ok()
     }
 
     /// The claim with this hash.
     pub fn claim(&self, hash: &ClaimHash) -> Option<ClaimView<'_>> {
-        self.find(self.table_hash(&hash.0), hash).map(|id| self.view(ClaimId(id)))
+        self.find_or_vacancy(hash).ok().map(|id| self.view(ClaimId(id)))
     }
 
-    /// The claim with this number. Panics if there is none, which only a number from another index can bring about.
+    /// The claim with this number. Panics if there is none, which only a number from another index can bring
+    /// about.
     pub fn view(&self, claim: ClaimId) -> ClaimView<'_> {
         ClaimView::new(self, claim)
     }
@@ -228,8 +236,36 @@ impl Index {
     }
 
     /// Refuses another claim if its worst case does not fit.
-    fn check_room(&self) -> Result<(), IndexFull> {
-        let growth_bytes_max = self.rows.growth_bytes_max()
+    fn check_room(&mut self) -> Result<(), IndexFull> {
+        if self.claims_that_fit > 0 {
+            return Ok(());
+        }
+        let bytes = self.bytes();
+        assert!(bytes <= self.bytes_max, "{bytes} bytes in use, {} allowed", self.bytes_max);
+        let fitting = (self.bytes_max - bytes) / self.growth_bytes_max();
+        if fitting == 0 {
+            return Err(IndexFull::Memory { bytes, bytes_max: self.bytes_max });
+        }
+        // There are never more subjects, series, names or sources than claims, so the numbers of claims
+        // suffice for them.
+        let numbers = u64::from(Link::TARGET_MAX) + 1 - self.len();
+        let strings = CLAIMS_CHECKED_MAX as usize;
+        let names = [&self.predicates, &self.epochs, &self.agents];
+        if numbers == 0
+            || !self.bodies.has_references_for(strings)
+            || !self.subjects.has_references_for(strings)
+            || !self.sources.has_references_for(strings)
+            || !names.iter().all(|names| names.has_references_for(strings))
+        {
+            return Err(IndexFull::Numbers { claims: self.len() });
+        }
+        self.claims_that_fit = fitting.min(numbers).min(CLAIMS_CHECKED_MAX);
+        Ok(())
+    }
+
+    /// The most that [`Self::bytes`] can grow by one claim.
+    fn growth_bytes_max(&self) -> u64 {
+        let bytes = self.rows.growth_bytes_max()
             + self.by_hash.growth_bytes_max()
             + self.bodies.growth_bytes_max()
             + self.subjects.growth_bytes_max()
@@ -239,20 +275,7 @@ impl Index {
             + self.epochs.growth_bytes_max()
             + self.agents.growth_bytes_max()
             + 2 * BODY_BYTES_MAX;
-        let bytes = self.bytes();
-        if bytes + growth_bytes_max as u64 > self.bytes_max {
-            return Err(IndexFull::Memory { bytes, bytes_max: self.bytes_max });
-        }
-        // There are never more subjects, series, names or sources than claims, so their numbers suffice, too.
-        if self.rows.len() > Link::TARGET_MAX as usize
-            || self.bodies.is_exhausted()
-            || self.subjects.is_exhausted()
-            || self.sources.is_exhausted()
-            || [&self.predicates, &self.epochs, &self.agents].iter().any(|names| names.is_exhausted())
-        {
-            return Err(IndexFull::Numbers { claims: self.len() });
-        }
-        Ok(())
+        bytes as u64
     }
 
     fn intern_shared(&mut self, claim: &Claim<'_>) -> SharedIds {
@@ -268,20 +291,13 @@ impl Index {
         }
     }
 
-    fn find(&self, table_hash: u64, hash: &ClaimHash) -> Option<u32> {
+    fn find_or_vacancy(&self, hash: &ClaimHash) -> Result<u32, Vacancy> {
+        // Claim hashes are even, but anybody can look for claims whose hashes begin alike. So they are hashed
+        // again.
+        let (prefix, _) = hash.0.split_first_chunk().expect("32 bytes are more than 8");
+        let table_hash = self.hash.of_u64(u64::from_le_bytes(*prefix));
         self.by_hash.find(table_hash, |id| self.rows[id].hash == hash.0)
     }
-
-    fn table_hash(&self, hash: &[u8; 32]) -> u64 {
-        self.hash.of_u64(hash_prefix(hash))
-    }
-}
-
-/// What spreads claims over the hash table: their hashes are even, but anybody can look for such that collide,
-/// so this is hashed again.
-fn hash_prefix(hash: &[u8; 32]) -> u64 {
-    let (prefix, _) = hash.split_first_chunk().expect("32 bytes are more than 8");
-    u64::from_le_bytes(*prefix)
 }
 
 impl std::fmt::Debug for Index {

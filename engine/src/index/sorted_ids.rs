@@ -55,9 +55,11 @@ impl SortedIds {
         self.bytes
     }
 
-    /// The most that [`Self::bytes`] of this list can grow by the next insertion, or of any that has at most `bytes`.
+    /// The most that [`Self::bytes`] of this list can grow by the next insertion, or of any that has at most
+    /// `bytes`.
     pub(super) fn growth_bytes_max(bytes: usize) -> usize {
-        // A block's own 256 chunks or more have ten times more bytes than its doubled entry in the list of blocks.
+        // A block's own 256 chunks or more have ten times more bytes than its doubled entry in the list of
+        // blocks.
         let blocks = bytes / 1024 + 4 * size_of::<Block>();
         2 * CHUNK_IDS_MAX * size_of::<u32>() + 2 * BLOCK_CHUNKS_MAX * size_of::<Chunk>() + blocks
     }
@@ -270,7 +272,8 @@ mod tests {
         const IDS: u32 = 400_000;
         let mut ids = SortedIds::default();
         for step in 0..IDS {
-            // The factor is coprime to IDS, which only 2 and 5 divide: a permutation that jumps all over 0..IDS.
+            // The factor is coprime to IDS, which only 2 and 5 divide: a permutation that jumps all over
+            // 0..IDS.
             let id = (u64::from(step) * 7_919_777 % u64::from(IDS)) as u32;
             ids.insert(id, |other| other.cmp(&id));
         }

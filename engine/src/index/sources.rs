@@ -48,8 +48,9 @@ impl Sources {
         self.claims.len()
     }
 
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.paths.is_exhausted()
+    /// Whether there is room for so many more paths in the numbers by which they are referred to.
+    pub(super) fn has_references_for(&self, paths: usize) -> bool {
+        self.paths.has_references_for(paths)
     }
 
     /// Bytes allocated.

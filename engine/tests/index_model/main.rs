@@ -1,8 +1,8 @@
 //! The index against a model that is plain enough to be right.
 //!
-//! Goal: whatever is inserted, in whatever order, and whatever is retracted, every query gives what a list of all
-//! claims, filtered and sorted, gives. Method: random operations on an index and on such a list, then random
-//! queries to both; the index answers in steps of random size and in pages of random length.
+//! Goal: whatever is inserted, in whatever order, and whatever is retracted, every query gives what a list of
+//! all claims, filtered and sorted, gives. Method: random operations on an index and on such a list, then
+//! random queries to both; the index answers in steps of random size and in pages of random length.
 
 mod model;
 mod samples;
@@ -231,7 +231,7 @@ impl Both {
 
     fn apply(&mut self, operation: &Operation) {
         match operation {
-            Operation::Insert(claim) => self.insert((**claim).clone()),
+            Operation::Insert(claim) => self.insert(Claim::clone(claim)),
             Operation::Retract(path, slots) => {
                 let expected = model::retract(&mut self.model, path, slots);
                 assert_eq!(self.index.retract(path, slots.clone()), expected);

@@ -14,7 +14,8 @@ use stemedb_engine::query::{LifecycleFilter, Query, SubjectFilter};
 use stemedb_engine::slot::SLOTS;
 use stemedb_engine::time::UnixMicros;
 
-/// Paths around each other's subtrees: in the order of bytes, `a/b!` and `a/b-x` come between `a/b` and `a/b/`.
+/// Paths around each other's subtrees: in the order of bytes, `a/b!` and `a/b-x` come between `a/b` and
+/// `a/b/`.
 const PATHS: [&str; 12] = [
     "a",
     "a/b",
