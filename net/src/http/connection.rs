@@ -66,9 +66,7 @@ impl Connection {
     /// already on its way is not lost, but no more must be asked for.
     pub fn receive(&mut self, bytes: &[u8], now_ms: u64) {
         self.timers.received(bytes.len(), now_ms);
-        if !self.is_closed {
-            self.reader.push(bytes);
-        }
+        self.reader.push(bytes);
     }
 
     /// Notes that the peer will send no more. What it has asked is still answered.
@@ -188,7 +186,7 @@ impl Connection {
         match timeout {
             //= RFC 9112 section 9.5
             //# A client or server that wishes to time out SHOULD issue a graceful close on the connection.
-            Some(Timeout::Idle | Timeout::Linger | Timeout::Send) => self.is_closed = true,
+            Some(Timeout::Idle | Timeout::Linger | Timeout::Send) => self.close(),
             Some(Timeout::Head) => self.reject(Reject::HeadTimeout { ms_max: self.limits.head_ms }),
             Some(Timeout::Body) => self.reject(Reject::BodyTimeout {
                 bytes_min: self.limits.body_window_bytes_min,
@@ -207,7 +205,7 @@ impl Connection {
         let last = self.replies.next_id().0.checked_sub(1).map(RequestId);
         match last {
             Some(last) if !self.replies.is_answered(last) => self.replies.set_close(last),
-            _ if self.is_finished() => self.is_closed = true,
+            _ if self.is_finished() => self.close(),
             _ => {}
         }
     }
@@ -308,6 +306,11 @@ impl Connection {
     fn settle(&mut self) {
         self.reader.trim();
         self.timers.wait_for(self.reader.waiting(self.may_begin()), self.is_finished());
+    }
+
+    fn close(&mut self) {
+        self.reader.stop();
+        self.is_closed = true;
     }
 
     fn release(&mut self) {
