@@ -94,8 +94,11 @@ impl Connection {
     }
 
     /// Says how the body of the request whose head was given out last is wanted. If the client waits for
-    /// leave to send it, it gets that leave.
+    /// leave to send it, it gets that leave. Nothing happens when the connection has closed meanwhile.
     pub fn accept(&mut self, id: RequestId, mode: BodyMode) {
+        if self.is_closed {
+            return;
+        }
         assert_eq!(
             Some(id),
             self.request_being_read(),
