@@ -29,7 +29,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.cpus, [0, 1, 2, 5]);
     assert_eq!(config.segment_bytes, 64 << 20);
     assert_eq!(config.frame_bytes_max, 1 << 20);
-    assert_eq!(config.frames_in_flight, 1);
+    assert_eq!(config.frames_in_flight, 2);
     assert_eq!(config.index_bytes_max, 12 << 30);
     assert_eq!(config.http.head_bytes_max, 16 << 10);
     assert_eq!(config.http.idle_timeout_ms, 75_000);
