@@ -106,6 +106,9 @@ impl<'a> ClaimView<'a> {
     }
 }
 
+/// The most bytes by which an agent is interned.
+pub(super) const AGENT_BYTES_MAX: usize = 1 + AgentName::BYTES_MAX;
+
 /// Appends the bytes by which an agent is interned.
 pub(super) fn encode_agent(agent: &Agent<'_>, out: &mut Vec<u8>) {
     match agent {
