@@ -1,6 +1,6 @@
 //! A claim as the index shows it.
 
-use super::body::Body;
+use super::body::{Body, RawValue};
 use super::lookup::EpochNumber;
 use super::row::Row;
 use super::{ClaimId, Index};
@@ -92,6 +92,11 @@ impl<'a> ClaimView<'a> {
     /// Where the claim stands in its review.
     pub fn lifecycle(&self) -> Lifecycle {
         self.body.lifecycle
+    }
+
+    /// The claim's value, as it is compared and hashed.
+    pub(crate) fn raw_value(&self) -> RawValue<'a> {
+        self.body.raw_value()
     }
 
     /// The epoch the claim belongs to, by its number in the index.
