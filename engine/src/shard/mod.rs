@@ -275,6 +275,7 @@ impl<T: Copy> Shard<T> {
 
     /// Whether a new claim may come in.
     fn admit(&self, admission: Admission) -> Result<(), Refusal> {
+        self.check_lane()?;
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = *self.lane.config();
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
@@ -288,7 +289,13 @@ impl<T: Copy> Shard<T> {
         }
     }
 
+    /// A failed lane takes nothing, and says so whatever room there would have been: what it held is not given back.
+    fn check_lane(&self) -> Result<(), Refusal> {
+        self.lane.failure().map_or(Ok(()), |_| Err(Refusal::LaneFailed))
+    }
+
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<Lsn, Refusal> {
+        self.check_lane()?;
         if self.disk_full && !self.lane.has_segment_for(payload.len()) {
             return Err(Refusal::DiskFull);
         }
