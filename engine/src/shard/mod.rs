@@ -91,7 +91,7 @@ struct Parked<T> {
     duplicate: bool,
 }
 
-/// What has been done for good.
+/// What a write has brought about for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// A frame is durable and visible.
@@ -103,6 +103,8 @@ pub enum Done {
     },
     /// A segment is full, and the lane has gone over to the next.
     SegmentSealed,
+    /// A write failed, or wrote too little, and has ended the lane.
+    LaneFailed,
 }
 
 impl<T: Copy> Shard<T> {
@@ -205,6 +207,7 @@ impl<T: Copy> Shard<T> {
                 WriteOutcome::Failed(failure) => {
                     tracing::error!(%failure, "a write to the log failed: the lane takes no further writes until a restart");
                     self.refuse_parked();
+                    each(Done::LaneFailed);
                 }
                 WriteOutcome::Begun { segment } => tracing::debug!(%segment, "segment begun"),
                 WriteOutcome::Sealed { segment } => {

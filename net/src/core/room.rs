@@ -282,12 +282,9 @@ impl Room {
     ) {
         let shard = self.router.shard.as_mut().expect("a write belongs to a shard");
         let counters = &mut self.counters;
-        match result {
-            Ok(bytes) => {
-                counters.wal_write_us.record(elapsed_us);
-                counters.wal_bytes_written += bytes as u64;
-            }
-            Err(_) => counters.wal_write_errors += 1,
+        if let Ok(bytes) = result {
+            counters.wal_write_us.record(elapsed_us);
+            counters.wal_bytes_written += bytes as u64;
         }
         shard.write_done(id, buffer, result, now.monotonic_us, |done| match done {
             Done::Frame { records, claims } => {
@@ -295,6 +292,7 @@ impl Room {
                 counters.assertions_ingested += u64::from(claims);
             }
             Done::SegmentSealed => counters.wal_rotations += 1,
+            Done::LaneFailed => counters.wal_write_errors += 1,
         });
     }
 

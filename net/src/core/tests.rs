@@ -489,6 +489,33 @@ fn a_draining_core_answers_what_was_asked_and_takes_nothing_new() {
 }
 
 #[test]
+fn a_request_that_times_out_is_counted_once() {
+    let mut world = World::serving(1);
+    let slow = world.connect(0);
+    world.send(slow, b"GET /v1/health HTTP/1.1\r\n");
+    world.now.monotonic_us += 11_000_000;
+    world.cores[0].tick(world.now);
+    world.run();
+    assert!(world.take(slow).starts_with("HTTP/1.1 408"));
+    let metrics = world.get(0, "/metrics").1;
+    let counted = "stemedb_http_requests_total{method=\"other\",status=\"408\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
+fn a_short_write_counts_as_the_failure_that_it_is() {
+    let mut world = World::serving(1);
+    world.disk_is_on = false;
+    let client = world.connect(0);
+    world.send(client, post("/v1/assert", &claim("a", 1)).as_bytes());
+    let write = world.writes[0].pop().expect("the claim is on its way");
+    world.cores[0].write_done(write.id, write.buffer, Ok(512), 100, world.now);
+    world.run();
+    assert!(world.take(client).starts_with("HTTP/1.1 500"));
+    assert!(world.get(0, "/metrics").1.contains("stemedb_wal_fsync_errors_total 1\n"));
+}
+
+#[test]
 fn connections_are_bounded() {
     let mut world = World::serving(1);
     let clients: Vec<_> = (0..100).map(|_| world.connect(0)).collect();
