@@ -8,7 +8,7 @@ use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
-use stemedb_engine::shard::{Admission, Done, Outcome, Refusal, Shard};
+use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 use stemedb_engine::time::UnixMicros;
 
@@ -182,10 +182,9 @@ impl Room {
     pub(super) fn message(&mut self, from: CoreId, message: Message, now: Now, answers: &mut Vec<Answer>) {
         match message {
             Message::Assert(assertions) => match &mut self.router.shard {
-                // Who sent them has let them in already.
                 Some(shard) => assertions
                     .iter()
-                    .for_each(|(ticket, payload)| shard.assert(payload, Admission::Stream, ticket)),
+                    .for_each(|(ticket, payload)| shard.assert(payload, ticket.admission(), ticket)),
                 None => assertions.iter().for_each(|(ticket, _)| {
                     self.router.outcome(ticket, Outcome::Refused(Refusal::Recovering));
                 }),

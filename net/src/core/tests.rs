@@ -516,6 +516,31 @@ fn a_short_write_counts_as_the_failure_that_it_is() {
 }
 
 #[test]
+fn single_claims_leave_room_for_streams_on_other_cores_too() {
+    let mut world = World::serving(2);
+    world.disk_is_on = false;
+    let subject = subject_on(1, 2);
+    let large = |number: usize| {
+        let value = "v".repeat(60 << 10);
+        format!(r#"{{"subject":"{subject}","predicate":"{number}","object":"{value}","timestamp":1}}"#)
+    };
+    // More than all buffers of the lane hold.
+    let singles: Vec<_> = (0..5).map(|_| world.connect(0)).collect();
+    for number in 0..200 {
+        world.send(singles[number % singles.len()], post("/v1/assert", &large(number)).as_bytes());
+    }
+    let stream = world.connect(0);
+    world.send(stream, post("/v1/assert/batch", &large(200)).as_bytes());
+    world.disk_is_on = true;
+    world.do_writes(1);
+    world.run();
+    let answers: String = singles.iter().map(|single| world.take(*single)).collect();
+    assert!(answers.contains(CREATED) && answers.contains("HTTP/1.1 503"), "some find room and some do not");
+    let answer = world.take(stream);
+    assert!(answer.ends_with(r#"{"accepted":1,"exists":0,"rejected":0,"errors":[]}"#), "{answer}");
+}
+
+#[test]
 fn connections_are_bounded() {
     let mut world = World::serving(1);
     let clients: Vec<_> = (0..100).map(|_| world.connect(0)).collect();
