@@ -149,9 +149,9 @@ impl Driver {
             }
             // The queues of the other cores are looked into in every turn.
             Completion::Message { .. } | Completion::Woken { .. } => {}
-            Completion::MessageFailed { errno, .. } => {
-                panic!("a core cannot wake another: {errno}; the rings of a server live as long as it does")
-            }
+            // The message is in its queue, and the other core looks there at its next tick; or it has closed
+            // before this one, and nobody waits for an answer of it.
+            Completion::MessageFailed { errno, .. } => tracing::debug!(%errno, "a core could not be woken"),
         }
     }
 
