@@ -9,6 +9,7 @@ mod peers;
 mod segments;
 mod sockets;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::Receiver;
@@ -48,7 +49,7 @@ pub struct Driver {
     /// Writes on their way, and when they began.
     writes: Vec<(WriteId, u64)>,
     /// Writes and timers that found the ring full, for the next turn.
-    writes_waiting: Vec<LaneWrite>,
+    writes_waiting: VecDeque<LaneWrite>,
     timer_wanted: bool,
     stage: Stage,
 }
@@ -96,7 +97,7 @@ impl Driver {
             control,
             report,
             writes: Vec::new(),
-            writes_waiting: Vec::new(),
+            writes_waiting: VecDeque::new(),
             timer_wanted: true,
             stage: Stage::Running,
         }
@@ -225,10 +226,10 @@ impl Driver {
             self.segments.prepare(number);
         }
         let mut left = self.peers.send(&mut self.ring, &mut wants.messages);
-        self.writes_waiting.append(&mut wants.writes);
-        while let Some(write) = self.writes_waiting.pop() {
+        self.writes_waiting.extend(wants.writes.drain(..));
+        while let Some(write) = self.writes_waiting.pop_front() {
             if let Err(write) = self.write(write, now) {
-                self.writes_waiting.push(write);
+                self.writes_waiting.push_front(write);
                 left = true;
                 break;
             }
