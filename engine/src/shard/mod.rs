@@ -91,7 +91,7 @@ struct Parked<T> {
     duplicate: bool,
 }
 
-/// What has been done for good.
+/// What a write has brought about for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// A frame is durable and visible.
@@ -103,6 +103,8 @@ pub enum Done {
     },
     /// A segment is full, and the lane has gone over to the next.
     SegmentSealed,
+    /// A write failed, or wrote too little, and has ended the lane.
+    LaneFailed,
 }
 
 impl<T: Copy> Shard<T> {
@@ -208,6 +210,7 @@ impl<T: Copy> Shard<T> {
                 WriteOutcome::Failed(failure) => {
                     tracing::error!(%failure, "a write to the log failed: the lane takes no further writes until a restart");
                     self.refuse_parked();
+                    each(Done::LaneFailed);
                 }
                 WriteOutcome::Begun { segment } => tracing::debug!(%segment, "segment begun"),
                 WriteOutcome::Sealed { segment } => {
@@ -278,6 +281,7 @@ impl<T: Copy> Shard<T> {
 
     /// Whether a new claim may come in.
     fn admit(&self, admission: Admission) -> Result<(), Refusal> {
+        self.check_lane()?;
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = *self.lane.config();
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
@@ -291,7 +295,13 @@ impl<T: Copy> Shard<T> {
         }
     }
 
+    /// A failed lane takes nothing, and says so whatever room there would have been: what it held is not given back.
+    fn check_lane(&self) -> Result<(), Refusal> {
+        self.lane.failure().map_or(Ok(()), |_| Err(Refusal::LaneFailed))
+    }
+
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<Lsn, Refusal> {
+        self.check_lane()?;
         if self.disk_full && !self.lane.has_segment_for(payload.len()) {
             return Err(Refusal::DiskFull);
         }

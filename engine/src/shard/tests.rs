@@ -162,6 +162,34 @@ fn a_failed_write_refuses_all_that_wait_and_all_that_come() {
 }
 
 #[test]
+fn a_failed_lane_says_so_however_full_its_buffers_and_its_disk_were() {
+    let config = LaneConfig {
+        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
+        frame_bytes_max: 128 << 10,
+        frame_buffers: 4,
+        ..LaneConfig::new(LaneId(0), Generation::FIRST)
+    };
+    let mut world = World::with(config, u64::MAX);
+    world.prepares = false;
+    world.assert(&payload_of("first", "1"), 0);
+    world.flush();
+    world.shard.segment_without_space();
+    let value = "v".repeat(60 << 10);
+    for number in 0..8 {
+        world.shard.assert(&payload_of(&format!("a/{number}"), &value), Admission::Stream, 0);
+    }
+    let write = world.next_write().expect("frames wait");
+    world.finish(write, Err(libc::EIO));
+    world.outcomes();
+    for number in 0..40 {
+        world.assert(&payload_of(&format!("b/{number}"), &value), number);
+        assert_eq!(world.outcomes(), [(number, Outcome::Refused(Refusal::LaneFailed))]);
+        let refused = world.shard.retract(path("first"), reason(), UnixMicros(1), number);
+        assert_eq!(refused, Err(Refusal::LaneFailed));
+    }
+}
+
+#[test]
 fn a_retraction_takes_what_was_written_before_it_and_nothing_after() {
     let mut world = World::new();
     world.assert(&payload_of("a", "1"), 1);

@@ -44,7 +44,7 @@ pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
 use crate::api::Method;
-use crate::http::{self, Event, Status, Timeout};
+use crate::http::{self, Event};
 use connection::Connection;
 use room::{Answer, Room, Told};
 
@@ -231,9 +231,8 @@ impl Core {
     pub fn tick(&mut self, now: Now) {
         for (key, connection) in &mut self.connections {
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
-                if let Some(Timeout::Head | Timeout::Body) = connection.http.tick(now.monotonic_ms()) {
-                    self.room.count_answer(None, Status::RequestTimeout);
-                }
+                // A request that is refused for it comes out as rejected, and is counted then.
+                connection.http.tick(now.monotonic_ms());
                 mark(&mut self.dirty, key, connection);
             }
         }

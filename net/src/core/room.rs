@@ -8,7 +8,7 @@ use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
-use stemedb_engine::shard::{Admission, Done, Outcome, Refusal, Shard};
+use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 use stemedb_engine::time::UnixMicros;
 
@@ -182,10 +182,9 @@ impl Room {
     pub(super) fn message(&mut self, from: CoreId, message: Message, now: Now, answers: &mut Vec<Answer>) {
         match message {
             Message::Assert(assertions) => match &mut self.router.shard {
-                // Who sent them has let them in already.
                 Some(shard) => assertions
                     .iter()
-                    .for_each(|(ticket, payload)| shard.assert(payload, Admission::Stream, ticket)),
+                    .for_each(|(ticket, payload)| shard.assert(payload, ticket.admission(), ticket)),
                 None => assertions.iter().for_each(|(ticket, _)| {
                     self.router.outcome(ticket, Outcome::Refused(Refusal::Recovering));
                 }),
@@ -283,12 +282,9 @@ impl Room {
     ) {
         let shard = self.router.shard.as_mut().expect("a write belongs to a shard");
         let counters = &mut self.counters;
-        match result {
-            Ok(bytes) => {
-                counters.wal_write_us.record(elapsed_us);
-                counters.wal_bytes_written += bytes as u64;
-            }
-            Err(_) => counters.wal_write_errors += 1,
+        if let Ok(bytes) = result {
+            counters.wal_write_us.record(elapsed_us);
+            counters.wal_bytes_written += bytes as u64;
         }
         shard.write_done(id, buffer, result, now.monotonic_us);
     }
@@ -303,6 +299,7 @@ impl Room {
                 counters.assertions_ingested += u64::from(claims);
             }
             Done::SegmentSealed => counters.wal_rotations += 1,
+            Done::LaneFailed => counters.wal_write_errors += 1,
         });
     }
 
