@@ -48,7 +48,10 @@ impl Transcript {
             }
             seen = state.lines.len();
             let left = until.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line with {part:?} within {limit:?}:\n{}", state.lines.join("\n"));
+            if left.is_zero() {
+                drop(state);
+                panic!("no line with {part:?} within {limit:?}:\n{}", self.text());
+            }
             (state, _) = self.shared.1.wait_timeout(state, left).expect("no thread panics with the lock");
         }
     }

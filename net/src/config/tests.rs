@@ -70,6 +70,8 @@ fn each_wrong_value_names_variable_value_and_what_is_right() {
         ("STEMEDB_BIND_ADDR", "nowhere", "an address and a port"),
         ("STEMEDB_WAL_DIR", "", "a directory"),
         ("STEMEDB_LOG", "a=b=c", "error, warn, info"),
+        ("STEMEDB_LOG", "", "error, warn, info"),
+        ("STEMEDB_LOG", "info,loud", "error, warn, info"),
         ("STEMEDB_SEGMENT_BYTES", "1MiB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "64MB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "3000001", "a multiple of 4KiB"),
