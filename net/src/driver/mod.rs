@@ -31,6 +31,9 @@ use sockets::Sockets;
 /// How often connections and the lane are told that time has passed.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long after a failure to accept a connection the next is accepted.
+const ACCEPT_AGAIN_US: u64 = 1_000_000;
+
 /// The `user` of operations that belong to no connection.
 const NO_CONNECTION: u64 = 0;
 
@@ -57,6 +60,8 @@ pub struct Driver {
 struct Listener {
     socket: Descriptor,
     accept: Option<OperationId>,
+    /// After a failure: when to accept again, monotonic microseconds.
+    again_us: u64,
 }
 
 /// How far the driver's end has come.
@@ -88,7 +93,7 @@ impl Driver {
             ring,
             clock: Clock::start(),
             sockets: Sockets::new(),
-            listener: Some(Listener { socket: Descriptor::from(listener), accept: None }),
+            listener: Some(Listener { socket: Descriptor::from(listener), accept: None, again_us: 0 }),
             segments: Segments::new(segments),
             peers,
             control,
@@ -169,7 +174,15 @@ impl Driver {
                 None => sockets::refuse(&mut self.ring, &socket),
             },
             Err(Errno::CANCELLED) => {}
-            Err(errno) => tracing::warn!(%errno, "a connection could not be accepted"),
+            // The client was faster.
+            Err(Errno(libc::ECONNABORTED)) => {}
+            Err(errno) => {
+                // What is lacking, files or memory, will be lacking a moment later: at once would be a busy loop.
+                tracing::warn!(%errno, "a connection cannot be accepted, trying again in a second");
+                if let Some(listener) = &mut self.listener {
+                    listener.again_us = now.monotonic_us + ACCEPT_AGAIN_US;
+                }
+            }
         }
     }
 
@@ -231,6 +244,7 @@ impl Driver {
         }
         if let Some(listener) = &mut self.listener
             && listener.accept.is_none()
+            && listener.again_us <= now.monotonic_us
         {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }
