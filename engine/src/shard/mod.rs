@@ -186,17 +186,20 @@ impl<T: Copy> Shard<T> {
         self.lane.next_write(now)
     }
 
-    /// Takes what became of a write: the bytes written, or the error number. Tells `each` what
-    /// is done by that.
+    /// Takes what became of a write: the bytes written, or the error number. What follows from it is done by
+    /// [`Self::apply_committed`], so that the lane can start its next write first.
     pub fn write_done(
         &mut self,
         id: WriteId,
         buffer: AlignedBuffer,
         result: Result<usize, i32>,
         monotonic_us: u64,
-        mut each: impl FnMut(Done),
     ) {
         self.lane.write_done(id, buffer, result, monotonic_us);
+    }
+
+    /// Applies what has become durable, and parts with what never will. Tells `each` what is done by that.
+    pub fn apply_committed(&mut self, mut each: impl FnMut(Done)) {
         while let Some(outcome) = self.lane.next_outcome() {
             match outcome {
                 WriteOutcome::Frame(frame) => {

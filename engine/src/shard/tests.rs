@@ -35,7 +35,8 @@ impl World {
 
     fn finish(&mut self, write: LaneWrite, result: Result<usize, i32>) {
         self.clock_us += 100;
-        self.shard.write_done(write.id, write.buffer, result, self.clock_us, |_| {});
+        self.shard.write_done(write.id, write.buffer, result, self.clock_us);
+        self.shard.apply_committed(|_| {});
     }
 
     /// Does writes until the shard wants none.

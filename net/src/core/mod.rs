@@ -194,7 +194,8 @@ impl Core {
         }
     }
 
-    /// Takes what became of a write of the lane, and how long it took.
+    /// Takes what became of a write of the lane, and how long it took. What follows from it waits for the
+    /// [turn](Core::turn); the [next write](Core::start_writes) need not.
     pub fn write_done(
         &mut self,
         id: WriteId,
@@ -244,7 +245,7 @@ impl Core {
         self.settle(now);
         self.room.step();
         self.settle(now);
-        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
+        self.start_writes(now);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             self.note_wants(key, now);
@@ -252,6 +253,12 @@ impl Core {
         self.touched = touched;
         self.room.router.flush(&mut self.wants.messages);
         self.room.has_work()
+    }
+
+    /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core
+    /// makes the last frame visible and answers for it.
+    pub fn start_writes(&mut self, now: Now) {
+        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
     }
 
     /// What the core wants done since the wants were last taken out.

@@ -217,6 +217,7 @@ impl Room {
 
     /// Does what follows within the core from all that has happened, until nothing more does.
     pub(super) fn settle(&mut self, now: Now, answers: &mut Vec<Answer>) {
+        self.apply_committed();
         loop {
             while let Some((ticket, payload)) = self.copies.pop_front() {
                 if !self.router.copy_retraction(ticket, &payload) {
@@ -253,12 +254,12 @@ impl Room {
     pub(super) fn lane_wants(
         &mut self,
         now: Now,
-        writes: &mut Vec<LaneWrite>,
+        writes: &mut VecDeque<LaneWrite>,
         segment: &mut Option<SegmentNumber>,
     ) {
         let Some(shard) = &mut self.router.shard else { return };
         while let Some(write) = shard.next_write(now.wall) {
-            writes.push(write);
+            writes.push_back(write);
         }
         let due = match self.segment {
             SegmentWish::None => true,
@@ -285,7 +286,14 @@ impl Room {
             counters.wal_write_us.record(elapsed_us);
             counters.wal_bytes_written += bytes as u64;
         }
-        shard.write_done(id, buffer, result, now.monotonic_us, |done| match done {
+        shard.write_done(id, buffer, result, now.monotonic_us);
+    }
+
+    /// Makes what has become durable visible.
+    fn apply_committed(&mut self) {
+        let Some(shard) = &mut self.router.shard else { return };
+        let counters = &mut self.counters;
+        shard.apply_committed(|done| match done {
             Done::Frame { records, claims } => {
                 counters.wal_batch_records.record(u64::from(records));
                 counters.assertions_ingested += u64::from(claims);

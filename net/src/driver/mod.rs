@@ -48,7 +48,7 @@ pub struct Driver {
     report: Box<dyn FnMut(Report)>,
     /// Writes on their way, and when they began.
     writes: Vec<(WriteId, u64)>,
-    /// Writes and timers that found the ring full, for the next turn.
+    /// Writes that found the ring full, for the next turn.
     writes_waiting: VecDeque<LaneWrite>,
     timer_wanted: bool,
     stage: Stage,
@@ -117,8 +117,17 @@ impl Driver {
                 self.ring.submit_and_wait()?;
             }
             let now = self.clock.now();
+            let mut written = false;
             while let Some(completion) = self.ring.next_completion() {
+                written |= matches!(completion, Completion::Written { .. });
                 self.completed(completion, now);
+            }
+            if written {
+                // The disk works on the next frame while the core makes the last one visible and answers for it.
+                self.core.start_writes(now);
+                if self.do_writes(now) > 0 {
+                    self.ring.submit()?;
+                }
             }
             self.take_control();
             self.take_segments(now);
@@ -220,20 +229,14 @@ impl Driver {
 
     /// Does what the core wants. True if something is left for which no completion will come.
     fn do_wants(&mut self, now: Now) -> bool {
+        // First of all, before many answers take their time in the kernel.
+        self.do_writes(now);
         let wants = self.core.wants();
         self.sockets.do_wants(&mut self.ring, wants);
         if let Some(number) = wants.segment.take() {
             self.segments.prepare(number);
         }
-        let mut left = self.peers.send(&mut self.ring, &mut wants.messages);
-        self.writes_waiting.extend(wants.writes.drain(..));
-        while let Some(write) = self.writes_waiting.pop_front() {
-            if let Err(write) = self.write(write, now) {
-                self.writes_waiting.push_front(write);
-                left = true;
-                break;
-            }
-        }
+        let left = self.peers.send(&mut self.ring, &mut wants.messages);
         if self.timer_wanted {
             self.timer_wanted = self.ring.timer(TICK, NO_CONNECTION).is_err();
         }
@@ -243,7 +246,21 @@ impl Driver {
         {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }
-        left
+        left || !self.writes_waiting.is_empty()
+    }
+
+    /// Queues the writes that the lane wants. Gives their number; what finds the ring full waits for the next turn.
+    fn do_writes(&mut self, now: Now) -> usize {
+        self.writes_waiting.append(&mut self.core.wants().writes);
+        let mut queued = 0;
+        while let Some(write) = self.writes_waiting.pop_front() {
+            if let Err(write) = self.write(write, now) {
+                self.writes_waiting.push_front(write);
+                break;
+            }
+            queued += 1;
+        }
+        queued
     }
 
     fn write(&mut self, write: LaneWrite, now: Now) -> Result<(), LaneWrite> {
