@@ -61,6 +61,10 @@ pub enum Admission {
 /// Claims that one shard may hold: its index numbers them with 31 bits, and some are always on their way.
 const CLAIMS_MAX: u64 = (1 << 31) - (1 << 24);
 
+/// Bytes that the index of one shard may have at most, whatever it is allowed: its 32-bit references reach 32 GiB of
+/// claims, and what has been let in must find room.
+const INDEX_BYTES_ADDRESSABLE: u64 = 31 << 30;
+
 /// What one claim may make the index allocate at once: it grows by chunks of up to 1 MiB in several places.
 const INDEX_CHUNKS_BYTES: u64 = 4 << 20;
 
@@ -115,7 +119,7 @@ impl<T: Copy> Shard<T> {
             lane,
             index,
             slots,
-            index_bytes_max,
+            index_bytes_max: index_bytes_max.min(INDEX_BYTES_ADDRESSABLE),
             pending: HashMap::with_hasher(FixedState::default()),
             parked: VecDeque::new(),
             retractions: VecDeque::new(),
@@ -272,11 +276,6 @@ impl<T: Copy> Shard<T> {
     /// would need it are refused.
     pub fn segment_without_space(&mut self) {
         self.disk_full = true;
-    }
-
-    /// Whether the disk had no space for the next segment when it was last tried.
-    pub fn is_disk_full(&self) -> bool {
-        self.disk_full
     }
 
     /// Whether a new claim may come in.
