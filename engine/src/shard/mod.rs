@@ -63,6 +63,10 @@ pub enum Admission {
 /// Claims that one shard may hold: its index numbers them with 31 bits, and some are always on their way.
 const CLAIMS_MAX: u64 = (1 << 31) - (1 << 24);
 
+/// Bytes that the index of one shard may have at most, whatever it is allowed: its 32-bit references reach 32 GiB of
+/// claims, and what has been let in must find room.
+const INDEX_BYTES_ADDRESSABLE: u64 = 31 << 30;
+
 /// What one claim may make the index allocate at once: it grows by chunks of up to 1 MiB in several places.
 const INDEX_CHUNKS_BYTES: u64 = 4 << 20;
 
@@ -117,7 +121,7 @@ impl<T: Copy> Shard<T> {
             lane,
             index,
             slots,
-            index_bytes_max,
+            index_bytes_max: index_bytes_max.min(INDEX_BYTES_ADDRESSABLE),
             pending: HashMap::with_hasher(FixedState::default()),
             parked: VecDeque::new(),
             retractions: VecDeque::new(),

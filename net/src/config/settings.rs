@@ -45,9 +45,9 @@ settings! {
     FRAME_BUFFERS: "STEMEDB_FRAME_BUFFERS", "frame-buffers", "32",
         "Frames a core may hold that wait for the disk, 4 to 1024; beyond that, writes get 503";
     INDEX_BYTES_MAX: "STEMEDB_INDEX_BYTES_MAX", "index-bytes-max", "auto",
-        "Memory for the indexes of all cores together; 'auto' is three quarters of the machine's memory; beyond that, writes get 503";
+        "Memory for the indexes of all cores together, at least 16MiB a core; 'auto' is three quarters of the machine's memory; beyond that, writes get 503";
     CONNECTIONS_MAX: "STEMEDB_CONNECTIONS_MAX", "connections-max", "16384",
-        "Open connections a core; beyond that, a new one is answered 503 and closed";
+        "Open connections a core, 1 to 16384; beyond that, a new one is answered 503 and closed";
     HEAD_BYTES_MAX: "STEMEDB_HEAD_BYTES_MAX", "head-bytes-max", "16KiB",
         "Largest request head, 1KiB to 64KiB";
     BODY_BYTES_MAX: "STEMEDB_BODY_BYTES_MAX", "body-bytes-max", "1MiB",

@@ -132,11 +132,6 @@ impl Core {
         self.room.router.shard.as_ref().is_none_or(Shard::is_idle)
     }
 
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.connections.len()
-    }
-
     /// The core's shard, once it has one.
     pub fn shard(&self) -> Option<&Shard<Ticket>> {
         self.room.router.shard.as_ref()
