@@ -5,7 +5,8 @@ use std::fmt;
 
 use crate::time::UnixMicros;
 
-/// When a claim was written, as a number: the generation in the upper 20 bits, the LSN in its lane in the lower 44.
+/// When a claim was written, as a number: the generation in the upper 20 bits, the LSN in its lane in the
+/// lower 44.
 ///
 /// A slot lives in one lane in each generation, so this orders all that ever happened to a slot. Claims of
 /// slots in different lanes may share a number.

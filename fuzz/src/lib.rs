@@ -8,12 +8,14 @@ mod claim;
 mod frame;
 mod http;
 mod json;
+mod recovery;
 
 pub use body::{assert_body, json_body};
 pub use claim::{assertion, claim, retraction};
 pub use frame::{frame, segment_header};
 pub use http::http;
 pub use json::json;
+pub use recovery::recovery;
 
 /// A fuzz target.
 pub struct Target {
@@ -34,4 +36,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json_body", run: json_body },
     Target { name: "assert_body", run: assert_body },
     Target { name: "http", run: http },
+    Target { name: "recovery", run: recovery },
 ];

@@ -33,7 +33,7 @@ impl ByteArena {
         // The next string starts at a unit; a chunk is a whole number of units, so this cannot outgrow it.
         chunk.resize(chunk.len().next_multiple_of(UNIT_BYTES), 0);
         let unit = ((self.chunks.len() - 1) * self.chunk_bytes + offset) / UNIT_BYTES;
-        u32::try_from(unit).expect("callers stop at `is_exhausted`")
+        u32::try_from(unit).expect("callers ask `has_references_for`")
     }
 
     /// The string at `reference`, followed by whatever was pushed after it.
@@ -42,9 +42,9 @@ impl ByteArena {
         &self.chunks[byte / self.chunk_bytes][byte % self.chunk_bytes..]
     }
 
-    /// Whether the references run out before another chunk is full.
-    pub(super) fn is_exhausted(&self) -> bool {
-        (self.chunks.len() + 1) * (self.chunk_bytes / UNIT_BYTES) > u32::MAX as usize
+    /// Whether there are references for so many more strings, whatever their lengths.
+    pub(super) fn has_references_for(&self, strings: usize) -> bool {
+        (self.chunks.len() + strings) * (self.chunk_bytes / UNIT_BYTES) <= u32::MAX as usize
     }
 
     /// Bytes allocated: whole chunks, used or not, and the list of them.
@@ -52,9 +52,14 @@ impl ByteArena {
         self.chunks.len() * self.chunk_bytes + self.chunks.capacity() * size_of::<Vec<u8>>()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next push.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.chunk_bytes + self.chunks.capacity().max(4) * size_of::<Vec<u8>>()
+    /// The most that [`Self::bytes`] can grow by so many strings that together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, strings: usize, bytes: usize) -> usize {
+        // A string that begins a chunk did not fit into the one before: two neighbours together hold a
+        // chunk's worth.
+        let chunks = 2 * (bytes + strings * UNIT_BYTES) / self.chunk_bytes + 1;
+        // The list of chunks doubles when it is full, from four on.
+        let list = self.chunks.capacity() + 2 * chunks + 4;
+        chunks * self.chunk_bytes + list * size_of::<Vec<u8>>()
     }
 }
 
@@ -70,7 +75,7 @@ mod tests {
         let references: Vec<u32> = strings
             .iter()
             .map(|string| {
-                let most = arena.bytes() + arena.growth_bytes_max();
+                let most = arena.bytes() + arena.growth_bytes_max(1, string.len());
                 let reference = arena.push([&string[..string.len() / 3], &string[string.len() / 3..]]);
                 assert!(arena.bytes() <= most);
                 reference
@@ -83,13 +88,13 @@ mod tests {
     }
 
     #[test]
-    fn exhaustion_is_told_before_a_reference_overflows() {
+    fn the_end_of_the_references_is_told_in_advance() {
         let mut arena = ByteArena::new(1 << 20);
-        assert!(!arena.is_exhausted());
+        assert!(arena.has_references_for(32_767));
+        assert!(!arena.has_references_for(32_768));
         // Empty chunks stand for full ones: only their number counts.
         arena.chunks.resize_with(32_766, Vec::new);
-        assert!(!arena.is_exhausted());
-        arena.chunks.push(Vec::new());
-        assert!(arena.is_exhausted());
+        assert!(arena.has_references_for(1));
+        assert!(!arena.has_references_for(2));
     }
 }

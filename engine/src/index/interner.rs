@@ -2,7 +2,7 @@
 
 use super::byte_arena::ByteArena;
 use super::chunked_vec::ChunkedVec;
-use super::id_table::IdTable;
+use super::id_table::{IdTable, Vacancy};
 use super::seeded_hash::SeededHash;
 
 /// Bytes of the length before each string.
@@ -17,26 +17,27 @@ pub(super) struct Interner {
 }
 
 impl Interner {
-    /// An empty set that allocates `chunk_bytes` at a time for its strings; none may be longer than that, nor than 64 KiB.
+    /// An empty set that allocates `chunk_bytes` at a time for its strings; none may be longer than that, nor
+    /// than 64 KiB.
     pub(super) fn new(chunk_bytes: usize) -> Interner {
         Interner { bytes: ByteArena::new(chunk_bytes), strings: ChunkedVec::new(), ids: IdTable::new() }
     }
 
     /// The number of `string`, new if it is new.
     pub(super) fn intern(&mut self, hash: &SeededHash, string: &[u8]) -> u32 {
-        let string_hash = hash.of_bytes(string);
-        if let Some(id) = self.find_hashed(string_hash, string) {
-            return id;
-        }
+        let vacancy = match self.find_or_vacancy(hash, string) {
+            Ok(id) => return id,
+            Err(vacancy) => vacancy,
+        };
         let length = u16::try_from(string.len()).expect("callers intern strings of at most 64 KiB");
         let id = self.strings.push(self.bytes.push([&length.to_le_bytes(), string]));
-        self.ids.insert(string_hash, id, |id| hash.of_bytes(string_at(&self.bytes, self.strings[id])));
+        self.ids.insert(vacancy, id);
         id
     }
 
     /// The number of `string`, if it is in the set.
     pub(super) fn find(&self, hash: &SeededHash, string: &[u8]) -> Option<u32> {
-        self.find_hashed(hash.of_bytes(string), string)
+        self.find_or_vacancy(hash, string).ok()
     }
 
     /// The string with the number `id`.
@@ -44,9 +45,9 @@ impl Interner {
         string_at(&self.bytes, self.strings[id])
     }
 
-    /// Whether there may be no room for the number of another string.
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.bytes.is_exhausted()
+    /// Whether there is room for so many more strings in the numbers by which they are referred to.
+    pub(super) fn has_references_for(&self, strings: usize) -> bool {
+        self.bytes.has_references_for(strings)
     }
 
     /// Bytes allocated.
@@ -54,13 +55,15 @@ impl Interner {
         self.bytes.bytes() + self.strings.bytes() + self.ids.bytes()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next string.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.bytes.growth_bytes_max() + self.strings.growth_bytes_max() + self.ids.growth_bytes_max()
+    /// The most that [`Self::bytes`] can grow by so many strings that together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, strings: usize, bytes: usize) -> usize {
+        self.bytes.growth_bytes_max(strings, bytes + strings * LENGTH_BYTES)
+            + self.strings.growth_bytes_max(strings)
+            + self.ids.growth_bytes_max(strings)
     }
 
-    fn find_hashed(&self, string_hash: u64, string: &[u8]) -> Option<u32> {
-        self.ids.find(string_hash, |id| self.string(id) == string)
+    fn find_or_vacancy(&self, hash: &SeededHash, string: &[u8]) -> Result<u32, Vacancy> {
+        self.ids.find(hash.of_bytes(string), |id| self.string(id) == string)
     }
 }
 
@@ -87,7 +90,7 @@ mod tests {
             .into_iter()
             .collect();
         for (id, string) in strings.iter().enumerate() {
-            let most = interner.bytes() + interner.growth_bytes_max();
+            let most = interner.bytes() + interner.growth_bytes_max(1, string.len());
             assert_eq!(interner.intern(&hash, string), id as u32);
             assert!(interner.bytes() <= most);
         }

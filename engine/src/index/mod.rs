@@ -1,8 +1,9 @@
 //! The index: all claims that one core holds, in memory, compact, ready to be looked up, listed and resolved.
 //!
-//! Nothing in it is authoritative: it is rebuilt from the log at each start. A claim is a 64-byte row, a body of
-//! its few remaining bytes, and its places in the tables that find it. It grows by small pieces, so that no
-//! insertion ever waits for the copy of something large, and it never gives memory back: claims are only added.
+//! Nothing in it is authoritative: it is rebuilt from the log at each start. A claim is a 64-byte row, a body
+//! of its few remaining bytes, and its places in the tables that find it. It grows by small pieces, so that
+//! no insertion ever waits for the copy of something large, and it never gives memory back: claims are only
+//! added.
 
 mod body;
 mod byte_arena;
@@ -23,8 +24,9 @@ use std::ops::Range;
 
 use self::body::{BODY_BYTES_MAX, SharedIds};
 use self::byte_arena::ByteArena;
+use self::claim_view::AGENT_BYTES_MAX;
 pub use self::claim_view::ClaimView;
-use self::id_table::IdTable;
+use self::id_table::{IdTable, Vacancy};
 use self::interner::Interner;
 pub(crate) use self::lookup::{EpochNumber, PredicateId, SeriesId, SubjectId};
 pub use self::retraction_pass::RetractionPass;
@@ -33,7 +35,8 @@ use self::seeded_hash::SeededHash;
 use self::series::SeriesStore;
 use self::sources::Sources;
 use self::subjects::Subjects;
-use crate::claim::{Claim, ClaimHash};
+use crate::claim::canonical::CANONICAL_BYTES_MAX;
+use crate::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate};
 use crate::order::{ListKey, WriteOrder};
 
 /// Bytes that bodies are allocated by.
@@ -42,7 +45,13 @@ const BODIES_CHUNK_BYTES: usize = 1 << 20;
 /// Bytes that predicates, sources, epochs and agents are allocated by, each.
 const NAMES_CHUNK_BYTES: usize = 64 << 10;
 
+/// For how many claims at once an insertion makes sure that there is room.
+const CLAIMS_CHECKED_MAX: usize = 256;
+
 const _: () = assert!(BODY_BYTES_MAX <= BODIES_CHUNK_BYTES);
+
+// A body has what the canonical encoding has, but for names, which it replaces by their numbers.
+const _: () = assert!(BODY_BYTES_MAX <= CANONICAL_BYTES_MAX);
 
 /// What an index needs to know from the start.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +76,8 @@ pub struct Index {
     epochs: Interner,
     agents: Interner,
     retracted: u64,
+    /// How many more claims are known to fit, whatever they are.
+    claims_that_fit: usize,
     /// Reused by each insertion to put the body together.
     body: Vec<u8>,
 }
@@ -124,35 +135,36 @@ impl Index {
             epochs: Interner::new(NAMES_CHUNK_BYTES),
             agents: Interner::new(NAMES_CHUNK_BYTES),
             retracted: 0,
+            claims_that_fit: 0,
             body: Vec::new(),
         }
     }
 
     /// Inserts the claim with this hash, unless it is there already.
     ///
-    /// `order` is when it was written. Within a subject the order is the claim's own; claims may come in any order.
+    /// `order` is when it was written. Within a subject the order is the claim's own; claims may come in any
+    /// order.
     pub fn insert(
         &mut self,
         hash: &ClaimHash,
         claim: &Claim<'_>,
         order: WriteOrder,
     ) -> Result<Inserted, IndexFull> {
-        let table_hash = self.table_hash(&hash.0);
-        if self.find(table_hash, hash).is_some() {
-            return Ok(Inserted::Exists);
+        if let Err(full) = self.check_room() {
+            return if self.contains(hash) { Ok(Inserted::Exists) } else { Err(full) };
         }
-        self.check_room()?;
-
+        // If the claim is there already, so are its subject and predicate, and this changes nothing. In this
+        // order the two searches that mostly wait for memory follow each other, and the processor lets them
+        // wait together.
         let subject = self.subjects.intern(&self.hash, claim.subject.as_str());
         let predicate = self.predicates.intern(&self.hash, claim.predicate.as_str().as_bytes());
-        let series = match self.series.find(&self.hash, subject, predicate) {
-            Some(series) => series,
-            None => {
-                let series = self.series.add(&self.hash, subject, predicate, self.subjects.series(subject));
-                self.subjects.set_series(subject, series);
-                series
-            }
+        let vacancy = match self.find_or_vacancy(hash) {
+            Ok(_) => return Ok(Inserted::Exists),
+            Err(vacancy) => vacancy,
         };
+        let join_subject = |series| self.subjects.push_series(subject, series);
+        let series = self.series.find_or_add(&self.hash, subject, predicate, join_subject);
+
         let ids = self.intern_shared(claim);
         self.body.clear();
         body::encode(claim, ids, &mut self.body);
@@ -164,15 +176,14 @@ impl Index {
             self.sources.set_newest_claim(source, id);
         }
         self.series.insert(series, id, &mut self.rows);
-        let (rows, seeded) = (&self.rows, &self.hash);
-        self.by_hash.insert(table_hash, id, |id| seeded.of_u64(hash_prefix(&rows[id].hash)));
+        self.by_hash.insert(vacancy, id);
 
-        assert!(self.bytes() <= self.bytes_max, "{} of {} bytes used", self.bytes(), self.bytes_max);
+        self.claims_that_fit -= 1;
         Ok(Inserted::New)
     }
 
-    /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as their
-    /// subjects are in `slots`. Answers how many were not retracted before.
+    /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as
+    /// their subjects are in `slots`. Answers how many were not retracted before.
     ///
     /// The time it takes grows with the number of claims it looks at; a core that serves should
     /// go step by step, with a [`RetractionPass`].
@@ -182,17 +193,32 @@ impl Index {
         pass.retracted()
     }
 
+    /// Whether so many more claims, whose canonical encodings together have so many bytes, are sure to be
+    /// inserted.
+    ///
+    /// Who promises an insertion before it can be made asks this first, for all that was promised and not yet
+    /// kept.
+    pub fn has_room_for(&self, claims: usize, canonical_bytes: usize) -> bool {
+        // The last of them must still find room for its own worst case, which grows with the index, but does
+        // not double.
+        let growth = self.growth_bytes_max(claims, canonical_bytes);
+        let growth_of_last = 2 * self.growth_bytes_max(1, CANONICAL_BYTES_MAX);
+        self.bytes() + growth + growth_of_last <= self.bytes_max
+            && self.has_numbers_for(claims + CLAIMS_CHECKED_MAX)
+    }
+
     /// Whether the claim with this hash is in the index, retracted or not.
     pub fn contains(&self, hash: &ClaimHash) -> bool {
-        self.find(self.table_hash(&hash.0), hash).is_some()
+        self.find_or_vacancy(hash).is_ok()
     }
 
     /// The claim with this hash.
     pub fn claim(&self, hash: &ClaimHash) -> Option<ClaimView<'_>> {
-        self.find(self.table_hash(&hash.0), hash).map(|id| self.view(ClaimId(id)))
+        self.find_or_vacancy(hash).ok().map(|id| self.view(ClaimId(id)))
     }
 
-    /// The claim with this number. Panics if there is none, which only a number from another index can bring about.
+    /// The claim with this number. Panics if there is none, which only a number from another index can bring
+    /// about.
     pub fn view(&self, claim: ClaimId) -> ClaimView<'_> {
         ClaimView::new(self, claim)
     }
@@ -228,31 +254,51 @@ impl Index {
     }
 
     /// Refuses another claim if its worst case does not fit.
-    fn check_room(&self) -> Result<(), IndexFull> {
-        let growth_bytes_max = self.rows.growth_bytes_max()
-            + self.by_hash.growth_bytes_max()
-            + self.bodies.growth_bytes_max()
-            + self.subjects.growth_bytes_max()
-            + self.predicates.growth_bytes_max()
-            + self.series.growth_bytes_max()
-            + self.sources.growth_bytes_max()
-            + self.epochs.growth_bytes_max()
-            + self.agents.growth_bytes_max()
-            + 2 * BODY_BYTES_MAX;
-        let bytes = self.bytes();
-        if bytes + growth_bytes_max as u64 > self.bytes_max {
-            return Err(IndexFull::Memory { bytes, bytes_max: self.bytes_max });
+    fn check_room(&mut self) -> Result<(), IndexFull> {
+        if self.claims_that_fit > 0 {
+            return Ok(());
         }
-        // There are never more subjects, series, names or sources than claims, so their numbers suffice, too.
-        if self.rows.len() > Link::TARGET_MAX as usize
-            || self.bodies.is_exhausted()
-            || self.subjects.is_exhausted()
-            || self.sources.is_exhausted()
-            || [&self.predicates, &self.epochs, &self.agents].iter().any(|names| names.is_exhausted())
-        {
+        let bytes = self.bytes();
+        assert!(bytes <= self.bytes_max, "{bytes} bytes in use, {} allowed", self.bytes_max);
+        let fits = |claims: &usize| {
+            bytes + self.growth_bytes_max(*claims, claims * CANONICAL_BYTES_MAX) <= self.bytes_max
+        };
+        let Some(fitting) = [CLAIMS_CHECKED_MAX, 1].into_iter().find(fits) else {
+            return Err(IndexFull::Memory { bytes, bytes_max: self.bytes_max });
+        };
+        if !self.has_numbers_for(fitting) {
             return Err(IndexFull::Numbers { claims: self.len() });
         }
+        self.claims_that_fit = fitting;
         Ok(())
+    }
+
+    /// The most that [`Self::bytes`] can grow by so many claims whose canonical encodings together have so
+    /// many bytes.
+    fn growth_bytes_max(&self, claims: usize, canonical_bytes: usize) -> u64 {
+        let names = |name_bytes_max: usize| canonical_bytes.min(claims * name_bytes_max);
+        let bytes = self.rows.growth_bytes_max(claims)
+            + self.by_hash.growth_bytes_max(claims)
+            + self.bodies.growth_bytes_max(claims, canonical_bytes)
+            + self.subjects.growth_bytes_max(claims, names(ConceptPath::BYTES_MAX))
+            + self.predicates.growth_bytes_max(claims, names(Predicate::BYTES_MAX))
+            + self.series.growth_bytes_max(claims)
+            + self.sources.growth_bytes_max(claims, names(ConceptPath::BYTES_MAX))
+            + self.epochs.growth_bytes_max(claims, names(EpochId::BYTES_MAX))
+            + self.agents.growth_bytes_max(claims, names(AGENT_BYTES_MAX))
+            + 2 * BODY_BYTES_MAX;
+        bytes as u64
+    }
+
+    /// Whether so many more claims can be numbered, and all that they bring with them.
+    fn has_numbers_for(&self, claims: usize) -> bool {
+        let names = [&self.predicates, &self.epochs, &self.agents];
+        // There are never more subjects, series, names or sources than claims.
+        self.rows.len() + claims <= Link::TARGET_MAX as usize
+            && self.bodies.has_references_for(claims)
+            && self.subjects.has_references_for(claims)
+            && self.sources.has_references_for(claims)
+            && names.iter().all(|names| names.has_references_for(claims))
     }
 
     fn intern_shared(&mut self, claim: &Claim<'_>) -> SharedIds {
@@ -268,20 +314,13 @@ impl Index {
         }
     }
 
-    fn find(&self, table_hash: u64, hash: &ClaimHash) -> Option<u32> {
+    fn find_or_vacancy(&self, hash: &ClaimHash) -> Result<u32, Vacancy> {
+        // Claim hashes are even, but anybody can look for claims whose hashes begin alike. So they are hashed
+        // again.
+        let (prefix, _) = hash.0.split_first_chunk().expect("32 bytes are more than 8");
+        let table_hash = self.hash.of_u64(u64::from_le_bytes(*prefix));
         self.by_hash.find(table_hash, |id| self.rows[id].hash == hash.0)
     }
-
-    fn table_hash(&self, hash: &[u8; 32]) -> u64 {
-        self.hash.of_u64(hash_prefix(hash))
-    }
-}
-
-/// What spreads claims over the hash table: their hashes are even, but anybody can look for such that collide,
-/// so this is hashed again.
-fn hash_prefix(hash: &[u8; 32]) -> u64 {
-    let (prefix, _) = hash.split_first_chunk().expect("32 bytes are more than 8");
-    u64::from_le_bytes(*prefix)
 }
 
 impl std::fmt::Debug for Index {

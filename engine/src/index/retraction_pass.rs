@@ -10,8 +10,8 @@ use crate::slot::Slot;
 
 /// The retraction of everything about a path, or resting on it, in one index.
 ///
-/// It strikes the claims about exactly that path, and those whose source is the path or below it. Claims that are inserted
-/// after it began are not struck: they were written after the retraction.
+/// It strikes the claims about exactly that path, and those whose source is the path or below it. Claims that
+/// are inserted after it began are not struck: they were written after the retraction.
 #[derive(Debug)]
 pub struct RetractionPass {
     path: String,

@@ -1,7 +1,7 @@
 //! Series: the claims about one predicate of one subject, in time order.
 
 use super::chunked_vec::ChunkedVec;
-use super::id_table::IdTable;
+use super::id_table::{IdTable, Vacancy};
 use super::row::{Link, Rows};
 use super::seeded_hash::SeededHash;
 use super::sorted_ids::{Backward, SortedIds};
@@ -26,7 +26,8 @@ pub(super) struct Series {
     /// The subject's series that was new before this one.
     pub(super) same_subject: Link,
     claims: u32,
-    /// Up to [`CHAIN_CLAIMS_MAX`] claims: the newest claim, which links to the next older; more: a list's number.
+    /// Up to [`CHAIN_CLAIMS_MAX`] claims: the newest claim, which links to the next older; more: a list's
+    /// number.
     head: u32,
 }
 
@@ -40,13 +41,24 @@ impl SeriesStore {
         }
     }
 
-    /// Adds an empty series, which the subject and the predicate must not have yet; a claim must follow.
-    pub(super) fn add(&mut self, hash: &SeededHash, subject: u32, predicate: u32, same_subject: Link) -> u32 {
-        let id = self.series.push(Series { subject, predicate, same_subject, claims: 0, head: 0 });
-        let series = &self.series;
-        self.by_subject_and_predicate.insert(hash.of_u64(key(subject, predicate)), id, |id| {
-            hash.of_u64(key(series[id].subject, series[id].predicate))
-        });
+    /// The series of a subject and a predicate. If it is new, it is empty, a claim must follow, and
+    /// `join_subject` is told its number and answers the series that was the subject's last.
+    pub(super) fn find_or_add(
+        &mut self,
+        hash: &SeededHash,
+        subject: u32,
+        predicate: u32,
+        join_subject: impl FnOnce(u32) -> Link,
+    ) -> u32 {
+        let vacancy = match self.find_or_vacancy(hash, subject, predicate) {
+            Ok(series) => return series,
+            Err(vacancy) => vacancy,
+        };
+        let id = self.series.len() as u32;
+        let same_subject = join_subject(id);
+        let pushed = self.series.push(Series { subject, predicate, same_subject, claims: 0, head: 0 });
+        assert_eq!(pushed, id);
+        self.by_subject_and_predicate.insert(vacancy, id);
         id
     }
 
@@ -73,9 +85,7 @@ impl SeriesStore {
 
     /// The series of a subject and a predicate.
     pub(super) fn find(&self, hash: &SeededHash, subject: u32, predicate: u32) -> Option<u32> {
-        self.by_subject_and_predicate.find(hash.of_u64(key(subject, predicate)), |id| {
-            self.series[id].subject == subject && self.series[id].predicate == predicate
-        })
+        self.find_or_vacancy(hash, subject, predicate).ok()
     }
 
     /// The claims of a series after `after` in list order, newest first.
@@ -88,7 +98,8 @@ impl SeriesStore {
         let series = &self.series[series];
         if series.claims > CHAIN_CLAIMS_MAX {
             let list = &self.lists[series.head];
-            // The list is oldest first, so the claims that come after a key in list order come before it here.
+            // The list is oldest first, so the claims that come after a key in list order come before it
+            // here.
             let position =
                 after.map_or(list.end(), |after| list.position(|claim| rows[claim].key() > *after));
             return NewestFirst::List(list.backward(position));
@@ -107,12 +118,20 @@ impl SeriesStore {
         self.series.bytes() + self.by_subject_and_predicate.bytes() + self.lists.bytes() + self.lists_bytes
     }
 
-    /// The most that [`Self::bytes`] can grow by the next series and claim.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.series.growth_bytes_max()
-            + self.by_subject_and_predicate.growth_bytes_max()
-            + self.lists.growth_bytes_max()
-            + SortedIds::growth_bytes_max(self.lists_bytes)
+    /// The most that [`Self::bytes`] can grow by so many claims, each of any series, known or new.
+    pub(super) fn growth_bytes_max(&self, claims: usize) -> usize {
+        self.series.growth_bytes_max(claims)
+            + self.by_subject_and_predicate.growth_bytes_max(claims)
+            + self.lists.growth_bytes_max(claims)
+            // A new list begins with a whole chain.
+            + claims * CHAIN_CLAIMS_MAX as usize * 2 * size_of::<u32>()
+            + SortedIds::growth_bytes_max(self.lists_bytes, claims)
+    }
+
+    fn find_or_vacancy(&self, hash: &SeededHash, subject: u32, predicate: u32) -> Result<u32, Vacancy> {
+        self.by_subject_and_predicate.find(hash.of_u64(key(subject, predicate)), |id| {
+            self.series[id].subject == subject && self.series[id].predicate == predicate
+        })
     }
 }
 

@@ -48,8 +48,9 @@ impl Sources {
         self.claims.len()
     }
 
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.paths.is_exhausted()
+    /// Whether there is room for so many more paths in the numbers by which they are referred to.
+    pub(super) fn has_references_for(&self, paths: usize) -> bool {
+        self.paths.has_references_for(paths)
     }
 
     /// Bytes allocated.
@@ -57,8 +58,8 @@ impl Sources {
         self.paths.bytes() + self.claims.bytes()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next source.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.paths.growth_bytes_max() + self.claims.growth_bytes_max()
+    /// The most that [`Self::bytes`] can grow by so many sources whose paths together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, sources: usize, bytes: usize) -> usize {
+        self.paths.growth_bytes_max(sources, bytes) + self.claims.growth_bytes_max(sources)
     }
 }

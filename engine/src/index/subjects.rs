@@ -16,6 +16,8 @@ pub(super) struct Subjects {
     series: ChunkedVec<Link, 4096>,
     /// All subjects, by the bytes of their paths.
     ordered: SortedIds,
+    /// The one interned last: claims about one subject mostly come together.
+    last: Option<u32>,
 }
 
 impl Subjects {
@@ -24,12 +26,17 @@ impl Subjects {
             paths: Interner::new(PATHS_CHUNK_BYTES),
             series: ChunkedVec::new(),
             ordered: SortedIds::default(),
+            last: None,
         }
     }
 
     /// The number of `path`, new if the path is new.
     pub(super) fn intern(&mut self, hash: &SeededHash, path: &str) -> u32 {
+        if let Some(last) = self.last.filter(|&last| self.paths.string(last) == path.as_bytes()) {
+            return last;
+        }
         let subject = self.paths.intern(hash, path.as_bytes());
+        self.last = Some(subject);
         if subject as usize == self.series.len() {
             self.series.push(Link::NONE);
             let paths = &self.paths;
@@ -38,9 +45,9 @@ impl Subjects {
         subject
     }
 
-    /// Makes `series` the head of the subject's chain of series.
-    pub(super) fn set_series(&mut self, subject: u32, series: u32) {
-        self.series[subject] = Link::to(series);
+    /// Makes `series` the head of the subject's chain of series; answers the head before.
+    pub(super) fn push_series(&mut self, subject: u32, series: u32) -> Link {
+        std::mem::replace(&mut self.series[subject], Link::to(series))
     }
 
     /// The head of the subject's chain of series.
@@ -58,7 +65,8 @@ impl Subjects {
         str::from_utf8(self.paths.string(subject)).expect("interned from a string")
     }
 
-    /// The subjects whose paths begin with `prefix`, by the bytes of their paths, from the one after `after` on.
+    /// The subjects whose paths begin with `prefix`, by the bytes of their paths, from the one after `after`
+    /// on.
     pub(super) fn beginning_with<'a>(&'a self, prefix: &'a [u8], after: Option<u32>) -> BeginningWith<'a> {
         let position = match after.map(|after| self.paths.string(after)) {
             Some(after) => self.ordered.position(|other| self.paths.string(other) <= after),
@@ -67,8 +75,9 @@ impl Subjects {
         BeginningWith { paths: &self.paths, prefix, subjects: self.ordered.forward(position) }
     }
 
-    pub(super) fn is_exhausted(&self) -> bool {
-        self.paths.is_exhausted()
+    /// Whether there is room for so many more paths in the numbers by which they are referred to.
+    pub(super) fn has_references_for(&self, paths: usize) -> bool {
+        self.paths.has_references_for(paths)
     }
 
     /// Bytes allocated.
@@ -76,11 +85,11 @@ impl Subjects {
         self.paths.bytes() + self.series.bytes() + self.ordered.bytes()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next subject.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.paths.growth_bytes_max()
-            + self.series.growth_bytes_max()
-            + SortedIds::growth_bytes_max(self.ordered.bytes())
+    /// The most that [`Self::bytes`] can grow by so many subjects whose paths together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, subjects: usize, bytes: usize) -> usize {
+        self.paths.growth_bytes_max(subjects, bytes)
+            + self.series.growth_bytes_max(subjects)
+            + SortedIds::growth_bytes_max(self.ordered.bytes(), subjects)
     }
 }
 

@@ -10,8 +10,8 @@ pub const HALF_LIFE_DAYS: [f64; 6] = [f64::INFINITY, 730.0, 365.0, 180.0, 90.0, 
 /// Microseconds in a day.
 const DAY_US: f64 = 86_400.0 * 1e6;
 
-/// What is left at `now` of the confidence of a claim made at `made`: `confidence × 2^(−age/half-life)`, from 0 to
-/// `confidence`. A claim from the future has not aged.
+/// What is left at `now` of the confidence of a claim made at `made`: `confidence × 2^(−age/half-life)`, from
+/// 0 to `confidence`. A claim from the future has not aged.
 pub fn effective_confidence(
     confidence: Confidence,
     source_class: SourceClass,

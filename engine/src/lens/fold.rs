@@ -42,11 +42,12 @@ pub struct RunnerUp<C> {
     pub supporting: u64,
 }
 
-/// Up to how many distinct values are told apart by looking at each. Most series have fewer, and emptying a table
-/// takes as long as the largest series needed it to be.
+/// Up to how many distinct values are told apart by looking at each. Most series have fewer, and emptying a
+/// table takes as long as the largest series needed it to be.
 const SCANNED_GROUPS_MAX: usize = 8;
 
-/// A lens at work. Takes memory for each distinct value, not for each candidate, and keeps it for the next series.
+/// A lens at work. Takes memory for each distinct value, not for each candidate, and keeps it for the next
+/// series.
 #[derive(Debug)]
 pub struct Fold<C> {
     lens: Lens,
@@ -93,7 +94,8 @@ impl<C: Copy> Fold<C> {
         self.rank(at);
     }
 
-    /// The outcome over all candidates since the last outcome, if there were any; the next candidate begins anew.
+    /// The outcome over all candidates since the last outcome, if there were any; the next candidate begins
+    /// anew.
     pub fn finish(&mut self) -> Option<Resolution<C>> {
         let best = &self.groups[self.best.take()?];
         let second = self.second.take().map(|second| &self.groups[second]);
@@ -192,7 +194,8 @@ mod tests {
         Candidate { claim, key, confidence: f64::from(tenths) / 10.0 }
     }
 
-    /// Feeds the samples in the order in which `numbers` names them. All values share two hashes, so that equal hashes prove nothing.
+    /// Feeds the samples in the order in which `numbers` names them. All values share two hashes, so that
+    /// equal hashes prove nothing.
     fn fold(lens: Lens, samples: &[Sample], numbers: &[usize]) -> Option<Resolution<usize>> {
         let mut fold = Fold::new(lens);
         for &at in numbers {

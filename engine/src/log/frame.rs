@@ -120,7 +120,8 @@ impl FrameHeader {
             FrameKind::Records => self.records > 0 && self.payload_bytes > 0,
             FrameKind::Marker | FrameKind::Seal => empty,
         };
-        let numbered = self.first_lsn >= Lsn::FIRST && self.committed_lsn < self.first_lsn;
+        let has_next = self.first_lsn.0.checked_add(u64::from(self.records)).is_some();
+        let numbered = self.first_lsn >= Lsn::FIRST && self.committed_lsn < self.first_lsn && has_next;
         if fits && kind_agrees && numbered { Ok(()) } else { Err(FrameError::Inconsistent { header: *self }) }
     }
 }
@@ -335,6 +336,15 @@ mod tests {
         assert_eq!(Frame::decode(&bytes[..BLOCK_BYTES], &HOME), Err(cut_off));
         put(&mut bytes, 60, &u32::MAX.to_le_bytes());
         assert_eq!(Frame::decode(&bytes, &HOME), Err(FrameError::TooLong { payload_bytes: u32::MAX }));
+    }
+
+    #[test]
+    fn a_frame_with_a_number_that_no_lane_reaches_is_none() {
+        let mut bytes = frame();
+        put(&mut bytes, 24, &u64::MAX.to_le_bytes());
+        let checksum = crc32c::crc32c_append(HOME.checksum, &bytes[8..]);
+        put(&mut bytes, 4, &checksum.to_le_bytes());
+        assert!(matches!(Frame::decode(&bytes, &HOME), Err(FrameError::Inconsistent { .. })));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The log: what makes a write durable, and what the indexes are rebuilt from.
 //!
 //! Each core writes one *lane*, a sequence of *segments*; a segment holds *frames*, one for each group commit; a frame
-//! holds *records*. A [`Lane`](lane::Lane) says which bytes it wants written where and is told what became of them; it touches no file. `docs/format.md` shows all that is on disk, byte by byte, and argues what a crash can do to it.
+//! holds *records*. A [`Lane`](lane::Lane) says which bytes it wants written where and is told what became of them;
+//! [`recovery`] reads through a [`LogStorage`](storage::LogStorage), and [`opening`] makes what it found binding. Only
+//! [`DirStorage`](storage::DirStorage) touches files. `docs/format.md` shows all that is on disk, byte by byte, and argues
+//! what a crash can do to it.
 
 pub mod blocking;
 pub mod frame;

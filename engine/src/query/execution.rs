@@ -10,8 +10,8 @@ use crate::time::UnixMicros;
 
 /// A query on its way through an index, in steps that the caller may take as small as it likes.
 ///
-/// It sees the claims that were there when it began. A retraction that happens meanwhile may or may not be seen.
-/// It holds memory for the hits of its page and, with a lens, for the distinct values of one series.
+/// It sees the claims that were there when it began. A retraction that happens meanwhile may or may not be
+/// seen. It holds memory for the hits of its page and, with a lens, for the distinct values of one series.
 pub struct Execution {
     /// What all subjects to visit begin with, but for the first one.
     prefix: Option<String>,
@@ -156,8 +156,8 @@ impl Collector {
     fn admit(&mut self, index: &Index, candidate: Candidate<ClaimId>, view: &ClaimView<'_>) {
         match &mut self.fold {
             Some(fold) => {
-                let value = view.value();
-                fold.add(candidate, index.value_hash(&value), |other| index.view(other).value() == value);
+                let value = view.raw_value();
+                fold.add(candidate, index.value_hash(&value), |other| index.view(other).raw_value() == value);
             }
             None => self.hits.offer(Hit {
                 key: candidate.key,

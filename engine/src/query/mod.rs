@@ -68,8 +68,8 @@ impl Query {
 pub enum SubjectFilter {
     /// The subject with exactly this path.
     Exact(String),
-    /// The subject with this path and all below it: `a/b` stands for `a/b` and `a/b/c`, but not for `a/bc`. The
-    /// empty path stands for all subjects.
+    /// The subject with this path and all below it: `a/b` stands for `a/b` and `a/b/c`, but not for `a/bc`.
+    /// The empty path stands for all subjects.
     Subtree(String),
 }
 

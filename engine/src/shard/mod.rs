@@ -45,6 +45,8 @@ pub enum Refusal {
     IndexFull,
     /// The disk has no room for a further segment. Nothing was written.
     DiskFull,
+    /// A further segment cannot be prepared, for another reason. Nothing was written.
+    NoSegment,
     /// A write to the lane has failed. Whether this one is on disk shows after the next start.
     LaneFailed,
 }
@@ -60,6 +62,10 @@ pub enum Admission {
 
 /// Claims that one shard may hold: its index numbers them with 31 bits, and some are always on their way.
 const CLAIMS_MAX: u64 = (1 << 31) - (1 << 24);
+
+/// Bytes that the index of one shard may have at most, whatever it is allowed: its 32-bit references reach 32 GiB of
+/// claims, and what has been let in must find room.
+const INDEX_BYTES_ADDRESSABLE: u64 = 31 << 30;
 
 /// What one claim may make the index allocate at once: it grows by chunks of up to 1 MiB in several places.
 const INDEX_CHUNKS_BYTES: u64 = 4 << 20;
@@ -78,8 +84,8 @@ pub struct Shard<T> {
     /// Durable retractions being applied to the index, the first one first.
     retractions: VecDeque<(RetractionPass, T)>,
     outcomes: Vec<(T, Outcome)>,
-    /// Whether the last attempt to prepare a segment found the disk full.
-    disk_full: bool,
+    /// What writes are refused with that need a further segment, while none can be prepared.
+    no_segment: Option<Refusal>,
 }
 
 /// A request whose answer waits for a record.
@@ -91,7 +97,7 @@ struct Parked<T> {
     duplicate: bool,
 }
 
-/// What has been done for good.
+/// What a write has brought about for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     /// A frame is durable and visible.
@@ -103,6 +109,8 @@ pub enum Done {
     },
     /// A segment is full, and the lane has gone over to the next.
     SegmentSealed,
+    /// A write failed, or wrote too little, and has ended the lane.
+    LaneFailed,
 }
 
 impl<T: Copy> Shard<T> {
@@ -113,12 +121,12 @@ impl<T: Copy> Shard<T> {
             lane,
             index,
             slots,
-            index_bytes_max,
+            index_bytes_max: index_bytes_max.min(INDEX_BYTES_ADDRESSABLE),
             pending: HashMap::with_hasher(FixedState::default()),
             parked: VecDeque::new(),
             retractions: VecDeque::new(),
             outcomes: Vec::new(),
-            disk_full: false,
+            no_segment: None,
         }
     }
 
@@ -181,20 +189,31 @@ impl<T: Copy> Shard<T> {
 
     /// The next write that the lane wants done.
     pub fn next_write(&mut self, now: UnixMicros) -> Option<LaneWrite> {
-        self.lane.next_write(now)
+        let write = self.lane.next_write(now);
+        if write.is_none()
+            && let Some(refusal) = self.no_segment
+            && let Some(first) = self.lane.take_back_stalled()
+        {
+            self.refuse_from(first, refusal);
+            return self.lane.next_write(now);
+        }
+        write
     }
 
-    /// Takes what became of a write: the bytes written, or the error number. Tells `each` what
-    /// is done by that.
+    /// Takes what became of a write: the bytes written, or the error number. What follows from it is done by
+    /// [`Self::apply_committed`], so that the lane can start its next write first.
     pub fn write_done(
         &mut self,
         id: WriteId,
         buffer: AlignedBuffer,
         result: Result<usize, i32>,
         monotonic_us: u64,
-        mut each: impl FnMut(Done),
     ) {
         self.lane.write_done(id, buffer, result, monotonic_us);
+    }
+
+    /// Applies what has become durable, and parts with what never will. Tells `each` what is done by that.
+    pub fn apply_committed(&mut self, mut each: impl FnMut(Done)) {
         while let Some(outcome) = self.lane.next_outcome() {
             match outcome {
                 WriteOutcome::Frame(frame) => {
@@ -205,6 +224,7 @@ impl<T: Copy> Shard<T> {
                 WriteOutcome::Failed(failure) => {
                     tracing::error!(%failure, "a write to the log failed: the lane takes no further writes until a restart");
                     self.refuse_parked();
+                    each(Done::LaneFailed);
                 }
                 WriteOutcome::Begun { segment } => tracing::debug!(%segment, "segment begun"),
                 WriteOutcome::Sealed { segment } => {
@@ -258,23 +278,19 @@ impl<T: Copy> Shard<T> {
 
     /// Notes that the segment that the lane wants has been prepared.
     pub fn segment_ready(&mut self, segment: SegmentNumber) {
-        self.disk_full = false;
+        self.no_segment = None;
         self.lane.segment_ready(segment);
     }
 
-    /// Notes that there was no space for the segment that the lane wants. Until one is ready, writes that
-    /// would need it are refused.
-    pub fn segment_without_space(&mut self) {
-        self.disk_full = true;
-    }
-
-    /// Whether the disk had no space for the next segment when it was last tried.
-    pub fn is_disk_full(&self) -> bool {
-        self.disk_full
+    /// Notes that the segment that the lane wants could not be prepared, for want of space or for another reason.
+    /// Until one is ready, writes that would need it are refused, also those that were let in already.
+    pub fn segment_failed(&mut self, no_space: bool) {
+        self.no_segment = Some(if no_space { Refusal::DiskFull } else { Refusal::NoSegment });
     }
 
     /// Whether a new claim may come in.
     fn admit(&self, admission: Admission) -> Result<(), Refusal> {
+        self.check_lane()?;
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = *self.lane.config();
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
@@ -288,9 +304,17 @@ impl<T: Copy> Shard<T> {
         }
     }
 
+    /// A failed lane takes nothing, and says so whatever room there would have been: what it held is not given back.
+    fn check_lane(&self) -> Result<(), Refusal> {
+        self.lane.failure().map_or(Ok(()), |_| Err(Refusal::LaneFailed))
+    }
+
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<Lsn, Refusal> {
-        if self.disk_full && !self.lane.has_segment_for(payload.len()) {
-            return Err(Refusal::DiskFull);
+        self.check_lane()?;
+        if let Some(refusal) = self.no_segment
+            && !self.lane.has_segment_for(payload.len())
+        {
+            return Err(refusal);
         }
         self.lane.append(kind, 0, payload).map_err(|error| match error {
             AppendError::Busy => Refusal::Busy,
@@ -330,17 +354,27 @@ impl<T: Copy> Shard<T> {
                 }
                 kind => panic!("a serving shard writes no records of kind {kind:?}"),
             }
-            while let Some(parked) = self.parked.pop_front_if(|parked| parked.lsn == record.lsn) {
-                if parked.duplicate {
-                    self.outcomes.push((parked.ticket, Outcome::Exists));
+            while let Some(parked) = self.parked.front().filter(|parked| parked.lsn == record.lsn) {
+                let Parked { ticket, duplicate, .. } = *parked;
+                self.parked.pop_front();
+                if duplicate {
+                    self.outcomes.push((ticket, Outcome::Exists));
                 } else if let Some(pass) = retraction.take() {
-                    self.retractions.push_back((pass, parked.ticket));
+                    self.retractions.push_back((pass, ticket));
                 } else {
-                    self.outcomes.push((parked.ticket, Outcome::Created));
+                    self.outcomes.push((ticket, Outcome::Created));
                 }
             }
         }
         claims
+    }
+
+    /// The records from `first` on have been taken back from the lane.
+    fn refuse_from(&mut self, first: Lsn, refusal: Refusal) {
+        self.pending.retain(|_, lsn| *lsn < first);
+        let kept = self.parked.partition_point(|parked| parked.lsn < first);
+        let refused = self.parked.drain(kept..);
+        self.outcomes.extend(refused.map(|parked| (parked.ticket, Outcome::Refused(refusal))));
     }
 
     /// After the lane has failed nobody parked will ever be acknowledged.

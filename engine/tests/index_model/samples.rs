@@ -14,7 +14,8 @@ use stemedb_engine::query::{LifecycleFilter, Query, SubjectFilter};
 use stemedb_engine::slot::SLOTS;
 use stemedb_engine::time::UnixMicros;
 
-/// Paths around each other's subtrees: in the order of bytes, `a/b!` and `a/b-x` come between `a/b` and `a/b/`.
+/// Paths around each other's subtrees: in the order of bytes, `a/b!` and `a/b-x` come between `a/b` and
+/// `a/b/`.
 const PATHS: [&str; 12] = [
     "a",
     "a/b",
@@ -37,13 +38,13 @@ const TICK_US: i64 = 10 * 86_400_000_000;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
-    Insert(Claim<'static>),
+    Insert(Box<Claim<'static>>),
     Retract(&'static str, Range<u16>),
 }
 
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        20 => claim().prop_map(Operation::Insert),
+        20 => claim().prop_map(|claim| Operation::Insert(Box::new(claim))),
         1 => retraction().prop_map(|(path, slots)| Operation::Retract(path, slots)),
     ]
 }

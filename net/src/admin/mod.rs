@@ -72,7 +72,7 @@ enum Command {
     /// Ask for the claims about a concept path, or for the winners a lens picks
     #[command(after_help = query::EXAMPLES)]
     Query(query::QueryOptions),
-    /// Ask the server how it is; exit code 0 only if it is healthy
+    /// Ask the server how it is; exit code 0 only if it is healthy and ready
     #[command(after_help = health::EXAMPLES)]
     Health,
     /// Look into a log's directory, without a server

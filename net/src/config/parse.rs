@@ -13,6 +13,13 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const BLOCK_BYTES: u64 = 4096;
 
+/// The most connections a core may have: one that waits occupies an operation of the core's io_uring, one that is
+/// answered two, and the ring has 32 768.
+const CONNECTIONS_MAX: u64 = 16_384;
+
+/// The least memory for a core's index. An empty one grows by chunks of which the first few need about half of it.
+const INDEX_BYTES_MIN: u64 = 16 * MIB;
+
 /// The configuration that `values` describe, with defaults for what they leave out.
 pub(super) fn config(
     values: &Values,
@@ -25,18 +32,19 @@ pub(super) fn config(
         "true" | "1" => return Err(ConfigError::Tls { origin: origin.to_string() }),
         _ => return Err(invalid(values, &settings::TLS_ENABLED, "true or false")),
     }
+    let cpus = cpus(values, cpus_allowed)?;
     Ok(Config {
         bind_addr: bind_addr(values)?,
         wal_dir: directory(values, &settings::WAL_DIR)?,
         db_dir: directory(values, &settings::DB_DIR)?,
-        cpus: cpus(values, cpus_allowed)?,
         log: log_filter(values)?,
         segment_bytes: blocks(values, &settings::SEGMENT_BYTES, 2 * MIB..=GIB)?,
         frame_bytes_max: blocks(values, &settings::FRAME_BYTES_MAX, 128 * KIB..=MIB)? as usize,
         frames_in_flight: number(values, &settings::FRAMES_IN_FLIGHT, 1..=2)? as usize,
         frame_buffers: number(values, &settings::FRAME_BUFFERS, 4..=1024)? as usize,
-        index_bytes_max: index_bytes_max(values, memory_bytes)?,
-        connections_max: number(values, &settings::CONNECTIONS_MAX, 1..=1_000_000)? as usize,
+        index_bytes_max: index_bytes_max(values, memory_bytes, cpus.len() as u64)?,
+        cpus,
+        connections_max: number(values, &settings::CONNECTIONS_MAX, 1..=CONNECTIONS_MAX)? as usize,
         http: HttpLimits {
             head_bytes_max: size(values, &settings::HEAD_BYTES_MAX, KIB..=64 * KIB)? as usize,
             body_bytes_max: size(values, &settings::BODY_BYTES_MAX, 128 * KIB..=16 * MIB)? as usize,
@@ -121,10 +129,10 @@ fn cpus(values: &Values, allowed: &[usize]) -> Result<Vec<usize>, ConfigError> {
     Ok(cpus.into_iter().collect())
 }
 
-fn index_bytes_max(values: &Values, memory_bytes: u64) -> Result<u64, ConfigError> {
+fn index_bytes_max(values: &Values, memory_bytes: u64, cores: u64) -> Result<u64, ConfigError> {
     match values.text(&settings::INDEX_BYTES_MAX).0 {
         "auto" => Ok(memory_bytes / 4 * 3),
-        _ => size(values, &settings::INDEX_BYTES_MAX, MIB..=1024 * GIB),
+        _ => size(values, &settings::INDEX_BYTES_MAX, cores * INDEX_BYTES_MIN..=1024 * GIB),
     }
 }
 

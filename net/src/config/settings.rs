@@ -40,14 +40,14 @@ settings! {
         "Size of a log segment, 2MiB to 1GiB, a multiple of 4KiB";
     FRAME_BYTES_MAX: "STEMEDB_FRAME_BYTES_MAX", "frame-bytes-max", "1MiB",
         "Largest group commit, 128KiB to 1MiB, a multiple of 4KiB";
-    FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "1",
+    FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "2",
         "Group commits being written at once in a lane, 1 or 2";
     FRAME_BUFFERS: "STEMEDB_FRAME_BUFFERS", "frame-buffers", "32",
         "Frames a core may hold that wait for the disk, 4 to 1024; beyond that, writes get 503";
     INDEX_BYTES_MAX: "STEMEDB_INDEX_BYTES_MAX", "index-bytes-max", "auto",
-        "Memory for the indexes of all cores together; 'auto' is three quarters of the machine's memory; beyond that, writes get 503";
+        "Memory for the indexes of all cores together, at least 16MiB a core; 'auto' is three quarters of the machine's memory; beyond that, writes get 503";
     CONNECTIONS_MAX: "STEMEDB_CONNECTIONS_MAX", "connections-max", "16384",
-        "Open connections a core; beyond that, a new one is answered 503 and closed";
+        "Open connections a core, 1 to 16384; beyond that, a new one is answered 503 and closed";
     HEAD_BYTES_MAX: "STEMEDB_HEAD_BYTES_MAX", "head-bytes-max", "16KiB",
         "Largest request head, 1KiB to 64KiB";
     BODY_BYTES_MAX: "STEMEDB_BODY_BYTES_MAX", "body-bytes-max", "1MiB",

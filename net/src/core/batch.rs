@@ -1,6 +1,6 @@
 //! A batch of claims on its way in: `POST /v1/assert/batch`.
 
-use stemedb_engine::shard::{Admission, Outcome};
+use stemedb_engine::shard::Outcome;
 use stemedb_engine::time::UnixMicros;
 
 use super::intake::{Encoded, Intake};
@@ -173,7 +173,7 @@ impl Batch {
         self.open_bytes += bytes;
         *open_bytes += bytes;
         let ticket = Ticket { core: router.id, operation: key, line: self.lines, bytes: bytes as u32 };
-        router.assert(claim.slot, claim.payload, ticket, Admission::Stream);
+        router.assert(claim.slot, claim.payload, ticket);
     }
 
     /// The line just read is wrong.

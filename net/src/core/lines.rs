@@ -25,8 +25,7 @@ impl Lines {
 
     /// Gives each line that `bytes` completes to `each`, in order.
     pub(super) fn push(&mut self, bytes: &mut [u8], mut each: impl FnMut(Line<'_>)) {
-        let mut pieces = bytes.split_inclusive_mut(|byte| *byte == b'\n');
-        while let Some(piece) = pieces.next() {
+        for piece in bytes.split_inclusive_mut(|byte| *byte == b'\n') {
             let Some((b'\n', line)) = piece.split_last_mut() else {
                 self.keep(piece);
                 return;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::query::Query;
-use stemedb_engine::shard::Outcome;
+use stemedb_engine::shard::{Admission, Outcome};
 use stemedb_engine::slot::CoreId;
 
 use super::operation::OperationKey;
@@ -25,6 +25,13 @@ pub struct Ticket {
     pub line: u64,
     /// The size of the claim's record, to be given back to the bound on claims that wait.
     pub bytes: u32,
+}
+
+impl Ticket {
+    /// How the claim is let in, by whichever core owns its slot.
+    pub(super) fn admission(self) -> Admission {
+        if self.line == 0 { Admission::Single } else { Admission::Stream }
+    }
 }
 
 /// One message from a core to another.

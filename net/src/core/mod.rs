@@ -44,7 +44,7 @@ pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
 use crate::api::Method;
-use crate::http::{self, Event, Status, Timeout};
+use crate::http::{self, Event};
 use connection::Connection;
 use room::{Answer, Room, Told};
 
@@ -132,11 +132,6 @@ impl Core {
         self.room.router.shard.as_ref().is_none_or(Shard::is_idle)
     }
 
-    /// How many connections are open.
-    pub fn connections(&self) -> usize {
-        self.connections.len()
-    }
-
     /// The core's shard, once it has one.
     pub fn shard(&self) -> Option<&Shard<Ticket>> {
         self.room.router.shard.as_ref()
@@ -194,7 +189,8 @@ impl Core {
         }
     }
 
-    /// Takes what became of a write of the lane, and how long it took.
+    /// Takes what became of a write of the lane, and how long it took. What follows from it waits for the
+    /// [turn](Core::turn); the [next write](Core::start_writes) need not.
     pub fn write_done(
         &mut self,
         id: WriteId,
@@ -230,9 +226,8 @@ impl Core {
     pub fn tick(&mut self, now: Now) {
         for (key, connection) in &mut self.connections {
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
-                if let Some(Timeout::Head | Timeout::Body) = connection.http.tick(now.monotonic_ms()) {
-                    self.room.count_answer(None, Status::RequestTimeout);
-                }
+                // A request that is refused for it comes out as rejected, and is counted then.
+                connection.http.tick(now.monotonic_ms());
                 mark(&mut self.dirty, key, connection);
             }
         }
@@ -245,7 +240,7 @@ impl Core {
         self.settle(now);
         self.room.step();
         self.settle(now);
-        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
+        self.start_writes(now);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             self.note_wants(key, now);
@@ -253,6 +248,12 @@ impl Core {
         self.touched = touched;
         self.room.router.flush(&mut self.wants.messages);
         self.room.has_work()
+    }
+
+    /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core
+    /// makes the last frame visible and answers for it.
+    pub fn start_writes(&mut self, now: Now) {
+        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
     }
 
     /// What the core wants done since the wants were last taken out.

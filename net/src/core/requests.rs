@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stemedb_engine::query::{Query, SubjectFilter};
-use stemedb_engine::shard::{Admission, Outcome, Refusal};
+use stemedb_engine::shard::{Outcome, Refusal};
 use stemedb_engine::slot::Slot;
 
 use super::Now;
@@ -165,7 +165,7 @@ impl Room {
             awaits: Awaits::Assert { hash: claim.hash, timestamp: claim.timestamp },
         });
         let ticket = Ticket { core: router.id, operation, line: 0, bytes: 0 };
-        router.assert(claim.slot, claim.payload, ticket, Admission::Single);
+        router.assert(claim.slot, claim.payload, ticket);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
-use stemedb_engine::shard::{Admission, Done, Outcome, Refusal, Shard};
+use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 use stemedb_engine::time::UnixMicros;
 
@@ -126,6 +126,8 @@ pub(super) struct Room {
     deciding: Vec<(Ticket, Arc<[u8]>)>,
     /// Retractions of other cores that the lane had no room for yet.
     copies: VecDeque<(Ticket, Arc<[u8]>)>,
+    /// Those that the lane has taken and that are not durable yet.
+    copying: Vec<(Ticket, Arc<[u8]>)>,
     segment: SegmentWish,
 }
 
@@ -166,6 +168,7 @@ impl Room {
             queries: VecDeque::new(),
             deciding: Vec::new(),
             copies: VecDeque::new(),
+            copying: Vec::new(),
             segment: SegmentWish::None,
         }
     }
@@ -182,10 +185,9 @@ impl Room {
     pub(super) fn message(&mut self, from: CoreId, message: Message, now: Now, answers: &mut Vec<Answer>) {
         match message {
             Message::Assert(assertions) => match &mut self.router.shard {
-                // Who sent them has let them in already.
                 Some(shard) => assertions
                     .iter()
-                    .for_each(|(ticket, payload)| shard.assert(payload, Admission::Stream, ticket)),
+                    .for_each(|(ticket, payload)| shard.assert(payload, ticket.admission(), ticket)),
                 None => assertions.iter().for_each(|(ticket, _)| {
                     self.router.outcome(ticket, Outcome::Refused(Refusal::Recovering));
                 }),
@@ -218,11 +220,16 @@ impl Room {
 
     /// Does what follows within the core from all that has happened, until nothing more does.
     pub(super) fn settle(&mut self, now: Now, answers: &mut Vec<Answer>) {
+        self.apply_committed();
         loop {
             while let Some((ticket, payload)) = self.copies.pop_front() {
-                if !self.router.copy_retraction(ticket, &payload) {
-                    self.copies.push_front((ticket, payload));
-                    break;
+                match self.router.copy_retraction(ticket, &payload) {
+                    Ok(()) => self.copying.push((ticket, payload)),
+                    Err(refusal) if may_pass(refusal) => {
+                        self.copies.push_front((ticket, payload));
+                        break;
+                    }
+                    Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
                 }
             }
             self.pass_on_outcomes();
@@ -254,12 +261,12 @@ impl Room {
     pub(super) fn lane_wants(
         &mut self,
         now: Now,
-        writes: &mut Vec<LaneWrite>,
+        writes: &mut VecDeque<LaneWrite>,
         segment: &mut Option<SegmentNumber>,
     ) {
         let Some(shard) = &mut self.router.shard else { return };
         while let Some(write) = shard.next_write(now.wall) {
-            writes.push(write);
+            writes.push_back(write);
         }
         let due = match self.segment {
             SegmentWish::None => true,
@@ -282,19 +289,24 @@ impl Room {
     ) {
         let shard = self.router.shard.as_mut().expect("a write belongs to a shard");
         let counters = &mut self.counters;
-        match result {
-            Ok(bytes) => {
-                counters.wal_write_us.record(elapsed_us);
-                counters.wal_bytes_written += bytes as u64;
-            }
-            Err(_) => counters.wal_write_errors += 1,
+        if let Ok(bytes) = result {
+            counters.wal_write_us.record(elapsed_us);
+            counters.wal_bytes_written += bytes as u64;
         }
-        shard.write_done(id, buffer, result, now.monotonic_us, |done| match done {
+        shard.write_done(id, buffer, result, now.monotonic_us);
+    }
+
+    /// Makes what has become durable visible.
+    fn apply_committed(&mut self) {
+        let Some(shard) = &mut self.router.shard else { return };
+        let counters = &mut self.counters;
+        shard.apply_committed(|done| match done {
             Done::Frame { records, claims } => {
                 counters.wal_batch_records.record(u64::from(records));
                 counters.assertions_ingested += u64::from(claims);
             }
             Done::SegmentSealed => counters.wal_rotations += 1,
+            Done::LaneFailed => counters.wal_write_errors += 1,
         });
     }
 
@@ -307,8 +319,8 @@ impl Room {
 
     pub(super) fn segment_failed(&mut self, no_space: bool, now: Now) {
         self.segment = SegmentWish::Failed(now.monotonic_us + SEGMENT_RETRY_US);
-        if no_space && let Some(shard) = &mut self.router.shard {
-            shard.segment_without_space();
+        if let Some(shard) = &mut self.router.shard {
+            shard.segment_failed(no_space);
         }
     }
 
@@ -357,6 +369,16 @@ impl Room {
         let Some(shard) = &mut self.router.shard else { return };
         let outcomes: Vec<_> = shard.drain_outcomes().collect();
         for (ticket, outcome) in outcomes {
+            if let Some(place) = self.copying.iter().position(|(copied, _)| *copied == ticket) {
+                let copy = self.copying.swap_remove(place);
+                if let Outcome::Refused(refusal) = outcome
+                    && may_pass(refusal)
+                {
+                    // It has been decided, so it is copied, however long that takes.
+                    self.copies.push_back(copy);
+                    continue;
+                }
+            }
             self.router.outcome(ticket, outcome);
             let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else {
                 continue;
@@ -369,4 +391,9 @@ impl Room {
             }
         }
     }
+}
+
+/// Whether what was refused may be taken later, without a restart.
+fn may_pass(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::Busy | Refusal::DiskFull | Refusal::NoSegment)
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stemedb_engine::shard::{Admission, Outcome, Shard};
+use stemedb_engine::shard::{Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, Slot, SlotMap};
 
 use super::message::{Assertions, Message, Ticket};
@@ -34,10 +34,10 @@ impl Router {
     }
 
     /// Sends the payload of a claim's record to the shard of its slot.
-    pub(super) fn assert(&mut self, slot: Slot, payload: &[u8], ticket: Ticket, admission: Admission) {
+    pub(super) fn assert(&mut self, slot: Slot, payload: &[u8], ticket: Ticket) {
         let owner = self.slots.owner(slot);
         match &mut self.shard {
-            Some(shard) if owner == self.id => shard.assert(payload, admission, ticket),
+            Some(shard) if owner == self.id => shard.assert(payload, ticket.admission(), ticket),
             _ => self.outgoing[usize::from(owner.0)].assertions.push(ticket, payload),
         }
     }
@@ -78,18 +78,10 @@ impl Router {
         }
     }
 
-    /// Offers a retraction's record to the shard. False while the shard has no room for it.
-    pub(super) fn copy_retraction(&mut self, ticket: Ticket, payload: &Arc<[u8]>) -> bool {
-        use stemedb_engine::shard::Refusal;
+    /// Offers a retraction's record to the shard.
+    pub(super) fn copy_retraction(&mut self, ticket: Ticket, payload: &Arc<[u8]>) -> Result<(), Refusal> {
         let shard = self.shard.as_mut().expect("a retraction is decided after all cores have shards");
-        match shard.retract_copy(payload, ticket) {
-            Ok(()) => true,
-            Err(Refusal::Busy | Refusal::DiskFull) => false,
-            Err(refusal) => {
-                self.outcome(ticket, Outcome::Refused(refusal));
-                true
-            }
-        }
+        shard.retract_copy(payload, ticket)
     }
 }
 

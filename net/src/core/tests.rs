@@ -489,6 +489,58 @@ fn a_draining_core_answers_what_was_asked_and_takes_nothing_new() {
 }
 
 #[test]
+fn a_request_that_times_out_is_counted_once() {
+    let mut world = World::serving(1);
+    let slow = world.connect(0);
+    world.send(slow, b"GET /v1/health HTTP/1.1\r\n");
+    world.now.monotonic_us += 11_000_000;
+    world.cores[0].tick(world.now);
+    world.run();
+    assert!(world.take(slow).starts_with("HTTP/1.1 408"));
+    let metrics = world.get(0, "/metrics").1;
+    let counted = "stemedb_http_requests_total{method=\"other\",status=\"408\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
+fn a_short_write_counts_as_the_failure_that_it_is() {
+    let mut world = World::serving(1);
+    world.disk_is_on = false;
+    let client = world.connect(0);
+    world.send(client, post("/v1/assert", &claim("a", 1)).as_bytes());
+    let write = world.writes[0].pop().expect("the claim is on its way");
+    world.cores[0].write_done(write.id, write.buffer, Ok(512), 100, world.now);
+    world.run();
+    assert!(world.take(client).starts_with("HTTP/1.1 500"));
+    assert!(world.get(0, "/metrics").1.contains("stemedb_wal_fsync_errors_total 1\n"));
+}
+
+#[test]
+fn single_claims_leave_room_for_streams_on_other_cores_too() {
+    let mut world = World::serving(2);
+    world.disk_is_on = false;
+    let subject = subject_on(1, 2);
+    let large = |number: usize| {
+        let value = "v".repeat(60 << 10);
+        format!(r#"{{"subject":"{subject}","predicate":"{number}","object":"{value}","timestamp":1}}"#)
+    };
+    // More than all buffers of the lane hold.
+    let singles: Vec<_> = (0..5).map(|_| world.connect(0)).collect();
+    for number in 0..200 {
+        world.send(singles[number % singles.len()], post("/v1/assert", &large(number)).as_bytes());
+    }
+    let stream = world.connect(0);
+    world.send(stream, post("/v1/assert/batch", &large(200)).as_bytes());
+    world.disk_is_on = true;
+    world.do_writes(1);
+    world.run();
+    let answers: String = singles.iter().map(|single| world.take(*single)).collect();
+    assert!(answers.contains(CREATED) && answers.contains("HTTP/1.1 503"), "some find room and some do not");
+    let answer = world.take(stream);
+    assert!(answer.ends_with(r#"{"accepted":1,"exists":0,"rejected":0,"errors":[]}"#), "{answer}");
+}
+
+#[test]
 fn connections_are_bounded() {
     let mut world = World::serving(1);
     let clients: Vec<_> = (0..100).map(|_| world.connect(0)).collect();

@@ -20,7 +20,7 @@ pub struct Wants {
     /// Connections to close. The core does not know them any more.
     pub closes: Vec<ConnectionKey>,
     /// Writes of the lane.
-    pub writes: Vec<LaneWrite>,
+    pub writes: VecDeque<LaneWrite>,
     /// A segment to prepare for the lane.
     pub segment: Option<SegmentNumber>,
     /// Messages to other cores, by the number of the receiver. What does not fit its queue stays here.
@@ -34,7 +34,7 @@ impl Wants {
             shutdowns: Vec::new(),
             receives: Vec::new(),
             closes: Vec::new(),
-            writes: Vec::new(),
+            writes: VecDeque::new(),
             segment: None,
             messages: (0..cores).map(|_| VecDeque::new()).collect(),
         }

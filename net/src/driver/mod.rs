@@ -9,6 +9,7 @@ mod peers;
 mod segments;
 mod sockets;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::Receiver;
@@ -30,6 +31,9 @@ use sockets::Sockets;
 /// How often connections and the lane are told that time has passed.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long after a failure to accept a connection the next is accepted.
+const ACCEPT_AGAIN_US: u64 = 1_000_000;
+
 /// The `user` of operations that belong to no connection.
 const NO_CONNECTION: u64 = 0;
 
@@ -47,8 +51,8 @@ pub struct Driver {
     report: Box<dyn FnMut(Report)>,
     /// Writes on their way, and when they began.
     writes: Vec<(WriteId, u64)>,
-    /// Writes and timers that found the ring full, for the next turn.
-    writes_waiting: Vec<LaneWrite>,
+    /// Writes that found the ring full, for the next turn.
+    writes_waiting: VecDeque<LaneWrite>,
     timer_wanted: bool,
     stage: Stage,
 }
@@ -56,6 +60,8 @@ pub struct Driver {
 struct Listener {
     socket: Descriptor,
     accept: Option<OperationId>,
+    /// After a failure: when to accept again, monotonic microseconds.
+    again_us: u64,
 }
 
 /// How far the driver's end has come.
@@ -87,13 +93,13 @@ impl Driver {
             ring,
             clock: Clock::start(),
             sockets: Sockets::new(),
-            listener: Some(Listener { socket: Descriptor::from(listener), accept: None }),
+            listener: Some(Listener { socket: Descriptor::from(listener), accept: None, again_us: 0 }),
             segments: Segments::new(segments),
             peers,
             control,
             report,
             writes: Vec::new(),
-            writes_waiting: Vec::new(),
+            writes_waiting: VecDeque::new(),
             timer_wanted: true,
             stage: Stage::Running,
         }
@@ -113,8 +119,17 @@ impl Driver {
                 self.ring.submit_and_wait()?;
             }
             let now = self.clock.now();
+            let mut written = false;
             while let Some(completion) = self.ring.next_completion() {
+                written |= matches!(completion, Completion::Written { .. });
                 self.completed(completion, now);
+            }
+            if written {
+                // The disk works on the next frame while the core makes the last one visible and answers for it.
+                self.core.start_writes(now);
+                if self.do_writes(now) > 0 {
+                    self.ring.submit()?;
+                }
             }
             self.take_control();
             self.take_segments(now);
@@ -143,9 +158,9 @@ impl Driver {
             }
             // The queues of the other cores are looked into in every turn.
             Completion::Message { .. } | Completion::Woken { .. } => {}
-            Completion::MessageFailed { errno, .. } => {
-                panic!("a core cannot wake another: {errno}; the rings of a server live as long as it does")
-            }
+            // The message is in its queue, and the other core looks there at its next tick; or it has closed
+            // before this one, and nobody waits for an answer of it.
+            Completion::MessageFailed { errno, .. } => tracing::debug!(%errno, "a core could not be woken"),
         }
     }
 
@@ -159,7 +174,15 @@ impl Driver {
                 None => sockets::refuse(&mut self.ring, &socket),
             },
             Err(Errno::CANCELLED) => {}
-            Err(errno) => tracing::warn!(%errno, "a connection could not be accepted"),
+            // The client was faster.
+            Err(Errno(libc::ECONNABORTED)) => {}
+            Err(errno) => {
+                // What is lacking, files or memory, will be lacking a moment later: at once would be a busy loop.
+                tracing::warn!(%errno, "a connection cannot be accepted, trying again in a second");
+                if let Some(listener) = &mut self.listener {
+                    listener.again_us = now.monotonic_us + ACCEPT_AGAIN_US;
+                }
+            }
         }
     }
 
@@ -208,29 +231,38 @@ impl Driver {
 
     /// Does what the core wants. True if something is left for which no completion will come.
     fn do_wants(&mut self, now: Now) -> bool {
+        // First of all, before many answers take their time in the kernel.
+        self.do_writes(now);
         let wants = self.core.wants();
         self.sockets.do_wants(&mut self.ring, wants);
         if let Some(number) = wants.segment.take() {
             self.segments.prepare(number);
         }
-        let mut left = self.peers.send(&mut self.ring, &mut wants.messages);
-        self.writes_waiting.append(&mut wants.writes);
-        while let Some(write) = self.writes_waiting.pop() {
-            if let Err(write) = self.write(write, now) {
-                self.writes_waiting.push(write);
-                left = true;
-                break;
-            }
-        }
+        let left = self.peers.send(&mut self.ring, &mut wants.messages);
         if self.timer_wanted {
             self.timer_wanted = self.ring.timer(TICK, NO_CONNECTION).is_err();
         }
         if let Some(listener) = &mut self.listener
             && listener.accept.is_none()
+            && listener.again_us <= now.monotonic_us
         {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }
-        left
+        left || !self.writes_waiting.is_empty()
+    }
+
+    /// Queues the writes that the lane wants. Gives their number; what finds the ring full waits for the next turn.
+    fn do_writes(&mut self, now: Now) -> usize {
+        self.writes_waiting.append(&mut self.core.wants().writes);
+        let mut queued = 0;
+        while let Some(write) = self.writes_waiting.pop_front() {
+            if let Err(write) = self.write(write, now) {
+                self.writes_waiting.push_front(write);
+                break;
+            }
+            queued += 1;
+        }
+        queued
     }
 
     fn write(&mut self, write: LaneWrite, now: Now) -> Result<(), LaneWrite> {

@@ -63,7 +63,7 @@ impl Segments {
         let (sender, waker) = (self.prepared.0.clone(), waker.clone());
         let submitted = background.prepare_segment(segment, move |result| {
             let result = result.map(|_| ()).map_err(|error| PrepareError {
-                no_space: error.errno() == Some(libc::ENOSPC),
+                no_space: matches!(error.errno(), Some(libc::ENOSPC | libc::EDQUOT)),
                 message: error.to_string(),
             });
             // The core has ended if nobody listens.

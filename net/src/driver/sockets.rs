@@ -8,8 +8,12 @@ use crate::core::{ConnectionKey, Core, Now, Wants};
 
 /// What a connection beyond the bound is told before it is closed.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-content-type: application/json\r\ncontent-length: 79\r\n\r\n\
+content-type: application/json\r\ncontent-length: 81\r\n\r\n\
 {\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections, come back later\"}}";
+
+/// Operations of the ring that sockets leave free, for the log, the timer and messages: connections that do nothing
+/// must not keep a claim from the disk.
+const OPERATIONS_RESERVED: u32 = 64;
 
 /// The sockets, by connection.
 #[derive(Debug)]
@@ -143,18 +147,22 @@ impl Sockets {
         if socket.receive.is_some() || !socket.receive_wanted {
             return;
         }
-        match ring.receive_multishot(&socket.descriptor, user_of(key)) {
-            Ok(receive) => socket.receive = Some(receive),
-            Err(Full(())) => self.to_receive.push(key),
+        if ring.operations_free() <= OPERATIONS_RESERVED {
+            self.to_receive.push(key);
+            return;
         }
+        let receive = ring.receive_multishot(&socket.descriptor, user_of(key));
+        socket.receive = Some(receive.expect("operations are free"));
     }
 
     fn send(&mut self, ring: &mut Ring, key: ConnectionKey, buffer: Vec<u8>) {
         let Some(socket) = self.sockets.get(key) else { return };
-        let rest = socket.sent_bytes..buffer.len();
-        if let Err(Full(buffer)) = ring.send(&socket.descriptor, buffer, rest, user_of(key)) {
+        if ring.operations_free() <= OPERATIONS_RESERVED {
             self.to_send.push((key, buffer));
+            return;
         }
+        let rest = socket.sent_bytes..buffer.len();
+        ring.send(&socket.descriptor, buffer, rest, user_of(key)).expect("operations are free");
     }
 
     fn broken(&mut self, core: &mut Core, key: ConnectionKey) {

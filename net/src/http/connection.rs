@@ -66,9 +66,7 @@ impl Connection {
     /// already on its way is not lost, but no more must be asked for.
     pub fn receive(&mut self, bytes: &[u8], now_ms: u64) {
         self.timers.received(bytes.len(), now_ms);
-        if !self.is_closed {
-            self.reader.push(bytes);
-        }
+        self.reader.push(bytes);
     }
 
     /// Notes that the peer will send no more. What it has asked is still answered.
@@ -96,8 +94,11 @@ impl Connection {
     }
 
     /// Says how the body of the request whose head was given out last is wanted. If the client waits for
-    /// leave to send it, it gets that leave.
+    /// leave to send it, it gets that leave. Nothing happens when the connection has closed meanwhile.
     pub fn accept(&mut self, id: RequestId, mode: BodyMode) {
+        if self.is_closed {
+            return;
+        }
         assert_eq!(
             Some(id),
             self.request_being_read(),
@@ -188,7 +189,7 @@ impl Connection {
         match timeout {
             //= RFC 9112 section 9.5
             //# A client or server that wishes to time out SHOULD issue a graceful close on the connection.
-            Some(Timeout::Idle | Timeout::Linger | Timeout::Send) => self.is_closed = true,
+            Some(Timeout::Idle | Timeout::Linger | Timeout::Send) => self.close(),
             Some(Timeout::Head) => self.reject(Reject::HeadTimeout { ms_max: self.limits.head_ms }),
             Some(Timeout::Body) => self.reject(Reject::BodyTimeout {
                 bytes_min: self.limits.body_window_bytes_min,
@@ -207,7 +208,7 @@ impl Connection {
         let last = self.replies.next_id().0.checked_sub(1).map(RequestId);
         match last {
             Some(last) if !self.replies.is_answered(last) => self.replies.set_close(last),
-            _ if self.is_finished() => self.is_closed = true,
+            _ if self.is_finished() => self.close(),
             _ => {}
         }
     }
@@ -308,6 +309,11 @@ impl Connection {
     fn settle(&mut self) {
         self.reader.trim();
         self.timers.wait_for(self.reader.waiting(self.may_begin()), self.is_finished());
+    }
+
+    fn close(&mut self) {
+        self.reader.stop();
+        self.is_closed = true;
     }
 
     fn release(&mut self) {

@@ -224,6 +224,7 @@ mod tests {
             "gzip, chunked, gzip",
             "chunked;q=1",
             "gzip, chunked;q=1",
+            "chunked;q=1, chunked",
             "\"chunked\"",
             "chunked chunked",
             "\x0bchunked",

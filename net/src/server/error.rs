@@ -18,14 +18,14 @@ pub enum StartError {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {}{}", reason(.source), holder.map_or_else(String::new, |pid| format!("; process {pid} listens there")))]
+    #[error("cannot listen on {address}: {}{}", reason(.cause), holder.map_or_else(String::new, |pid| format!("; process {pid} listens there")))]
     Bind {
         /// The address.
         address: SocketAddr,
         /// The process that listens there, if it is one that we may see.
         holder: Option<u32>,
         /// What the kernel said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The directories cannot be used.
     #[error(transparent)]
@@ -46,9 +46,9 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Signals cannot be waited for.
-    #[error("cannot wait for signals: {0}")]
-    Signals(io::Error),
+    /// A thread of the server's own cannot be started.
+    #[error("cannot start a thread for signals or recovery: {0}")]
+    Thread(io::Error),
     /// The log cannot be recovered.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
@@ -63,21 +63,35 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The metadata cannot be read.
+    #[error("cannot read {path}: {source}")]
+    ReadMetadata {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The log, or all of its last generation, is gone.
+    #[error(
+        "the log in {wal} is not the one that was here: {path} says that generation {known} was begun, but the log ends \
+         with generation {found}; is the right disk mounted? Bring the log back; or, to go on without what is lost, remove {path}"
+    )]
+    LogLost {
+        /// The metadata.
+        path: PathBuf,
+        /// The directory of the log.
+        wal: PathBuf,
+        /// The generation that the metadata names.
+        known: u32,
+        /// The last one of the log, 0 if it is empty.
+        found: u32,
+    },
     /// A core has ended by itself.
     #[error("a core has failed, see above; acknowledged writes are safe, start the server again")]
     CoreFailed,
     /// A core did not end in time.
     #[error("a core did not finish its lane in time; acknowledged writes are safe")]
     CoreStuck,
-}
-
-impl StartError {
-    /// An address that cannot be bound; looks for who holds it.
-    pub(super) fn bind(address: SocketAddr, source: io::Error) -> StartError {
-        let in_use = source.kind() == io::ErrorKind::AddrInUse;
-        let holder = in_use.then(|| super::holder::of_port(address.port())).flatten();
-        StartError::Bind { address, holder, source }
-    }
 }
 
 /// The kernel's words without the number that the standard library adds.

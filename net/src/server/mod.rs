@@ -5,6 +5,7 @@
 
 mod bind;
 mod cores;
+mod descriptors;
 mod error;
 mod holder;
 mod metadata;
@@ -13,6 +14,7 @@ mod recovery;
 pub use error::StartError;
 
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundConfig};
@@ -32,6 +34,7 @@ use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
 use cores::Cores;
 use metadata::Metadata;
+use recovery::Recovery;
 
 /// Jobs that may wait for the background executor: a few for each core.
 const BACKGROUND_JOBS_MAX: usize = 4096;
@@ -52,6 +55,8 @@ enum Event {
     Stop,
     /// A core reports.
     Report(Report),
+    /// The log is recovered, or cannot be.
+    Recovered(Box<Result<Recovery, RecoveryError>>),
 }
 
 /// Runs a server until it is told to stop by SIGTERM or SIGINT.
@@ -65,6 +70,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     forward_signals(sender.clone())?;
 
     let capabilities = probe::check()?;
+    let connections = descriptors::raise_limit(config.connections_max * config.cpus.len());
     tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel_release);
     for warning in &capabilities.warnings {
         tracing::warn!("{}: {}", warning.subject, warning.text);
@@ -78,11 +84,17 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         jobs_max: BACKGROUND_JOBS_MAX,
     })?;
     tracing::info!("Background executor started");
-    let cores = Cores::start(config, listeners.sockets, &background, &sender)?;
+    let cores = Cores::start(
+        config,
+        (connections / config.cpus.len()).max(1),
+        listeners.sockets,
+        &background,
+        &sender,
+    )?;
     tracing::info!("Cores started on CPUs {:?}; /ready answers 503 until the WAL is recovered", config.cpus);
 
     // A start that fails leaves the cores to the end of the process: they have nothing to finish.
-    let metadata = open(config, &data, &cores, &events)?;
+    let metadata = open(config, &data, &cores, &events, sender)?;
     if let Some(metadata) = metadata {
         tracing::info!(
             "Startup complete: serving {} assertions on http://{} after {:.1?}",
@@ -106,10 +118,22 @@ fn open(
     data: &DataDir,
     cores: &Cores,
     events: &Receiver<Event>,
+    sender: Sender<Event>,
 ) -> Result<Option<Metadata>, StartError> {
     let slots = SlotMap::new(config.cpus.len() as u16);
     tracing::info!("Starting WAL recovery...");
-    let recovery = recovery::recover(data.wal(), slots)?;
+    let directory = data.wal().to_owned();
+    let recover = move || {
+        // Nobody listens any more if the server was told to stop meanwhile.
+        let _ = sender.send(Event::Recovered(Box::new(recovery::recover(&directory, slots))));
+    };
+    thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
+    let recovery = match events.recv() {
+        Ok(Event::Recovered(recovery)) => (*recovery)?,
+        Ok(Event::Stop) => return Ok(None),
+        Ok(Event::Report(_)) | Err(_) => return Err(StartError::CoreFailed),
+    };
+    Metadata::check_log(data, recovery.recovered.next_generation)?;
     recovery.log();
 
     let mut disk = DirStorage::new(data.wal());
@@ -157,14 +181,14 @@ fn wait_for_stop(events: &Receiver<Event>) -> Result<(), StartError> {
         match events.recv() {
             Ok(Event::Stop) => return Ok(()),
             Ok(Event::Report(Report::Failed)) | Err(_) => return Err(StartError::CoreFailed),
-            Ok(Event::Report(_)) => {}
+            Ok(Event::Report(_) | Event::Recovered(_)) => {}
         }
     }
 }
 
 /// Turns signals to stop into events. To be called before any other thread is started.
 fn forward_signals(events: Sender<Event>) -> Result<(), StartError> {
-    let signals = StopSignals::block().map_err(StartError::Signals)?;
+    let signals = StopSignals::block().map_err(StartError::Thread)?;
     let forward = move || {
         while let Ok(name) = signals.wait() {
             tracing::info!("Received {name}");
@@ -173,6 +197,6 @@ fn forward_signals(events: Sender<Event>) -> Result<(), StartError> {
             }
         }
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(forward).map_err(StartError::Signals)?;
+    thread::Builder::new().name("signals".to_owned()).spawn(forward).map_err(StartError::Thread)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use stemedb_engine::order::WriteOrder;
 use stemedb_engine::slot::{CoreId, Slot, SlotMap};
 
 /// What recovery found, and what it built of that.
+#[derive(Debug)]
 pub(super) struct Recovery {
     pub(super) recovered: Recovered,
     /// By core.

@@ -131,18 +131,25 @@ fn a_refusal_is_passed_on_in_the_servers_words() {
 }
 
 #[test]
-fn health_succeeds_only_when_healthy() {
+fn health_succeeds_only_when_healthy_and_ready() {
+    let say = |status, text: &str| Turn::Say(status, text.to_owned());
     let server = StandIn::start([
-        Turn::Say(200, r#"{"status":"healthy","assertion_count":3}"#.to_owned()),
-        Turn::Say(200, r#"{"status":"degraded","assertion_count":3}"#.to_owned()),
-        Turn::Say(200, "<html>".to_owned()),
+        say(200, r#"{"status":"healthy","assertion_count":3}"#),
+        say(200, "{}"),
+        say(200, r#"{"status":"degraded","assertion_count":3}"#),
+        say(200, "{}"),
+        say(200, r#"{"status":"healthy","assertion_count":0}"#),
+        say(503, "{}"),
+        say(200, "<html>"),
     ]);
     let healthy = server.admin(&["health"], "");
     assert!(healthy.status.success());
     assert!(String::from_utf8_lossy(&healthy.stdout).contains("assertion_count      3\n"));
-    let degraded = server.admin(&["health", "--json"], "");
-    assert_eq!(degraded.status.code(), Some(1));
-    assert_eq!(degraded.stdout, b"{\"status\":\"degraded\",\"assertion_count\":3}\n");
+    assert_eq!(server.admin(&["health"], "").status.code(), Some(1), "degraded");
+    let recovering = server.admin(&["health", "--json"], "");
+    assert_eq!(recovering.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&recovering.stdout).unwrap();
+    assert_eq!(report, json!({"status": "healthy", "assertion_count": 0, "ready": false}));
     let other = server.admin(&["health"], "");
     assert_eq!(other.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&other.stderr).contains("Is it another server?"));

@@ -1,6 +1,6 @@
 //! What a connection costs.
 
-use stemedb_net::http::{Connection, Limits};
+use stemedb_net::http::{Connection, Limits, Timeout};
 
 use crate::script::{Manners, Script};
 
@@ -45,6 +45,31 @@ fn the_same_memory_serves_request_after_request() {
         }
     }
     assert!(buffers.len() <= 2, "{} buffers were used", buffers.len());
+}
+
+#[test]
+fn requests_that_straddle_what_is_received_take_no_more_memory_with_time() {
+    let mut script = Script::new(Manners::Echo);
+    let (first, rest) = GET.split_at(20);
+    script.receive(first);
+    for _ in 0..10_000 {
+        script.receive(rest.to_owned() + first);
+    }
+    assert_eq!(script.requests.len(), 10_000);
+    assert!(script.connection.heap_bytes() < 2_048, "{} bytes", script.connection.heap_bytes());
+}
+
+#[test]
+fn a_connection_past_reading_keeps_nothing() {
+    let mut refused = Script::new(Manners::Echo);
+    refused.receive("nonsense\r\n\r\n");
+    let mut closed = Script::new(Manners::Echo);
+    assert_eq!(closed.connection.tick(75_000), Some(Timeout::Idle));
+    for mut script in [refused, closed] {
+        let before = script.connection.heap_bytes();
+        script.connection.receive(&[b'x'; 100_000], 0);
+        assert_eq!(script.connection.heap_bytes(), before);
+    }
 }
 
 #[test]

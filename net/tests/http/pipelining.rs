@@ -59,6 +59,22 @@ fn large_answers_keep_their_place() {
 }
 
 #[test]
+fn many_answers_are_sent_in_buffers_of_bounded_size() {
+    let mut script = silent_with(60);
+    for index in 0..60 {
+        let id = script.requests[index];
+        assert!(script.connection.respond(id, &crate::script::text_head(), &[b'x'; 10_000]));
+    }
+    let mut buffers = 0;
+    while let Some(buffer) = script.connection.take_output(0) {
+        assert!(buffer.len() < 80_000, "{} bytes", buffer.len());
+        script.connection.sent(buffer.len(), 0);
+        buffers += 1;
+    }
+    assert_eq!(buffers, 9, "seven answers in each, four in the last");
+}
+
+#[test]
 fn a_request_is_answered_once() {
     let mut script = silent_with(2);
     assert!(script.respond(1, "b"));

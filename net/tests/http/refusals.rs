@@ -71,6 +71,9 @@ fn request_lines_that_are_none() {
         "\u{0}GET / HTTP/1.1",
         "/ HTTP/1.1",
         "HTTP/1.1 200 OK",
+        "GET / HTTP/2.0 ",
+        "GET / HTTP/2.0 x",
+        "GET /a b HTTP/2.0",
     ] {
         assert_refused(format!("{line}\r\nHost: x\r\n\r\n"), Reject::InvalidRequestLine);
     }

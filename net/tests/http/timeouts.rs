@@ -1,6 +1,6 @@
 //! Time: what is waited for, for how long, and what happens then.
 
-use stemedb_net::http::{Reject, Timeout};
+use stemedb_net::http::{BodyMode, Event, Reject, Timeout};
 
 use crate::script::{Manners, Script, text_head, text_response};
 
@@ -186,6 +186,20 @@ fn a_connection_that_was_left_says_nothing_more() {
     assert_eq!(script.wait_until(30_000), Some((30_000, Timeout::Send)));
     assert!(!script.connection.respond(script.requests[1], &text_head(), b"b"));
     assert!(script.connection.next_event(40_000).is_none());
+}
+
+#[test]
+fn a_body_may_be_accepted_after_its_connection_has_closed() {
+    let mut script = Script::new(Manners::Silent);
+    script.receive(GET);
+    assert!(script.connection.respond(script.requests[0], &text_head(), b"a"));
+    let _buffer = script.connection.take_output(0).expect("a response");
+    script.connection.receive(POST.as_bytes(), 0);
+    let Some(Event::Head { id, .. }) = script.connection.next_event(0) else { panic!("no head") };
+    assert_eq!(script.connection.tick(30_000), Some(Timeout::Send));
+    script.connection.accept(id, BodyMode::Stream);
+    assert!(script.connection.next_event(30_000).is_none());
+    assert!(script.connection.should_close());
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(super) struct WaitingFrames {
     frames: VecDeque<FilledFrame>,
     /// Used last in, first out: the memory used last is most likely still in the processor's cache.
     free: Vec<AlignedBuffer>,
+    /// Memory for this many more is allocated when it is first needed: most lanes never need all of it.
+    unallocated: usize,
     next_lsn: Lsn,
     frame_bytes_max: usize,
 }
@@ -37,7 +39,8 @@ impl WaitingFrames {
     pub(super) fn new(next_lsn: Lsn, buffers: usize, frame_bytes_max: usize) -> WaitingFrames {
         WaitingFrames {
             frames: VecDeque::with_capacity(buffers),
-            free: (0..buffers).map(|_| AlignedBuffer::zeroed(frame_bytes_max)).collect(),
+            free: Vec::with_capacity(buffers),
+            unallocated: buffers,
             next_lsn,
             frame_bytes_max,
         }
@@ -48,7 +51,7 @@ impl WaitingFrames {
     pub(super) fn append(&mut self, kind: RecordKind, flags: u16, payload: &[u8]) -> Option<Lsn> {
         let bytes = record_bytes(payload.len());
         if self.frames.back().is_none_or(|frame| frame.used + bytes > self.frame_bytes_max) {
-            let buffer = self.free.pop()?;
+            let buffer = self.take_buffer()?;
             let (first_lsn, used) = (self.next_lsn, FRAME_HEADER_BYTES);
             self.frames.push_back(FilledFrame { buffer, first_lsn, records: 0, used });
         }
@@ -75,6 +78,15 @@ impl WaitingFrames {
         self.frames.clear();
     }
 
+    /// Takes back all that waits, as if it had never been appended. Gives the number of the first record taken back.
+    pub(super) fn take_back(&mut self) -> Lsn {
+        if let Some(first) = self.frames.front() {
+            self.next_lsn = first.first_lsn;
+        }
+        self.free.extend(self.frames.drain(..).map(|frame| frame.buffer));
+        self.next_lsn
+    }
+
     /// Whole blocks that the first frame fills.
     pub(super) fn first_frame_bytes(&self) -> Option<usize> {
         self.frames.front().map(|frame| blocks_up(frame.used))
@@ -88,7 +100,15 @@ impl WaitingFrames {
 
     /// Frames that are neither waiting nor away.
     pub(super) fn frames_free(&self) -> usize {
-        self.free.len()
+        self.free.len() + self.unallocated
+    }
+
+    fn take_buffer(&mut self) -> Option<AlignedBuffer> {
+        if let Some(buffer) = self.free.pop() {
+            return Some(buffer);
+        }
+        self.unallocated = self.unallocated.checked_sub(1)?;
+        Some(AlignedBuffer::zeroed(self.frame_bytes_max))
     }
 
     pub(super) fn is_empty(&self) -> bool {

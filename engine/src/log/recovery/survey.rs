@@ -327,7 +327,8 @@ fn check_follows(
     }
     let size_is_sound =
         header.segment_bytes >= SEGMENT_BYTES_MIN && header.segment_bytes.is_multiple_of(BLOCK);
-    if !size_is_sound || header.generation < Generation::FIRST {
+    let generations = Generation::FIRST..Generation(u32::MAX);
+    if !size_is_sound || !generations.contains(&header.generation) {
         return wrong("a sound header".to_owned(), format!("{header:?}"));
     }
     let follows = match lane.begun.last() {
@@ -335,7 +336,6 @@ fn check_follows(
         Some(last) => {
             (BLOCK..=last.header.segment_bytes).contains(&header.previous_end)
                 && header.previous_end.is_multiple_of(BLOCK)
-                && header.first_lsn >= last.header.first_lsn
                 && header.generation >= last.header.generation
         }
     };

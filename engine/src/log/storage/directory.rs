@@ -114,7 +114,7 @@ impl LogDisk for DirStorage {
 
 /// Opens with `O_DIRECT` or, on a file system that refuses it (open(2): `EINVAL`), without.
 fn open_direct(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
-    match options.custom_flags(flags | libc::O_DIRECT).open(path) {
+    match options.mode(0o640).custom_flags(flags | libc::O_DIRECT).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(flags).open(path),
         opened => opened,
     }

@@ -3,6 +3,7 @@
 //! Goal: what was acknowledged comes back, or recovery refuses; what was not comes back whole or not at all. Method:
 //! lanes write to a disk in memory, which is then changed in one way at a time, everywhere that way applies.
 
+mod contradiction;
 mod crash;
 mod damage;
 mod generations;
