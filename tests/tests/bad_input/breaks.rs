@@ -25,7 +25,7 @@ fn a_connection_closed_at_any_byte_of_a_request_stores_nothing_by_half() {
                 let response = client.response().unwrap_or_else(|error| panic!("{error} after {cut} bytes"));
                 assert_eq!(
                     (response.status, &*response.error_code()),
-                    (400, "incomplete_body"),
+                    (400, "incomplete_request"),
                     "{cut} bytes"
                 );
             }
@@ -96,7 +96,7 @@ fn a_batch_that_breaks_off_at_any_byte_stores_whole_lines_only() {
                 let response = client.response().expect("an answer");
                 assert_eq!(
                     (response.status, &*response.error_code()),
-                    (400, "incomplete_body"),
+                    (400, "incomplete_request"),
                     "{cut} bytes"
                 );
                 client.expect_end();

@@ -96,20 +96,22 @@ fn numbers_have_their_ranges() {
 fn the_largest_claim_fits_the_smallest_frame() {
     let mut watched = Watched::start_with(|start| start.with("STEMEDB_FRAME_BYTES_MAX", "128KiB"));
     let hashes = format!("[{}]", vec![HEX_64; 64].join(","));
-    let body = format!(
-        "{{\"concept_path\":{},\"predicate\":{},\"value\":{},\"source\":{},\"epoch\":{},\"metadata\":{{\"a\":{}}},\
+    let body = |timestamp: u64| {
+        format!(
+            "{{\"timestamp\":{timestamp},\"concept_path\":{},\"predicate\":{},\"value\":{},\"source\":{},\"epoch\":{},\"metadata\":{{\"a\":{}}},\
          \"derived_from\":{hashes},\"parent_hash\":{HEX_64},\"source_hash\":{HEX_64},\"agent_id\":{HEX_64}}}",
-        text(512),
-        text(256),
-        text(64 << 10),
-        text(512),
-        text(128),
-        text((8 << 10) - 8)
-    );
-    watched.takes("/v1/assert", &body, 1);
-    let lines = format!("{body}\n").repeat(40);
+            text(512),
+            text(256),
+            text(64 << 10),
+            text(512),
+            text(128),
+            text((8 << 10) - 8)
+        )
+    };
+    watched.takes("/v1/assert", body(0), 1);
+    let lines: String = (1..=40).map(|timestamp| body(timestamp) + "\n").collect();
     let answer = watched.takes("/v1/assert/batch", lines, 40);
-    assert_eq!(answer["accepted"], 40, "without a timestamp each is a claim of its own");
+    assert_eq!(answer["accepted"], 40);
     watched.stop();
 }
 
