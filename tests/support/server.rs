@@ -205,7 +205,11 @@ impl Server {
         assert_eq!(response.status, 200, "{response:?}");
         let text = String::from_utf8(response.body).expect("metrics are text");
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-        let value = value.unwrap_or_else(|| panic!("no sample {sample} in\n{text}"));
+        let value = value.unwrap_or_else(|| {
+            let name = sample.split('{').next().expect("a split has a first part");
+            let samples: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();
+            panic!("no sample {sample}, but {samples:#?}")
+        });
         value.parse().unwrap_or_else(|_| panic!("{sample} is {value}"))
     }
 }
