@@ -8,7 +8,7 @@ use crate::core::{ConnectionKey, Core, Now, Wants};
 
 /// What a connection beyond the bound is told before it is closed.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-content-type: application/json\r\ncontent-length: 79\r\n\r\n\
+content-type: application/json\r\ncontent-length: 81\r\n\r\n\
 {\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections, come back later\"}}";
 
 /// The sockets, by connection.
