@@ -173,7 +173,7 @@ fn a_failed_lane_says_so_however_full_its_buffers_and_its_disk_were() {
     world.prepares = false;
     world.assert(&payload_of("first", "1"), 0);
     world.flush();
-    world.shard.segment_without_space();
+    world.shard.segment_failed(true);
     let value = "v".repeat(60 << 10);
     for number in 0..8 {
         world.shard.assert(&payload_of(&format!("a/{number}"), &value), Admission::Stream, 0);
