@@ -43,7 +43,7 @@ pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
-use crate::api::Method;
+use crate::api::{Endpoint, Method};
 use crate::http::{self, Event};
 use connection::Connection;
 use room::{Answer, Room, Told};
@@ -291,6 +291,9 @@ impl Core {
                     Ok(taken) => {
                         *endpoint = Some(taken.endpoint);
                         *batch = taken.batch;
+                        if taken.endpoint == Endpoint::Query {
+                            http.hold(id);
+                        }
                         http.accept(id, taken.mode);
                     }
                     Err(response) => {
