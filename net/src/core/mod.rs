@@ -44,7 +44,7 @@ pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
 use crate::api::{Endpoint, Method};
-use crate::http::{self, Event};
+use crate::http::{self, Event, Status};
 use connection::Connection;
 use room::{Answer, Room, Told};
 
@@ -67,7 +67,8 @@ impl Now {
 #[derive(Debug)]
 pub struct Core {
     connections: SlotMap<ConnectionKey, Connection>,
-    connections_accepted: u64,
+    /// Connections that came, those that were turned away included.
+    connections_numbered: u64,
     limits: Arc<http::Limits>,
     connections_max: usize,
     /// Connections on which something has happened since the last turn.
@@ -84,7 +85,7 @@ impl Core {
     pub fn new(config: CoreConfig) -> Core {
         Core {
             connections: SlotMap::with_key(),
-            connections_accepted: 0,
+            connections_numbered: 0,
             limits: Arc::clone(&config.http),
             connections_max: config.connections_max,
             dirty: Vec::new(),
@@ -137,18 +138,24 @@ impl Core {
         self.room.router.shard.as_ref()
     }
 
-    /// Takes a new connection. `None` when there are as many as there may be: the driver is to close the socket.
-    pub fn accepted(&mut self, now: Now) -> Option<ConnectionKey> {
+    /// Takes a new connection.
+    ///
+    /// # Errors
+    ///
+    /// When there are as many as there may be: the driver is to say so, with a 503 that bears this number, and to close
+    /// the socket.
+    pub fn accepted(&mut self, now: Now) -> Result<ConnectionKey, u64> {
+        self.connections_numbered += 1;
+        let number = u64::from(self.room.router.id.0) << 48 | self.connections_numbered;
         if self.connections.len() >= self.connections_max || self.room.phase == Phase::Draining {
-            return None;
+            self.room.count_answer(None, Status::ServiceUnavailable);
+            return Err(number);
         }
-        self.connections_accepted += 1;
         self.room.counters.connections_accepted += 1;
         self.room.counters.connections += 1;
-        let number = u64::from(self.room.router.id.0) << 48 | self.connections_accepted;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
         let connection = Connection { http, endpoint: None, batch: None, dirty: false, receiving: true };
-        Some(self.connections.insert(connection))
+        Ok(self.connections.insert(connection))
     }
 
     /// Takes bytes that a client sent.
