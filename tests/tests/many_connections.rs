@@ -5,6 +5,7 @@
 //! server's memory and its sockets are read from proc(5), while the clients are there and after they have gone.
 //! Nothing is timed here: how much the well-behaved client is slowed down is measured by `bench/interference.py`.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,7 @@ fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
 #[test]
 fn connections_beyond_the_bound_are_told_to_come_back() {
     const CONNECTIONS_MAX: usize = 20;
+    const REFUSED: usize = 200;
     let data = Data::new();
     let server = Start::on(&data).with("STEMEDB_CONNECTIONS_MAX", CONNECTIONS_MAX.to_string()).serve();
     let mut well_behaved = WellBehaved::new(&server);
@@ -127,19 +129,23 @@ fn connections_beyond_the_bound_are_told_to_come_back() {
     for client in &mut served {
         assert_eq!(client.get("/ready").expect("an answer").status, 200);
     }
-    for _ in 0..200 {
+    let mut ids = HashSet::new();
+    for _ in 0..REFUSED {
         let mut client = server.client();
-        // Whether or not the client has said something by then.
         let response = client.response().expect("an answer");
         assert_eq!((response.status, &*response.error_code()), (503, "overloaded"));
         assert_eq!(response.field("retry-after"), Some("1"));
+        ids.extend(response.field("x-request-id").map(str::to_owned));
         client.expect_end();
         well_behaved.write();
     }
+    assert_eq!(ids.len(), REFUSED, "each refusal has an id of its own");
     drop(served);
     well_behaved.write_until("others may come again", || {
         server.client().get("/ready").is_ok_and(|response| response.status == 200)
     });
+    let refused = server.metric("stemedb_http_requests_total{method=\"other\",status=\"503\"}");
+    assert!(refused >= REFUSED as f64, "{refused} of {REFUSED} refusals counted");
     server.stop();
 }
 
@@ -182,8 +188,8 @@ fn slow_writers_get_their_answers_and_delay_nobody() {
 }
 
 /// Clients that read slowly, and the questions that each asks ahead.
-const READERS: usize = 24;
-const QUESTIONS: usize = 6;
+const READERS: usize = 8;
+const QUESTIONS: usize = 40;
 
 /// Claims in the answer to each question, and bytes of the value of each: about a mebibyte.
 const CLAIMS: usize = 500;
@@ -191,7 +197,7 @@ const VALUE_BYTES: usize = 2000;
 
 /// Memory that the server may need for a client that does not read: what it sends, what waits behind that, and
 /// the answer that went beyond its bound.
-const READER_BYTES_MAX: u64 = 8 << 20;
+const READER_BYTES_MAX: u64 = 4 << 20;
 
 /// Writes what the readers ask for.
 fn write_what_is_read(server: &Server) {
