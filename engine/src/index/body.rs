@@ -136,6 +136,18 @@ impl<'a> Body<'a> {
     }
 
     pub(super) fn value(&self) -> Value<'a> {
+        const CHECKED: &str = "was checked before it was encoded";
+        let RawValue { value_type, bytes } = self.raw_value();
+        match value_type {
+            ValueType::Text => Value::Text(Text::new(text(bytes)).expect(CHECKED)),
+            ValueType::Number => Value::number(f64::from_le_bytes(Reader(bytes).array())).expect(CHECKED),
+            ValueType::Boolean => Value::Boolean(bytes != [0]),
+            ValueType::Reference => Value::Reference(ConceptPath::new(text(bytes)).expect(CHECKED)),
+            ValueType::Json => Value::Json(Json::from_checked(text(bytes))),
+        }
+    }
+
+    pub(super) fn raw_value(&self) -> RawValue<'a> {
         self.value_and_rest().0
     }
 
@@ -155,25 +167,26 @@ impl<'a> Body<'a> {
                 false => DerivedFrom::default(),
             },
             source_hash: has(HAS_SOURCE_HASH).then(|| reader.array()),
-            metadata: has(HAS_METADATA).then(|| Metadata::from_checked(reader.string())),
+            metadata: has(HAS_METADATA).then(|| Metadata::from_checked(text(reader.string_bytes()))),
         }
     }
 
-    fn value_and_rest(&self) -> (Value<'a>, Reader<'a>) {
+    fn value_and_rest(&self) -> (RawValue<'a>, Reader<'a>) {
         let mut reader = Reader(self.rest);
-        let value = match self.value_type {
-            ValueType::Text => Value::Text(Text::new(reader.string()).expect("encoded from a text")),
-            ValueType::Number => {
-                Value::number(f64::from_le_bytes(reader.array())).expect("encoded from a number")
-            }
-            ValueType::Boolean => Value::Boolean(reader.byte() != 0),
-            ValueType::Reference => {
-                Value::Reference(ConceptPath::new(reader.string()).expect("encoded from a path"))
-            }
-            ValueType::Json => Value::Json(Json::from_checked(reader.string())),
+        let bytes = match self.value_type {
+            ValueType::Text | ValueType::Reference | ValueType::Json => reader.string_bytes(),
+            ValueType::Number => reader.bytes(size_of::<f64>()),
+            ValueType::Boolean => reader.bytes(1),
         };
-        (value, reader)
+        (RawValue { value_type: self.value_type, bytes }, reader)
     }
+}
+
+/// A value as its type and its bytes. Values are equal if these are: there is one zero, and JSON is minified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RawValue<'a> {
+    value_type: ValueType,
+    bytes: &'a [u8],
 }
 
 fn encode_varint(mut number: u32, out: &mut Vec<u8>) {
@@ -216,10 +229,18 @@ impl<'a> Reader<'a> {
         panic!("a varint of a body goes on after five bytes")
     }
 
-    fn string(&mut self) -> &'a str {
-        let length = self.varint() as usize;
-        let (string, rest) = self.0.split_at(length);
+    fn bytes(&mut self, count: usize) -> &'a [u8] {
+        let (bytes, rest) = self.0.split_at(count);
         self.0 = rest;
-        str::from_utf8(string).expect("encoded from a string")
+        bytes
     }
+
+    fn string_bytes(&mut self) -> &'a [u8] {
+        let count = self.varint() as usize;
+        self.bytes(count)
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("encoded from a string")
 }

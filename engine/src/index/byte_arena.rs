@@ -52,9 +52,14 @@ impl ByteArena {
         self.chunks.len() * self.chunk_bytes + self.chunks.capacity() * size_of::<Vec<u8>>()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next push.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.chunk_bytes + self.chunks.capacity().max(4) * size_of::<Vec<u8>>()
+    /// The most that [`Self::bytes`] can grow by so many strings that together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, strings: usize, bytes: usize) -> usize {
+        // A string that begins a chunk did not fit into the one before: two neighbours together hold a
+        // chunk's worth.
+        let chunks = 2 * (bytes + strings * UNIT_BYTES) / self.chunk_bytes + 1;
+        // The list of chunks doubles when it is full, from four on.
+        let list = self.chunks.capacity() + 2 * chunks + 4;
+        chunks * self.chunk_bytes + list * size_of::<Vec<u8>>()
     }
 }
 
@@ -70,7 +75,7 @@ mod tests {
         let references: Vec<u32> = strings
             .iter()
             .map(|string| {
-                let most = arena.bytes() + arena.growth_bytes_max();
+                let most = arena.bytes() + arena.growth_bytes_max(1, string.len());
                 let reference = arena.push([&string[..string.len() / 3], &string[string.len() / 3..]]);
                 assert!(arena.bytes() <= most);
                 reference

@@ -32,9 +32,12 @@ impl<T, const CHUNK: usize> ChunkedVec<T, CHUNK> {
         self.chunks.len() * CHUNK * size_of::<T>() + self.chunks.capacity() * size_of::<Vec<T>>()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next push.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        CHUNK * size_of::<T>() + self.chunks.capacity().max(4) * size_of::<Vec<T>>()
+    /// The most that [`Self::bytes`] can grow by so many pushes.
+    pub(super) fn growth_bytes_max(&self, pushes: usize) -> usize {
+        let chunks = pushes.div_ceil(CHUNK);
+        // The list of chunks doubles when it is full, from four on.
+        let list = self.chunks.capacity() + 2 * chunks + 4;
+        chunks * CHUNK * size_of::<T>() + list * size_of::<Vec<T>>()
     }
 }
 
@@ -65,7 +68,7 @@ mod tests {
             &raw const numbers[0]
         };
         for number in 1..1_000 {
-            let most = numbers.bytes() + numbers.growth_bytes_max();
+            let most = numbers.bytes() + numbers.growth_bytes_max(1);
             assert_eq!(numbers.push(number), number as u32);
             assert!(numbers.bytes() <= most);
         }

@@ -1,6 +1,6 @@
 //! A claim as the index shows it.
 
-use super::body::Body;
+use super::body::{Body, RawValue};
 use super::lookup::EpochNumber;
 use super::row::Row;
 use super::{ClaimId, Index};
@@ -94,6 +94,11 @@ impl<'a> ClaimView<'a> {
         self.body.lifecycle
     }
 
+    /// The claim's value, as it is compared and hashed.
+    pub(crate) fn raw_value(&self) -> RawValue<'a> {
+        self.body.raw_value()
+    }
+
     /// The epoch the claim belongs to, by its number in the index.
     pub(crate) fn epoch(&self) -> Option<EpochNumber> {
         self.body.ids.epoch.map(EpochNumber)
@@ -105,6 +110,9 @@ impl<'a> ClaimView<'a> {
         (series.subject, series.predicate)
     }
 }
+
+/// The most bytes by which an agent is interned.
+pub(super) const AGENT_BYTES_MAX: usize = 1 + AgentName::BYTES_MAX;
 
 /// Appends the bytes by which an agent is interned.
 pub(super) fn encode_agent(agent: &Agent<'_>, out: &mut Vec<u8>) {

@@ -77,12 +77,14 @@ impl IdTable {
         self.lines_bytes + self.pages.bytes() + self.directory.capacity() * size_of::<u32>()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next insertion, as long as hashes are spread evenly.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        // A split adds one page at most. It is repeated if all ids fall on one side, which for even hashes
-        // never happens once, let alone four times.
-        4 * PAGE_LINES_MAX * size_of::<Line>()
-            + self.pages.growth_bytes_max()
+    /// The most that [`Self::bytes`] can grow by so many insertions, as long as hashes are spread evenly.
+    pub(super) fn growth_bytes_max(&self, insertions: usize) -> usize {
+        // Each page may be about to be split, into two with 64 lines more; those that come after it have
+        // enough with 24 bytes for each further id.
+        let splits = insertions.min(self.pages.len());
+        splits * PAGE_LINES_MAX * size_of::<Line>()
+            + insertions * 24
+            + self.pages.growth_bytes_max(splits + insertions / 256)
             + self.directory.capacity() * size_of::<u32>()
     }
 
@@ -275,7 +277,7 @@ mod tests {
         const IDS: u32 = 200_000;
         let mut table = IdTable::new();
         for id in 0..IDS {
-            let most = table.bytes() + table.growth_bytes_max();
+            let most = table.bytes() + table.growth_bytes_max(1);
             insert(&mut table, hash(id), id);
             assert!(table.bytes() <= most);
             assert!(id < 10_000 || (table.bytes() as u32) < 14 * id, "{} bytes for {id} ids", table.bytes());

@@ -55,9 +55,11 @@ impl Interner {
         self.bytes.bytes() + self.strings.bytes() + self.ids.bytes()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next string.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.bytes.growth_bytes_max() + self.strings.growth_bytes_max() + self.ids.growth_bytes_max()
+    /// The most that [`Self::bytes`] can grow by so many strings that together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, strings: usize, bytes: usize) -> usize {
+        self.bytes.growth_bytes_max(strings, bytes + strings * LENGTH_BYTES)
+            + self.strings.growth_bytes_max(strings)
+            + self.ids.growth_bytes_max(strings)
     }
 
     fn find_or_vacancy(&self, hash: &SeededHash, string: &[u8]) -> Result<u32, Vacancy> {
@@ -88,7 +90,7 @@ mod tests {
             .into_iter()
             .collect();
         for (id, string) in strings.iter().enumerate() {
-            let most = interner.bytes() + interner.growth_bytes_max();
+            let most = interner.bytes() + interner.growth_bytes_max(1, string.len());
             assert_eq!(interner.intern(&hash, string), id as u32);
             assert!(interner.bytes() <= most);
         }

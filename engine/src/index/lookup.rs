@@ -1,7 +1,7 @@
 //! How queries and retractions walk an index: subjects, their series, the series' claims.
 
+use super::body::RawValue;
 use super::{ClaimId, Index};
-use crate::claim::Value;
 use crate::order::ListKey;
 
 /// A subject of one index, by its number there.
@@ -77,7 +77,7 @@ impl Index {
     }
 
     /// A hash of a value: equal values have equal hashes.
-    pub(crate) fn value_hash(&self, value: &Value<'_>) -> u64 {
+    pub(crate) fn value_hash(&self, value: &RawValue<'_>) -> u64 {
         self.hash.of(value)
     }
 }

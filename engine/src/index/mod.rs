@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use self::body::{BODY_BYTES_MAX, SharedIds};
 use self::byte_arena::ByteArena;
+use self::claim_view::AGENT_BYTES_MAX;
 pub use self::claim_view::ClaimView;
 use self::id_table::{IdTable, Vacancy};
 use self::interner::Interner;
@@ -34,7 +35,8 @@ use self::seeded_hash::SeededHash;
 use self::series::SeriesStore;
 use self::sources::Sources;
 use self::subjects::Subjects;
-use crate::claim::{Claim, ClaimHash};
+use crate::claim::canonical::CANONICAL_BYTES_MAX;
+use crate::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate};
 use crate::order::{ListKey, WriteOrder};
 
 /// Bytes that bodies are allocated by.
@@ -43,11 +45,13 @@ const BODIES_CHUNK_BYTES: usize = 1 << 20;
 /// Bytes that predicates, sources, epochs and agents are allocated by, each.
 const NAMES_CHUNK_BYTES: usize = 64 << 10;
 
-/// For how many claims at once the room is checked. What doubles as the index grows does not double twice
-/// within so few.
-const CLAIMS_CHECKED_MAX: u64 = 256;
+/// For how many claims at once an insertion makes sure that there is room.
+const CLAIMS_CHECKED_MAX: usize = 256;
 
 const _: () = assert!(BODY_BYTES_MAX <= BODIES_CHUNK_BYTES);
+
+// A body has what the canonical encoding has, but for names, which it replaces by their numbers.
+const _: () = assert!(BODY_BYTES_MAX <= CANONICAL_BYTES_MAX);
 
 /// What an index needs to know from the start.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +77,7 @@ pub struct Index {
     agents: Interner,
     retracted: u64,
     /// How many more claims are known to fit, whatever they are.
-    claims_that_fit: u64,
+    claims_that_fit: usize,
     /// Reused by each insertion to put the body together.
     body: Vec<u8>,
 }
@@ -189,6 +193,20 @@ impl Index {
         pass.retracted()
     }
 
+    /// Whether so many more claims, whose canonical encodings together have so many bytes, are sure to be
+    /// inserted.
+    ///
+    /// Who promises an insertion before it can be made asks this first, for all that was promised and not yet
+    /// kept.
+    pub fn has_room_for(&self, claims: usize, canonical_bytes: usize) -> bool {
+        // The last of them must still find room for its own worst case, which grows with the index, but does
+        // not double.
+        let growth = self.growth_bytes_max(claims, canonical_bytes);
+        let growth_of_last = 2 * self.growth_bytes_max(1, CANONICAL_BYTES_MAX);
+        self.bytes() + growth + growth_of_last <= self.bytes_max
+            && self.has_numbers_for(claims + CLAIMS_CHECKED_MAX)
+    }
+
     /// Whether the claim with this hash is in the index, retracted or not.
     pub fn contains(&self, hash: &ClaimHash) -> bool {
         self.find_or_vacancy(hash).is_ok()
@@ -242,40 +260,45 @@ impl Index {
         }
         let bytes = self.bytes();
         assert!(bytes <= self.bytes_max, "{bytes} bytes in use, {} allowed", self.bytes_max);
-        let fitting = (self.bytes_max - bytes) / self.growth_bytes_max();
-        if fitting == 0 {
+        let fits = |claims: &usize| {
+            bytes + self.growth_bytes_max(*claims, claims * CANONICAL_BYTES_MAX) <= self.bytes_max
+        };
+        let Some(fitting) = [CLAIMS_CHECKED_MAX, 1].into_iter().find(fits) else {
             return Err(IndexFull::Memory { bytes, bytes_max: self.bytes_max });
-        }
-        // There are never more subjects, series, names or sources than claims, so the numbers of claims
-        // suffice for them.
-        let numbers = u64::from(Link::TARGET_MAX) + 1 - self.len();
-        let strings = CLAIMS_CHECKED_MAX as usize;
-        let names = [&self.predicates, &self.epochs, &self.agents];
-        if numbers == 0
-            || !self.bodies.has_references_for(strings)
-            || !self.subjects.has_references_for(strings)
-            || !self.sources.has_references_for(strings)
-            || !names.iter().all(|names| names.has_references_for(strings))
-        {
+        };
+        if !self.has_numbers_for(fitting) {
             return Err(IndexFull::Numbers { claims: self.len() });
         }
-        self.claims_that_fit = fitting.min(numbers).min(CLAIMS_CHECKED_MAX);
+        self.claims_that_fit = fitting;
         Ok(())
     }
 
-    /// The most that [`Self::bytes`] can grow by one claim.
-    fn growth_bytes_max(&self) -> u64 {
-        let bytes = self.rows.growth_bytes_max()
-            + self.by_hash.growth_bytes_max()
-            + self.bodies.growth_bytes_max()
-            + self.subjects.growth_bytes_max()
-            + self.predicates.growth_bytes_max()
-            + self.series.growth_bytes_max()
-            + self.sources.growth_bytes_max()
-            + self.epochs.growth_bytes_max()
-            + self.agents.growth_bytes_max()
+    /// The most that [`Self::bytes`] can grow by so many claims whose canonical encodings together have so
+    /// many bytes.
+    fn growth_bytes_max(&self, claims: usize, canonical_bytes: usize) -> u64 {
+        let names = |name_bytes_max: usize| canonical_bytes.min(claims * name_bytes_max);
+        let bytes = self.rows.growth_bytes_max(claims)
+            + self.by_hash.growth_bytes_max(claims)
+            + self.bodies.growth_bytes_max(claims, canonical_bytes)
+            + self.subjects.growth_bytes_max(claims, names(ConceptPath::BYTES_MAX))
+            + self.predicates.growth_bytes_max(claims, names(Predicate::BYTES_MAX))
+            + self.series.growth_bytes_max(claims)
+            + self.sources.growth_bytes_max(claims, names(ConceptPath::BYTES_MAX))
+            + self.epochs.growth_bytes_max(claims, names(EpochId::BYTES_MAX))
+            + self.agents.growth_bytes_max(claims, names(AGENT_BYTES_MAX))
             + 2 * BODY_BYTES_MAX;
         bytes as u64
+    }
+
+    /// Whether so many more claims can be numbered, and all that they bring with them.
+    fn has_numbers_for(&self, claims: usize) -> bool {
+        let names = [&self.predicates, &self.epochs, &self.agents];
+        // There are never more subjects, series, names or sources than claims.
+        self.rows.len() + claims <= Link::TARGET_MAX as usize
+            && self.bodies.has_references_for(claims)
+            && self.subjects.has_references_for(claims)
+            && self.sources.has_references_for(claims)
+            && names.iter().all(|names| names.has_references_for(claims))
     }
 
     fn intern_shared(&mut self, claim: &Claim<'_>) -> SharedIds {

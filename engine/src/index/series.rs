@@ -118,12 +118,14 @@ impl SeriesStore {
         self.series.bytes() + self.by_subject_and_predicate.bytes() + self.lists.bytes() + self.lists_bytes
     }
 
-    /// The most that [`Self::bytes`] can grow by the next series and claim.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.series.growth_bytes_max()
-            + self.by_subject_and_predicate.growth_bytes_max()
-            + self.lists.growth_bytes_max()
-            + SortedIds::growth_bytes_max(self.lists_bytes)
+    /// The most that [`Self::bytes`] can grow by so many claims, each of any series, known or new.
+    pub(super) fn growth_bytes_max(&self, claims: usize) -> usize {
+        self.series.growth_bytes_max(claims)
+            + self.by_subject_and_predicate.growth_bytes_max(claims)
+            + self.lists.growth_bytes_max(claims)
+            // A new list begins with a whole chain.
+            + claims * CHAIN_CLAIMS_MAX as usize * 2 * size_of::<u32>()
+            + SortedIds::growth_bytes_max(self.lists_bytes, claims)
     }
 
     fn find_or_vacancy(&self, hash: &SeededHash, subject: u32, predicate: u32) -> Result<u32, Vacancy> {

@@ -55,13 +55,15 @@ impl SortedIds {
         self.bytes
     }
 
-    /// The most that [`Self::bytes`] of this list can grow by the next insertion, or of any that has at most
-    /// `bytes`.
-    pub(super) fn growth_bytes_max(bytes: usize) -> usize {
-        // A block's own 256 chunks or more have ten times more bytes than its doubled entry in the list of
-        // blocks.
-        let blocks = bytes / 1024 + 4 * size_of::<Block>();
-        2 * CHUNK_IDS_MAX * size_of::<u32>() + 2 * BLOCK_CHUNKS_MAX * size_of::<Chunk>() + blocks
+    /// The most that lists which have `bytes` together can grow by so many insertions into any of them.
+    pub(super) fn growth_bytes_max(bytes: usize, insertions: usize) -> usize {
+        // A list's first id takes less than this.
+        const FIRST_BYTES: usize = 128;
+        // Otherwise an insertion takes a place that is there; or lets a chunk grow by a quarter or a block
+        // double, by no more than they have; or splits one that is full, by no more than it has.
+        const CHUNK_AND_BLOCK_BYTES: usize =
+            2 * CHUNK_IDS_MAX * size_of::<u32>() + 2 * BLOCK_CHUNKS_MAX * size_of::<Chunk>();
+        insertions * FIRST_BYTES + (insertions * CHUNK_AND_BLOCK_BYTES).min(2 * bytes)
     }
 
     /// The place before the first id for which `is_before` is false; the ids for which it is true come first.
@@ -256,7 +258,7 @@ mod tests {
             let mut expected = std::collections::BTreeSet::new();
             for number in numbers {
                 if expected.insert(number) {
-                    let most = ids.bytes() + SortedIds::growth_bytes_max(ids.bytes());
+                    let most = ids.bytes() + SortedIds::growth_bytes_max(ids.bytes(), 1);
                     ids.insert(number, |other| other.cmp(&number));
                     prop_assert!(ids.bytes() <= most);
                 }

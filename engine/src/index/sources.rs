@@ -58,8 +58,8 @@ impl Sources {
         self.paths.bytes() + self.claims.bytes()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next source.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.paths.growth_bytes_max() + self.claims.growth_bytes_max()
+    /// The most that [`Self::bytes`] can grow by so many sources whose paths together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, sources: usize, bytes: usize) -> usize {
+        self.paths.growth_bytes_max(sources, bytes) + self.claims.growth_bytes_max(sources)
     }
 }

@@ -85,11 +85,11 @@ impl Subjects {
         self.paths.bytes() + self.series.bytes() + self.ordered.bytes()
     }
 
-    /// The most that [`Self::bytes`] can grow by the next subject.
-    pub(super) fn growth_bytes_max(&self) -> usize {
-        self.paths.growth_bytes_max()
-            + self.series.growth_bytes_max()
-            + SortedIds::growth_bytes_max(self.ordered.bytes())
+    /// The most that [`Self::bytes`] can grow by so many subjects whose paths together have so many bytes.
+    pub(super) fn growth_bytes_max(&self, subjects: usize, bytes: usize) -> usize {
+        self.paths.growth_bytes_max(subjects, bytes)
+            + self.series.growth_bytes_max(subjects)
+            + SortedIds::growth_bytes_max(self.ordered.bytes(), subjects)
     }
 }
 

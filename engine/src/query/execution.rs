@@ -156,8 +156,8 @@ impl Collector {
     fn admit(&mut self, index: &Index, candidate: Candidate<ClaimId>, view: &ClaimView<'_>) {
         match &mut self.fold {
             Some(fold) => {
-                let value = view.value();
-                fold.add(candidate, index.value_hash(&value), |other| index.view(other).value() == value);
+                let value = view.raw_value();
+                fold.add(candidate, index.value_hash(&value), |other| index.view(other).raw_value() == value);
             }
             None => self.hits.offer(Hit {
                 key: candidate.key,

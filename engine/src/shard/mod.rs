@@ -45,6 +45,8 @@ pub enum Refusal {
     IndexFull,
     /// The disk has no room for a further segment. Nothing was written.
     DiskFull,
+    /// A further segment cannot be prepared, for another reason. Nothing was written.
+    NoSegment,
     /// A write to the lane has failed. Whether this one is on disk shows after the next start.
     LaneFailed,
 }
@@ -82,8 +84,8 @@ pub struct Shard<T> {
     /// Durable retractions being applied to the index, the first one first.
     retractions: VecDeque<(RetractionPass, T)>,
     outcomes: Vec<(T, Outcome)>,
-    /// Whether the last attempt to prepare a segment found the disk full.
-    disk_full: bool,
+    /// What writes are refused with that need a further segment, while none can be prepared.
+    no_segment: Option<Refusal>,
 }
 
 /// A request whose answer waits for a record.
@@ -124,7 +126,7 @@ impl<T: Copy> Shard<T> {
             parked: VecDeque::new(),
             retractions: VecDeque::new(),
             outcomes: Vec::new(),
-            disk_full: false,
+            no_segment: None,
         }
     }
 
@@ -187,7 +189,15 @@ impl<T: Copy> Shard<T> {
 
     /// The next write that the lane wants done.
     pub fn next_write(&mut self, now: UnixMicros) -> Option<LaneWrite> {
-        self.lane.next_write(now)
+        let write = self.lane.next_write(now);
+        if write.is_none()
+            && let Some(refusal) = self.no_segment
+            && let Some(first) = self.lane.take_back_stalled()
+        {
+            self.refuse_from(first, refusal);
+            return self.lane.next_write(now);
+        }
+        write
     }
 
     /// Takes what became of a write: the bytes written, or the error number. What follows from it is done by
@@ -268,14 +278,14 @@ impl<T: Copy> Shard<T> {
 
     /// Notes that the segment that the lane wants has been prepared.
     pub fn segment_ready(&mut self, segment: SegmentNumber) {
-        self.disk_full = false;
+        self.no_segment = None;
         self.lane.segment_ready(segment);
     }
 
-    /// Notes that there was no space for the segment that the lane wants. Until one is ready, writes that
-    /// would need it are refused.
-    pub fn segment_without_space(&mut self) {
-        self.disk_full = true;
+    /// Notes that the segment that the lane wants could not be prepared, for want of space or for another reason.
+    /// Until one is ready, writes that would need it are refused, also those that were let in already.
+    pub fn segment_failed(&mut self, no_space: bool) {
+        self.no_segment = Some(if no_space { Refusal::DiskFull } else { Refusal::NoSegment });
     }
 
     /// Whether a new claim may come in.
@@ -301,8 +311,10 @@ impl<T: Copy> Shard<T> {
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> Result<Lsn, Refusal> {
         self.check_lane()?;
-        if self.disk_full && !self.lane.has_segment_for(payload.len()) {
-            return Err(Refusal::DiskFull);
+        if let Some(refusal) = self.no_segment
+            && !self.lane.has_segment_for(payload.len())
+        {
+            return Err(refusal);
         }
         self.lane.append(kind, 0, payload).map_err(|error| match error {
             AppendError::Busy => Refusal::Busy,
@@ -355,6 +367,14 @@ impl<T: Copy> Shard<T> {
             }
         }
         claims
+    }
+
+    /// The records from `first` on have been taken back from the lane.
+    fn refuse_from(&mut self, first: Lsn, refusal: Refusal) {
+        self.pending.retain(|_, lsn| *lsn < first);
+        let kept = self.parked.partition_point(|parked| parked.lsn < first);
+        let refused = self.parked.drain(kept..);
+        self.outcomes.extend(refused.map(|parked| (parked.ticket, Outcome::Refused(refusal))));
     }
 
     /// After the lane has failed nobody parked will ever be acknowledged.

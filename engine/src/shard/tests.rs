@@ -173,7 +173,7 @@ fn a_failed_lane_says_so_however_full_its_buffers_and_its_disk_were() {
     world.prepares = false;
     world.assert(&payload_of("first", "1"), 0);
     world.flush();
-    world.shard.segment_without_space();
+    world.shard.segment_failed(true);
     let value = "v".repeat(60 << 10);
     for number in 0..8 {
         world.shard.assert(&payload_of(&format!("a/{number}"), &value), Admission::Stream, 0);
@@ -281,7 +281,7 @@ fn a_full_disk_refuses_what_finds_no_place_until_there_is_a_segment() {
     world.assert(&payload_of("first", "1"), 0);
     world.flush();
     world.outcomes();
-    world.shard.segment_without_space();
+    world.shard.segment_failed(true);
     let value = "v".repeat(60 << 10);
     let mut stored = 0;
     loop {
@@ -298,6 +298,60 @@ fn a_full_disk_refuses_what_finds_no_place_until_there_is_a_segment() {
     world.assert(&payload_of(&format!("a/{stored}"), &value), stored);
     world.flush();
     assert_eq!(world.outcomes(), [(stored, Outcome::Created)]);
+}
+
+#[test]
+fn what_was_let_in_before_the_disk_was_full_is_refused_and_not_left_waiting() {
+    let config = LaneConfig {
+        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
+        ..LaneConfig::new(LaneId(0), Generation::FIRST)
+    };
+    let mut world = World::with(config, u64::MAX);
+    world.prepares = false;
+    let value = "v".repeat(60 << 10);
+    // All are let in while nobody knows that there will be no second segment.
+    for ticket in 0..60 {
+        world.shard.assert(&payload_of(&format!("a/{ticket}"), &value), Admission::Stream, ticket);
+    }
+    world.flush();
+    let stored = world.outcomes();
+    assert!(stored.iter().all(|(_, outcome)| *outcome == Outcome::Created), "{stored:?}");
+    world.shard.segment_failed(true);
+    world.flush();
+    let refused = world.outcomes();
+    assert!(
+        refused.iter().all(|(_, outcome)| *outcome == Outcome::Refused(Refusal::DiskFull)),
+        "{refused:?}"
+    );
+    let tickets: Vec<_> = stored.iter().chain(&refused).map(|(ticket, _)| *ticket).collect();
+    assert_eq!(tickets, (0..60).collect::<Vec<_>>(), "each is answered once");
+    // What was refused was not stored, and is when there is a place for it.
+    world.shard.segment_ready(SegmentNumber::FIRST.next());
+    let again = refused[0].0;
+    world.assert(&payload_of(&format!("a/{again}"), &value), again);
+    world.flush();
+    assert_eq!(world.outcomes(), [(again, Outcome::Created)]);
+    assert_eq!(world.shard.index().len(), stored.len() as u64 + 1);
+}
+
+#[test]
+fn a_shard_without_a_further_segment_still_closes() {
+    let config = LaneConfig {
+        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
+        ..LaneConfig::new(LaneId(0), Generation::FIRST)
+    };
+    let mut world = World::with(config, u64::MAX);
+    world.prepares = false;
+    let value = "v".repeat(60 << 10);
+    for ticket in 0..60 {
+        world.shard.assert(&payload_of(&format!("a/{ticket}"), &value), Admission::Stream, ticket);
+    }
+    world.flush();
+    world.shard.segment_failed(false);
+    world.shard.close();
+    world.flush();
+    assert!(world.shard.is_idle());
+    assert_eq!(world.outcomes().last(), Some(&(59, Outcome::Refused(Refusal::NoSegment))));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use model::{Answer, Known, Outcome};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use samples::Operation;
-use stemedb_engine::claim::{Claim, ClaimHash, ConceptPath, Predicate, Timestamp, Value};
+use stemedb_engine::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate, Timestamp, Value};
 use stemedb_engine::index::{Index, IndexConfig, Inserted, RetractionPass};
 use stemedb_engine::lens::Lens;
 use stemedb_engine::order::{ListKey, WriteOrder};
@@ -159,12 +159,7 @@ fn a_full_index_refuses_claims_and_stays_as_it_was() {
     let names: Vec<String> = (0..200_000).map(|n| format!("{n}/{}", "long".repeat(n % 100))).collect();
     let mut full_at = None;
     for (n, name) in names.iter().enumerate() {
-        // Everything new in each claim, so that every part of the index grows.
-        let path = ConceptPath::new(name).expect("valid");
-        let mut claim = claim(name, UnixMicros(n as i64), n as i64);
-        claim.predicate = Predicate::new(&name[..name.len().min(256)]).expect("valid");
-        claim.value = Value::Reference(path);
-        claim.source = Some(path);
+        let claim = telling_claim(name, [true; 4]);
         let (hash, order) = (hash_of(&claim), WriteOrder::new(1, n as u64));
         match index.insert(&hash, &claim, order) {
             Ok(inserted) => {
@@ -186,19 +181,40 @@ fn a_full_index_refuses_claims_and_stays_as_it_was() {
     let (len, bytes) = full_at.expect("the claims do not fit");
     assert!(bytes > BYTES_MAX / 2, "{bytes} bytes are no reason to refuse");
     // What is there can still be read, inserted again and retracted.
-    let first = claim_like(&names[0]);
+    let first = telling_claim(&names[0], [true; 4]);
     assert_eq!(index.insert(&hash_of(&first), &first, WriteOrder::new(2, 1)), Ok(Inserted::Exists));
     assert_eq!(index.claim(&hash_of(&first)).map(|view| view.claim()), Some(first));
     assert_eq!(index.retract(&names[0], 0..SLOTS), 1);
     assert_eq!(index.len(), len);
+}
 
-    fn claim_like(name: &str) -> Claim<'_> {
-        let path = ConceptPath::new(name).expect("valid");
-        let mut claim = claim(name, UnixMicros(0), 0);
-        claim.predicate = Predicate::new(name).expect("valid");
-        claim.value = Value::Reference(path);
-        claim.source = Some(path);
-        claim
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    /// What was promised room for is inserted, however much room each part of it takes.
+    #[test]
+    fn a_promise_of_room_is_kept(
+        batches in vec((1_usize..3_000, 0_usize..110, any::<[bool; 4]>()), 200..=200),
+        bytes_max in (12_u64 << 20)..(48 << 20),
+    ) {
+        let mut index = Index::new(IndexConfig { bytes_max, hash_seed: 1 });
+        let mut number = 0;
+        for (claims, repeats, own) in batches {
+            let names: Vec<String> =
+                (number..number + claims).map(|n| format!("{n}/{}", "long".repeat(repeats))).collect();
+            let claims = names.iter().map(|name| telling_claim(name, own));
+            let canonical_bytes = claims.clone().map(|claim| claim.canonical_bytes()).sum();
+            if !index.has_room_for(names.len(), canonical_bytes) {
+                continue;
+            }
+            for claim in claims {
+                number += 1;
+                let inserted = index.insert(&hash_of(&claim), &claim, WriteOrder::new(1, number as u64));
+                prop_assert_eq!(inserted, Ok(Inserted::New));
+            }
+        }
+        prop_assert!(index.bytes() <= bytes_max);
+        prop_assert!(!index.has_room_for(100_000, 10_000_000));
     }
 }
 
@@ -326,6 +342,18 @@ fn claim(subject: &str, timestamp: UnixMicros, number: i64) -> Claim<'_> {
         Value::number(number as f64).expect("valid"),
         Timestamp::new(timestamp).expect("valid"),
     )
+}
+
+/// A claim with `name` for its value, and for as many of its subject, predicate, source and epoch as are its
+/// own, so that every part of the index grows that can.
+fn telling_claim(name: &str, own: [bool; 4]) -> Claim<'_> {
+    let pick = |own: bool, bytes_max: usize| if own { &name[..name.len().min(bytes_max)] } else { "shared" };
+    let mut claim = claim(pick(own[0], ConceptPath::BYTES_MAX), UnixMicros(0), 0);
+    claim.predicate = Predicate::new(pick(own[1], Predicate::BYTES_MAX)).expect("valid");
+    claim.value = Value::text(name).expect("valid");
+    claim.source = Some(ConceptPath::new(pick(own[2], ConceptPath::BYTES_MAX)).expect("valid"));
+    claim.epoch = Some(EpochId::new(pick(own[3], EpochId::BYTES_MAX)).expect("valid"));
+    claim
 }
 
 fn hash_of(claim: &Claim<'_>) -> ClaimHash {

@@ -79,8 +79,13 @@ fn directory(values: &Values, setting: &'static Setting) -> Result<PathBuf, Conf
 
 fn log_filter(values: &Values) -> Result<String, ConfigError> {
     let (text, _) = values.text(&settings::LOG);
+    // To the filter a lone word that is no level is the name of a module, and everything else falls silent.
+    let is_level_or_directive = |part: &str| {
+        let part = part.trim();
+        part.contains(['=', '[']) || part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+    };
     match text.parse::<tracing_subscriber::EnvFilter>() {
-        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        Ok(_) if !text.trim().is_empty() && text.split(',').all(is_level_or_directive) => Ok(text.to_owned()),
         _ => Err(invalid(
             values,
             &settings::LOG,

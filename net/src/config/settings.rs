@@ -40,7 +40,7 @@ settings! {
         "Size of a log segment, 2MiB to 1GiB, a multiple of 4KiB";
     FRAME_BYTES_MAX: "STEMEDB_FRAME_BYTES_MAX", "frame-bytes-max", "1MiB",
         "Largest group commit, 128KiB to 1MiB, a multiple of 4KiB";
-    FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "1",
+    FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "2",
         "Group commits being written at once in a lane, 1 or 2";
     FRAME_BUFFERS: "STEMEDB_FRAME_BUFFERS", "frame-buffers", "32",
         "Frames a core may hold that wait for the disk, 4 to 1024; beyond that, writes get 503";

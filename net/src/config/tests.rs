@@ -29,7 +29,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.cpus, [0, 1, 2, 5]);
     assert_eq!(config.segment_bytes, 64 << 20);
     assert_eq!(config.frame_bytes_max, 1 << 20);
-    assert_eq!(config.frames_in_flight, 1);
+    assert_eq!(config.frames_in_flight, 2);
     assert_eq!(config.index_bytes_max, 12 << 30);
     assert_eq!(config.http.head_bytes_max, 16 << 10);
     assert_eq!(config.http.idle_timeout_ms, 75_000);
@@ -70,6 +70,8 @@ fn each_wrong_value_names_variable_value_and_what_is_right() {
         ("STEMEDB_BIND_ADDR", "nowhere", "an address and a port"),
         ("STEMEDB_WAL_DIR", "", "a directory"),
         ("STEMEDB_LOG", "a=b=c", "error, warn, info"),
+        ("STEMEDB_LOG", "", "error, warn, info"),
+        ("STEMEDB_LOG", "info,loud", "error, warn, info"),
         ("STEMEDB_SEGMENT_BYTES", "1MiB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "64MB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "3000001", "a multiple of 4KiB"),

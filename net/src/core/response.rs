@@ -67,6 +67,10 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         Refusal::DiskFull => {
             (ErrorCode::DiskFull, "no space is left on the log's disk; writes go on when there is")
         }
+        Refusal::NoSegment => (
+            ErrorCode::StorageFailed,
+            "the log cannot be extended, its server knows why; nothing was written, and writes go on when it can",
+        ),
         Refusal::LaneFailed => (
             ErrorCode::StorageFailed,
             "a write to the log has failed; whether this one is stored shows after a restart, which is needed",

@@ -126,6 +126,8 @@ pub(super) struct Room {
     deciding: Vec<(Ticket, Arc<[u8]>)>,
     /// Retractions of other cores that the lane had no room for yet.
     copies: VecDeque<(Ticket, Arc<[u8]>)>,
+    /// Those that the lane has taken and that are not durable yet.
+    copying: Vec<(Ticket, Arc<[u8]>)>,
     segment: SegmentWish,
 }
 
@@ -166,6 +168,7 @@ impl Room {
             queries: VecDeque::new(),
             deciding: Vec::new(),
             copies: VecDeque::new(),
+            copying: Vec::new(),
             segment: SegmentWish::None,
         }
     }
@@ -220,9 +223,13 @@ impl Room {
         self.apply_committed();
         loop {
             while let Some((ticket, payload)) = self.copies.pop_front() {
-                if !self.router.copy_retraction(ticket, &payload) {
-                    self.copies.push_front((ticket, payload));
-                    break;
+                match self.router.copy_retraction(ticket, &payload) {
+                    Ok(()) => self.copying.push((ticket, payload)),
+                    Err(refusal) if may_pass(refusal) => {
+                        self.copies.push_front((ticket, payload));
+                        break;
+                    }
+                    Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
                 }
             }
             self.pass_on_outcomes();
@@ -312,8 +319,8 @@ impl Room {
 
     pub(super) fn segment_failed(&mut self, no_space: bool, now: Now) {
         self.segment = SegmentWish::Failed(now.monotonic_us + SEGMENT_RETRY_US);
-        if no_space && let Some(shard) = &mut self.router.shard {
-            shard.segment_without_space();
+        if let Some(shard) = &mut self.router.shard {
+            shard.segment_failed(no_space);
         }
     }
 
@@ -362,6 +369,16 @@ impl Room {
         let Some(shard) = &mut self.router.shard else { return };
         let outcomes: Vec<_> = shard.drain_outcomes().collect();
         for (ticket, outcome) in outcomes {
+            if let Some(place) = self.copying.iter().position(|(copied, _)| *copied == ticket) {
+                let copy = self.copying.swap_remove(place);
+                if let Outcome::Refused(refusal) = outcome
+                    && may_pass(refusal)
+                {
+                    // It has been decided, so it is copied, however long that takes.
+                    self.copies.push_back(copy);
+                    continue;
+                }
+            }
             self.router.outcome(ticket, outcome);
             let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else {
                 continue;
@@ -374,4 +391,9 @@ impl Room {
             }
         }
     }
+}
+
+/// Whether what was refused may be taken later, without a restart.
+fn may_pass(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::Busy | Refusal::DiskFull | Refusal::NoSegment)
 }

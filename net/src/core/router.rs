@@ -78,17 +78,10 @@ impl Router {
         }
     }
 
-    /// Offers a retraction's record to the shard. False while the shard has no room for it.
-    pub(super) fn copy_retraction(&mut self, ticket: Ticket, payload: &Arc<[u8]>) -> bool {
+    /// Offers a retraction's record to the shard.
+    pub(super) fn copy_retraction(&mut self, ticket: Ticket, payload: &Arc<[u8]>) -> Result<(), Refusal> {
         let shard = self.shard.as_mut().expect("a retraction is decided after all cores have shards");
-        match shard.retract_copy(payload, ticket) {
-            Ok(()) => true,
-            Err(Refusal::Busy | Refusal::DiskFull) => false,
-            Err(refusal) => {
-                self.outcome(ticket, Outcome::Refused(refusal));
-                true
-            }
-        }
+        shard.retract_copy(payload, ticket)
     }
 }
 

@@ -31,6 +31,9 @@ use sockets::Sockets;
 /// How often connections and the lane are told that time has passed.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long after a failure to accept a connection the next is accepted.
+const ACCEPT_AGAIN_US: u64 = 1_000_000;
+
 /// The `user` of operations that belong to no connection.
 const NO_CONNECTION: u64 = 0;
 
@@ -57,9 +60,8 @@ pub struct Driver {
 struct Listener {
     socket: Descriptor,
     accept: Option<OperationId>,
-    /// Whether accepting has failed, as it does while no descriptor is left: tried again at the next tick, since what
-    /// failed a moment ago fails again at once.
-    is_resting: bool,
+    /// After a failure: when to accept again, monotonic microseconds.
+    again_us: u64,
 }
 
 /// How far the driver's end has come.
@@ -91,7 +93,7 @@ impl Driver {
             ring,
             clock: Clock::start(),
             sockets: Sockets::new(),
-            listener: Some(Listener { socket: Descriptor::from(listener), accept: None, is_resting: false }),
+            listener: Some(Listener { socket: Descriptor::from(listener), accept: None, again_us: 0 }),
             segments: Segments::new(segments),
             peers,
             control,
@@ -152,9 +154,6 @@ impl Driver {
             Completion::Written { user, buffer, result } => self.written(WriteId(user), buffer, result, now),
             Completion::Timer { .. } => {
                 self.timer_wanted = true;
-                if let Some(listener) = &mut self.listener {
-                    listener.is_resting = false;
-                }
                 self.core.tick(now);
             }
             // The queues of the other cores are looked into in every turn.
@@ -175,10 +174,13 @@ impl Driver {
                 None => sockets::refuse(&mut self.ring, &socket),
             },
             Err(Errno::CANCELLED) => {}
+            // The client was faster.
+            Err(Errno(libc::ECONNABORTED)) => {}
             Err(errno) => {
-                tracing::warn!(%errno, "a connection could not be accepted");
+                // What is lacking, files or memory, will be lacking a moment later: at once would be a busy loop.
+                tracing::warn!(%errno, "a connection cannot be accepted, trying again in a second");
                 if let Some(listener) = &mut self.listener {
-                    listener.is_resting = true;
+                    listener.again_us = now.monotonic_us + ACCEPT_AGAIN_US;
                 }
             }
         }
@@ -242,7 +244,7 @@ impl Driver {
         }
         if let Some(listener) = &mut self.listener
             && listener.accept.is_none()
-            && !listener.is_resting
+            && listener.again_us <= now.monotonic_us
         {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }

@@ -58,9 +58,10 @@ struct Assignment {
 type Introduction = Result<(RingAddress, Waker), StartError>;
 
 impl Cores {
-    /// Starts a core on each configured CPU. They serve when they are [opened](Cores::open).
+    /// Starts a core on each configured CPU, each to take `connections_max`. They serve when they are [opened](Cores::open).
     pub(super) fn start(
         config: &Config,
+        connections_max: usize,
         listeners: Vec<OwnedFd>,
         background: &Background,
         events: &Sender<Event>,
@@ -85,7 +86,7 @@ impl Cores {
                     id: CoreId(core as u16),
                     slots,
                     http: Arc::clone(&limits),
-                    connections_max: config.connections_max,
+                    connections_max,
                     timestamp_future_us_max: config.timestamp_future_us_max,
                     batch_bytes_open_max: batch_bytes_open_max(config),
                     started,

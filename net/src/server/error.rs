@@ -63,6 +63,29 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The metadata cannot be read.
+    #[error("cannot read {path}: {source}")]
+    ReadMetadata {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The log, or all of its last generation, is gone.
+    #[error(
+        "the log in {wal} is not the one that was here: {path} says that generation {known} was begun, but the log ends \
+         with generation {found}; is the right disk mounted? Bring the log back; or, to go on without what is lost, remove {path}"
+    )]
+    LogLost {
+        /// The metadata.
+        path: PathBuf,
+        /// The directory of the log.
+        wal: PathBuf,
+        /// The generation that the metadata names.
+        known: u32,
+        /// The last one of the log, 0 if it is empty.
+        found: u32,
+    },
     /// A core has ended by itself.
     #[error("a core has failed, see above; acknowledged writes are safe, start the server again")]
     CoreFailed,

@@ -70,7 +70,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     forward_signals(sender.clone())?;
 
     let capabilities = probe::check()?;
-    descriptors::raise_limit(config.connections_max * config.cpus.len());
+    let connections = descriptors::raise_limit(config.connections_max * config.cpus.len());
     tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel_release);
     for warning in &capabilities.warnings {
         tracing::warn!("{}: {}", warning.subject, warning.text);
@@ -84,7 +84,13 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         jobs_max: BACKGROUND_JOBS_MAX,
     })?;
     tracing::info!("Background executor started");
-    let cores = Cores::start(config, listeners.sockets, &background, &sender)?;
+    let cores = Cores::start(
+        config,
+        (connections / config.cpus.len()).max(1),
+        listeners.sockets,
+        &background,
+        &sender,
+    )?;
     tracing::info!("Cores started on CPUs {:?}; /ready answers 503 until the WAL is recovered", config.cpus);
 
     // A start that fails leaves the cores to the end of the process: they have nothing to finish.
@@ -127,6 +133,7 @@ fn open(
         Ok(Event::Stop) => return Ok(None),
         Ok(Event::Report(_)) | Err(_) => return Err(StartError::CoreFailed),
     };
+    Metadata::check_log(data, recovery.recovered.next_generation)?;
     recovery.log();
 
     let mut disk = DirStorage::new(data.wal());

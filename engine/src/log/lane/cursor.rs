@@ -79,6 +79,14 @@ impl Cursor {
         self.stage = Stage::Beginning;
     }
 
+    /// Takes up the current segment again, since there is no next one: what is short may still fit, and a marker does.
+    pub(super) fn unroll(&mut self) {
+        assert!(self.stage == Stage::Beginning && !self.next_ready);
+        if self.current.is_some() {
+            self.stage = Stage::Filling;
+        }
+    }
+
     /// Writes the next segment's header to `block`. All of the current segment is durable.
     pub(super) fn begin(&mut self, first_lsn: Lsn, created: UnixMicros, block: &mut [u8]) {
         assert!(self.stage == Stage::Beginning && self.next_ready);

@@ -249,6 +249,15 @@ impl Lane {
         self.cursor.missing().filter(|_| stalled)
     }
 
+    /// Takes back the records that wait for the segment for want of which the lane is
+    /// [stalled](Lane::stalled_on): nothing of them was written, and their numbers are given out anew. Gives the number of the
+    /// first one.
+    pub fn take_back_stalled(&mut self) -> Option<Lsn> {
+        self.stalled_on()?;
+        self.cursor.unroll();
+        Some(self.waiting.take_back())
+    }
+
     /// When [`Lane::tick`] has something to do, in monotonic microseconds.
     pub fn next_deadline(&self) -> Option<u64> {
         let drained = self.waiting.is_empty() && self.in_flight.is_empty();

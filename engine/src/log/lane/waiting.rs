@@ -78,6 +78,15 @@ impl WaitingFrames {
         self.frames.clear();
     }
 
+    /// Takes back all that waits, as if it had never been appended. Gives the number of the first record taken back.
+    pub(super) fn take_back(&mut self) -> Lsn {
+        if let Some(first) = self.frames.front() {
+            self.next_lsn = first.first_lsn;
+        }
+        self.free.extend(self.frames.drain(..).map(|frame| frame.buffer));
+        self.next_lsn
+    }
+
     /// Whole blocks that the first frame fills.
     pub(super) fn first_frame_bytes(&self) -> Option<usize> {
         self.frames.front().map(|frame| blocks_up(frame.used))

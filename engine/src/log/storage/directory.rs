@@ -76,17 +76,10 @@ impl LogDisk for DirStorage {
     fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
         let path = self.path(segment);
         let unfinished = path.with_extension("log.prepare");
-        let mut options = OpenOptions::new();
-        let file = open_direct(&unfinished, options.write(true).create(true).truncate(true), 0)?;
-        let zeros = AlignedBuffer::zeroed(FRAME_BYTES_MAX);
-        let mut offset = 0;
-        while offset < bytes {
-            let count = zeros.len().min((bytes - offset) as usize);
-            file.write_all_at(&zeros[..count], offset)?;
-            offset += count as u64;
-        }
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
+        write_zeros(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path)).inspect_err(|_| {
+            // On a full disk, what was written would keep others from what is left. Told is the first failure.
+            let _ = fs::remove_file(&unfinished);
+        })?;
         self.reading.take();
         self.sync_directory()
     }
@@ -112,9 +105,24 @@ impl LogDisk for DirStorage {
     }
 }
 
+/// Creates a file of zeros, durably.
+fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
+    // What the log holds is for the server's user and group only.
+    let options = &mut OpenOptions::new();
+    let file = open_direct(path, options.write(true).create(true).truncate(true).mode(0o640), 0)?;
+    let zeros = AlignedBuffer::zeroed(FRAME_BYTES_MAX);
+    let mut offset = 0;
+    while offset < bytes {
+        let count = zeros.len().min((bytes - offset) as usize);
+        file.write_all_at(&zeros[..count], offset)?;
+        offset += count as u64;
+    }
+    file.sync_all()
+}
+
 /// Opens with `O_DIRECT` or, on a file system that refuses it (open(2): `EINVAL`), without.
 fn open_direct(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
-    match options.custom_flags(flags | libc::O_DIRECT).open(path) {
+    match options.mode(0o640).custom_flags(flags | libc::O_DIRECT).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(flags).open(path),
         opened => opened,
     }
@@ -154,6 +162,24 @@ mod tests {
         disk.remove(SEGMENT).unwrap();
         assert!(disk.list().unwrap().is_empty());
         assert_eq!(disk.read(SEGMENT, 0, &mut read).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_segment_is_for_user_and_group_and_none_half_prepared_stays() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = DirStorage::new(directory.path());
+        disk.prepare(SEGMENT, BLOCK_BYTES as u64).unwrap();
+        let mode = fs::metadata(disk.path(SEGMENT)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7137, 0, "mode {mode:o}");
+
+        let taken = SegmentId { number: SegmentNumber(10), ..SEGMENT };
+        fs::create_dir(disk.path(taken)).unwrap();
+        disk.prepare(taken, BLOCK_BYTES as u64).unwrap_err();
+        let names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
     }
 
     #[test]
