@@ -1,8 +1,11 @@
 //! One client's connection, as the core sees it.
 
+use std::collections::VecDeque;
+
 use slotmap::new_key_type;
 
 use super::operation::OperationKey;
+use super::queries::WaitingQuery;
 use crate::api::Endpoint;
 use crate::http;
 
@@ -19,6 +22,12 @@ pub(super) struct Connection {
     pub(super) endpoint: Option<Endpoint>,
     /// The batch whose body is coming in.
     pub(super) batch: Option<OperationKey>,
+    /// The query being worked on: one at a time, so that the memory for answers that nobody reads is bounded.
+    pub(super) query: Option<OperationKey>,
+    /// Queries that wait for that one, or for the client to read. At most as many as requests may be unanswered.
+    pub(super) queries_waiting: VecDeque<WaitingQuery>,
+    /// Whether it waits in line for its turn among the core's connections with queries.
+    pub(super) in_line: bool,
     /// Whether it waits in the list of connections to look after.
     pub(super) dirty: bool,
     /// Whether the driver was told to receive.

@@ -28,6 +28,7 @@ mod wants;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -43,9 +44,10 @@ pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
-use crate::api::Method;
+use crate::api::{Endpoint, Method};
 use crate::http::{self, Event};
 use connection::Connection;
+use queries::QUERIES_AT_ONCE;
 use room::{Answer, Room, Told};
 
 /// The time, as the driver tells it.
@@ -147,7 +149,16 @@ impl Core {
         self.room.counters.connections += 1;
         let number = u64::from(self.room.router.id.0) << 48 | self.connections_accepted;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
-        let connection = Connection { http, endpoint: None, batch: None, dirty: false, receiving: true };
+        let connection = Connection {
+            http,
+            endpoint: None,
+            batch: None,
+            query: None,
+            queries_waiting: VecDeque::new(),
+            in_line: false,
+            dirty: false,
+            receiving: true,
+        };
         Some(self.connections.insert(connection))
     }
 
@@ -224,7 +235,9 @@ impl Core {
 
     /// Lets time pass for connections and the lane. To be called several times a second.
     pub fn tick(&mut self, now: Now) {
+        self.room.clients_bytes = 0;
         for (key, connection) in &mut self.connections {
+            self.room.clients_bytes += connection.http.heap_bytes() + connection.http.unsent_bytes();
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
                 // A request that is refused for it comes out as rejected, and is counted then.
                 connection.http.tick(now.monotonic_ms());
@@ -267,6 +280,7 @@ impl Core {
             while let Some(key) = self.dirty.pop() {
                 self.service(key, now);
             }
+            self.call_next();
             self.room.settle(now, &mut self.answers);
             if self.answers.is_empty() {
                 return;
@@ -284,7 +298,7 @@ impl Core {
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
-            let Connection { http, endpoint, batch, .. } = connection;
+            let Connection { http, endpoint, batch, queries_waiting, .. } = connection;
             let Some(event) = http.next_event(now_ms) else { break };
             match event {
                 Event::Head { id, head } => match self.room.head(key, id, head, now) {
@@ -299,8 +313,17 @@ impl Core {
                     }
                 },
                 Event::Body { id, head, body } => {
-                    let endpoint = endpoint.take().expect("a body follows a head that was accepted");
-                    if let Some(response) = self.room.request(key, id, endpoint, head, body, now) {
+                    let response = match endpoint.take().expect("a body follows a head that was accepted") {
+                        Endpoint::Query => match self.room.read_query(id, head, body, now) {
+                            Ok(query) => {
+                                queries_waiting.push_back(query);
+                                None
+                            }
+                            Err(response) => Some(response),
+                        },
+                        endpoint => self.room.request(key, id, endpoint, head, body, now),
+                    };
+                    if let Some(response) = response {
                         self.room.count_answer(Method::from_name(head.method()), response.head.status);
                         http.respond_owned(id, &response.head, response.body);
                     }
@@ -322,6 +345,38 @@ impl Core {
                     self.room.count_answer(None, reason.status());
                 }
             }
+        }
+        self.begin_next_query(key);
+    }
+
+    /// Begins the next query of a connection, if it has one, its client reads, and it is its turn.
+    fn begin_next_query(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.query.is_some_and(|query| self.room.operations.contains_key(query)) {
+            return;
+        }
+        connection.query = None;
+        let client_reads = connection.http.unsent_bytes() < self.limits.output_bytes_max;
+        if connection.queries_waiting.is_empty() || !client_reads || connection.in_line {
+            return;
+        }
+        if self.room.queries_begun >= QUERIES_AT_ONCE {
+            connection.in_line = true;
+            self.room.line.push_back(key);
+        } else if let Some(query) = connection.queries_waiting.pop_front() {
+            connection.query = Some(self.room.begin_query(key, query));
+        }
+    }
+
+    /// Lets the connections first in line begin their queries, as far as others have come to their end.
+    fn call_next(&mut self) {
+        while self.room.queries_begun < QUERIES_AT_ONCE
+            && let Some(key) = self.room.line.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.in_line = false;
+            }
+            self.begin_next_query(key);
         }
     }
 
@@ -363,6 +418,9 @@ impl Core {
             self.room.counters.connections -= 1;
             if let Some(operation) = connection.batch {
                 self.room.forget_batch(operation);
+            }
+            if let Some(operation) = connection.query {
+                self.room.forget_query(operation);
             }
         }
     }

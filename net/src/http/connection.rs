@@ -237,6 +237,11 @@ impl Connection {
         self.reader.heap_bytes() + self.replies.heap_bytes() + self.output.heap_bytes()
     }
 
+    /// Bytes of responses that the peer has not taken yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.bytes() + self.replies.early_bytes()
+    }
+
     fn event(&mut self, step: Step) -> Event<'_> {
         match step {
             Step::Head => {
@@ -344,9 +349,8 @@ impl Connection {
 
     /// Whether there is room for another request and its response.
     fn may_begin(&self) -> bool {
-        let unsent_bytes = self.output.bytes() + self.replies.early_bytes();
         self.replies.len() < self.limits.requests_outstanding_max
-            && unsent_bytes < self.limits.output_bytes_max
+            && self.unsent_bytes() < self.limits.output_bytes_max
     }
 
     /// Whether everything has been read and answered and sent.
