@@ -12,9 +12,12 @@ pub fn anonymous_bytes(pid: u32) -> u64 {
     kib.parse::<u64>().expect("a number") * 1024
 }
 
-/// Descriptors that a process has open.
-pub fn descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
+/// Sockets that a process has open, those that it listens on included.
+pub fn sockets(pid: u32) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs");
+    // One that was closed since the directory was read has no link any more.
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// Lets this process, and those that it starts from now on, have as many descriptors as the system permits it, up to

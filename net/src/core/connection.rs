@@ -1,7 +1,5 @@
 //! One client's connection, as the core sees it.
 
-use std::collections::VecDeque;
-
 use slotmap::new_key_type;
 
 use super::operation::OperationKey;
@@ -22,10 +20,11 @@ pub(super) struct Connection {
     pub(super) endpoint: Option<Endpoint>,
     /// The batch whose body is coming in.
     pub(super) batch: Option<OperationKey>,
-    /// The query being worked on: one at a time, so that the memory for answers that nobody reads is bounded.
+    /// The query that was begun last. There is one at a time, so that the memory for answers that nobody reads is
+    /// bounded: nothing behind a query is begun before it is answered.
     pub(super) query: Option<OperationKey>,
-    /// Queries that wait for that one, or for the client to read. At most as many as requests may be unanswered.
-    pub(super) queries_waiting: VecDeque<WaitingQuery>,
+    /// A query that waits for its turn.
+    pub(super) query_waiting: Option<WaitingQuery>,
     /// Whether it waits in line for its turn among the core's connections with queries.
     pub(super) in_line: bool,
     /// Whether it waits in the list of connections to look after.

@@ -28,7 +28,6 @@ mod wants;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use slotmap::SlotMap;
@@ -45,7 +44,7 @@ pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
 use crate::api::{Endpoint, Method};
-use crate::http::{self, Event};
+use crate::http::{self, Event, Status};
 use connection::Connection;
 use queries::QUERIES_AT_ONCE;
 use room::{Answer, Room, Told};
@@ -69,7 +68,8 @@ impl Now {
 #[derive(Debug)]
 pub struct Core {
     connections: SlotMap<ConnectionKey, Connection>,
-    connections_accepted: u64,
+    /// Connections that came, those that were turned away included.
+    connections_numbered: u64,
     limits: Arc<http::Limits>,
     connections_max: usize,
     /// Connections on which something has happened since the last turn.
@@ -86,7 +86,7 @@ impl Core {
     pub fn new(config: CoreConfig) -> Core {
         Core {
             connections: SlotMap::with_key(),
-            connections_accepted: 0,
+            connections_numbered: 0,
             limits: Arc::clone(&config.http),
             connections_max: config.connections_max,
             dirty: Vec::new(),
@@ -139,27 +139,33 @@ impl Core {
         self.room.router.shard.as_ref()
     }
 
-    /// Takes a new connection. `None` when there are as many as there may be: the driver is to close the socket.
-    pub fn accepted(&mut self, now: Now) -> Option<ConnectionKey> {
+    /// Takes a new connection.
+    ///
+    /// # Errors
+    ///
+    /// When there are as many as there may be: the driver is to say so, with a 503 that bears this number, and to close
+    /// the socket.
+    pub fn accepted(&mut self, now: Now) -> Result<ConnectionKey, u64> {
+        self.connections_numbered += 1;
+        let number = u64::from(self.room.router.id.0) << 48 | self.connections_numbered;
         if self.connections.len() >= self.connections_max || self.room.phase == Phase::Draining {
-            return None;
+            self.room.count_answer(None, Status::ServiceUnavailable);
+            return Err(number);
         }
-        self.connections_accepted += 1;
         self.room.counters.connections_accepted += 1;
         self.room.counters.connections += 1;
-        let number = u64::from(self.room.router.id.0) << 48 | self.connections_accepted;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
         let connection = Connection {
             http,
             endpoint: None,
             batch: None,
             query: None,
-            queries_waiting: VecDeque::new(),
+            query_waiting: None,
             in_line: false,
             dirty: false,
             receiving: true,
         };
-        Some(self.connections.insert(connection))
+        Ok(self.connections.insert(connection))
     }
 
     /// Takes bytes that a client sent.
@@ -298,13 +304,16 @@ impl Core {
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
-            let Connection { http, endpoint, batch, queries_waiting, .. } = connection;
+            let Connection { http, endpoint, batch, query_waiting, .. } = connection;
             let Some(event) = http.next_event(now_ms) else { break };
             match event {
                 Event::Head { id, head } => match self.room.head(key, id, head, now) {
                     Ok(taken) => {
                         *endpoint = Some(taken.endpoint);
                         *batch = taken.batch;
+                        if taken.endpoint == Endpoint::Query {
+                            http.hold(id);
+                        }
                         http.accept(id, taken.mode);
                     }
                     Err(response) => {
@@ -316,7 +325,7 @@ impl Core {
                     let response = match endpoint.take().expect("a body follows a head that was accepted") {
                         Endpoint::Query => match self.room.read_query(id, head, body, now) {
                             Ok(query) => {
-                                queries_waiting.push_back(query);
+                                *query_waiting = Some(query);
                                 None
                             }
                             Err(response) => Some(response),
@@ -346,24 +355,19 @@ impl Core {
                 }
             }
         }
-        self.begin_next_query(key);
+        self.begin_query(key);
     }
 
-    /// Begins the next query of a connection, if it has one, its client reads, and it is its turn.
-    fn begin_next_query(&mut self, key: ConnectionKey) {
+    /// Begins the query that a connection has asked, if it has and it is its turn.
+    fn begin_query(&mut self, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if connection.query.is_some_and(|query| self.room.operations.contains_key(query)) {
-            return;
-        }
-        connection.query = None;
-        let client_reads = connection.http.unsent_bytes() < self.limits.output_bytes_max;
-        if connection.queries_waiting.is_empty() || !client_reads || connection.in_line {
+        if connection.query_waiting.is_none() || connection.in_line {
             return;
         }
         if self.room.queries_begun >= QUERIES_AT_ONCE {
             connection.in_line = true;
             self.room.line.push_back(key);
-        } else if let Some(query) = connection.queries_waiting.pop_front() {
+        } else if let Some(query) = connection.query_waiting.take() {
             connection.query = Some(self.room.begin_query(key, query));
         }
     }
@@ -376,7 +380,7 @@ impl Core {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.in_line = false;
             }
-            self.begin_next_query(key);
+            self.begin_query(key);
         }
     }
 

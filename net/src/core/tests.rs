@@ -479,7 +479,7 @@ fn a_draining_core_answers_what_was_asked_and_takes_nothing_new() {
     world.run();
     assert!(world.closed.contains(&idle), "an idle connection is closed at once");
     assert!(!world.cores[0].is_drained());
-    assert!(world.cores[0].accepted(world.now).is_none());
+    assert!(world.cores[0].accepted(world.now).is_err());
     world.disk_is_on = true;
     for core in 0..2 {
         world.do_writes(core);
@@ -553,7 +553,7 @@ fn single_claims_leave_room_for_streams_on_other_cores_too() {
 fn connections_are_bounded() {
     let mut world = World::serving(1);
     let clients: Vec<_> = (0..100).map(|_| world.connect(0)).collect();
-    assert!(world.cores[0].accepted(world.now).is_none());
+    assert!(world.cores[0].accepted(world.now).is_err());
     world.cores[0].broken(clients[0].1);
     world.connect(0);
 }

@@ -170,8 +170,8 @@ impl Driver {
         }
         match result {
             Ok(socket) => match self.core.accepted(now) {
-                Some(key) => self.sockets.insert(key, socket),
-                None => sockets::refuse(&mut self.ring, &socket),
+                Ok(key) => self.sockets.insert(key, socket),
+                Err(number) => sockets::refuse(&mut self.ring, &socket, number),
             },
             Err(Errno::CANCELLED) => {}
             // The client was faster.

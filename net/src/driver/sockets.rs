@@ -6,11 +6,6 @@ use stemedb_engine::ring::{Descriptor, Errno, Full, OperationId, Received, Ring}
 use super::{NO_CONNECTION, key_of, user_of};
 use crate::core::{ConnectionKey, Core, Now, Wants};
 
-/// What a connection beyond the bound is told before it is closed.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
-content-type: application/json\r\ncontent-length: 81\r\n\r\n\
-{\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections, come back later\"}}";
-
 /// Operations of the ring that sockets leave free, for the log, the timer and messages: connections that do nothing
 /// must not keep a claim from the disk.
 const OPERATIONS_RESERVED: u32 = 64;
@@ -173,24 +168,21 @@ impl Sockets {
     }
 }
 
-/// Tells a client that there are too many, and lets go of its socket.
-pub(super) fn refuse(ring: &mut Ring, socket: &Descriptor) {
+/// Tells a client that there are too many, and lets go of its socket. `number` is that of the connection.
+pub(super) fn refuse(ring: &mut Ring, socket: &Descriptor, number: u64) {
+    let refusal = refusal(number);
+    let all = 0..refusal.len();
     // If even that does not fit, the connection is just closed.
-    let _ = ring.send(socket, REFUSAL.to_vec(), 0..REFUSAL.len(), NO_CONNECTION);
+    let _ = ring.send(socket, refusal, all, NO_CONNECTION);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::REFUSAL;
-
-    #[test]
-    fn the_refusal_says_its_own_length() {
-        let text = std::str::from_utf8(REFUSAL).expect("ASCII");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(
-            head.contains(&format!("content-length: {}", body.len())),
-            "the body has {} bytes",
-            body.len()
-        );
-    }
+/// What a connection beyond the bound is told before it is closed.
+fn refusal(number: u64) -> Vec<u8> {
+    let body = r#"{"error":{"code":"overloaded","message":"too many connections, come back later"}}"#;
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nserver: stemedb\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nx-request-id: {number:016x}-0\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }

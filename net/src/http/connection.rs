@@ -38,6 +38,8 @@ pub struct Connection {
     timers: Timers,
     /// A request that was rejected, until that is given out.
     rejected: Option<(RequestId, Reject)>,
+    /// The request that must be answered before another begins.
+    held: Option<RequestId>,
     /// The sending side was shut down.
     is_shut_down: bool,
     /// The socket is to be closed, whatever is unsaid.
@@ -57,6 +59,7 @@ impl Connection {
             output: Output::default(),
             timers: Timers::new(now_ms),
             rejected: None,
+            held: None,
             is_shut_down: false,
             is_closed: false,
         }
@@ -114,6 +117,14 @@ impl Connection {
             Ok(false) => {}
             Err(reason) => self.reject(reason),
         }
+    }
+
+    /// Begins no further request before this one is answered.
+    ///
+    /// For a request whose answer may be large. How many bytes wait to be sent is only known of answers: as many
+    /// requests as may be outstanding could each get a large one before the first of them counts.
+    pub fn hold(&mut self, id: RequestId) {
+        self.held = Some(id);
     }
 
     /// Gives out no more of the streamed body that is being read until [`Connection::resume`]. The time until
@@ -351,6 +362,7 @@ impl Connection {
     fn may_begin(&self) -> bool {
         self.replies.len() < self.limits.requests_outstanding_max
             && self.unsent_bytes() < self.limits.output_bytes_max
+            && self.held.is_none_or(|id| self.replies.is_answered(id))
     }
 
     /// Whether everything has been read and answered and sent.

@@ -123,6 +123,25 @@ fn a_bounded_number_of_requests_is_unanswered() {
 }
 
 #[test]
+fn nothing_is_begun_while_a_request_holds_the_others() {
+    let mut script = silent_with(2);
+    script.connection.hold(script.requests[1]);
+    script.receive((2..5).map(|number| get(&format!("/{number}"))).collect::<String>());
+    assert_eq!(script.requests.len(), 2);
+    script.respond(0, "a");
+    assert_eq!(script.requests.len(), 2);
+    assert_eq!(script.connection.deadline_ms(), None, "the client is not to blame that it waits");
+    script.respond(1, "b");
+    assert_eq!(script.requests.len(), 5);
+
+    let mut script = silent_with(3);
+    script.connection.hold(script.requests[2]);
+    script.receive(get("/3"));
+    script.respond(2, "c");
+    assert_eq!(script.requests.len(), 4, "answered is enough, if not in its turn");
+}
+
+#[test]
 fn nothing_is_begun_while_too_much_is_unsent() {
     let limits = Limits { output_bytes_max: 1_000, ..Limits::default() };
     let mut script = Script::with_limits(Manners::Echo, limits);

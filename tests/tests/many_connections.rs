@@ -1,0 +1,265 @@
+//! Goal: no number of clients that do nothing, read slowly or write slowly keeps a well-behaved one from its writes, costs
+//! memory beyond a bound, or leaves anything behind.
+//!
+//! Method: a server is given such clients, while a well-behaved client writes and is answered each time. The
+//! server's memory and its sockets are read from proc(5), while the clients are there and after they have gone.
+//! Nothing is timed here: how much the well-behaved client is slowed down is measured by `bench/interference.py`.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+use stemedb_tests::claims::TestClaim;
+use stemedb_tests::{Client, Data, Server, Start, http, process};
+
+/// Clients that do nothing.
+const IDLE: usize = 10_000;
+
+/// Anonymous memory that the server may need for each of them.
+const IDLE_BYTES_MAX: u64 = 4 << 10;
+
+/// Descriptors of the test that are no idle connections.
+const SPARE_DESCRIPTORS: u64 = 1_000;
+
+/// How long the server may take to notice that clients have gone, before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client that writes one claim after another and must be answered each time.
+struct WellBehaved {
+    client: Client,
+    written: u64,
+}
+
+impl WellBehaved {
+    fn new(server: &Server) -> WellBehaved {
+        WellBehaved { client: server.client(), written: 0 }
+    }
+
+    fn write(&mut self) {
+        let claim = TestClaim::new(format!("well/behaved/{}", self.written), "is", self.written);
+        let response = self.client.post("/v1/assert", claim.json()).expect("an answer");
+        assert_eq!(response.status, 201, "{response:?}");
+        self.written += 1;
+    }
+
+    /// Writes until `done`, and gives up when that takes too long.
+    fn write_until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < until, "not after {PATIENCE:?}: {what}");
+            self.write();
+        }
+    }
+}
+
+/// Connects from one of the many addresses of the loopback network, each of which has its own ports.
+fn connect_from(place: usize, address: SocketAddr) -> Client {
+    const CONNECTIONS_AN_ADDRESS: usize = 4_000;
+    let source = Ipv4Addr::new(127, 0, 1, (1 + place / CONNECTIONS_AN_ADDRESS) as u8);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors were asked for");
+    socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of the loopback network");
+    socket.connect(&address.into()).expect("the server listens");
+    Client::over(TcpStream::from(socket)).expect("a connection")
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
+    let limit = process::raise_descriptor_limit(IDLE as u64 + SPARE_DESCRIPTORS);
+    let idle = IDLE.min((limit - SPARE_DESCRIPTORS) as usize);
+    if idle < IDLE {
+        println!("only {idle} connections: this process may not have more than {limit} descriptors");
+    }
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    let pid = server.pid();
+    let mut well_behaved = WellBehaved::new(&server);
+    for _ in 0..100 {
+        well_behaved.write();
+    }
+    let (sockets_before, bytes_before) = (process::sockets(pid), process::anonymous_bytes(pid));
+
+    let mut bytes_most = 0;
+    let mut clients = Vec::with_capacity(idle);
+    for place in 0..idle {
+        let mut client = connect_from(place, server.address());
+        // Every other one has said something before it falls silent.
+        if place % 2 == 0 {
+            assert_eq!(client.get("/v1/health").expect("an answer").status, 200);
+        }
+        clients.push(client);
+        if place % 50 == 0 {
+            well_behaved.write();
+            bytes_most = bytes_most.max(process::anonymous_bytes(pid));
+        }
+    }
+    let connections = server.metric("stemedb_core_connections{core=\"0\"}");
+    assert!(connections >= idle as f64, "{connections} connections of {idle}");
+    let bytes_max = bytes_before + idle as u64 * IDLE_BYTES_MAX;
+    well_behaved.write_until("idle connections give their memory back", || {
+        process::anonymous_bytes(pid) <= bytes_max
+    });
+    let bytes = process::anonymous_bytes(pid);
+
+    // They are only idle: each can go on.
+    for client in clients.iter_mut().step_by(97) {
+        assert_eq!(client.get("/ready").expect("an answer").status, 200);
+    }
+    drop(clients);
+    well_behaved.write_until("sockets are closed", || process::sockets(pid) <= sockets_before);
+    assert_eq!(server.assertion_count(), well_behaved.written);
+    let each = |bytes: u64| bytes.saturating_sub(bytes_before) / idle as u64;
+    println!(
+        "{idle} idle connections: {} bytes each, {} at most while they came",
+        each(bytes),
+        each(bytes_most)
+    );
+    server.stop();
+}
+
+#[test]
+fn connections_beyond_the_bound_are_told_to_come_back() {
+    const CONNECTIONS_MAX: usize = 20;
+    const REFUSED: usize = 200;
+    let data = Data::new();
+    let server = Start::on(&data).with("STEMEDB_CONNECTIONS_MAX", CONNECTIONS_MAX.to_string()).serve();
+    let mut well_behaved = WellBehaved::new(&server);
+    let mut served: Vec<Client> = (1..CONNECTIONS_MAX).map(|_| server.client()).collect();
+    for client in &mut served {
+        assert_eq!(client.get("/ready").expect("an answer").status, 200);
+    }
+    let mut ids = HashSet::new();
+    for _ in 0..REFUSED {
+        let mut client = server.client();
+        let response = client.response().expect("an answer");
+        assert_eq!((response.status, &*response.error_code()), (503, "overloaded"));
+        assert_eq!(response.field("retry-after"), Some("1"));
+        ids.extend(response.field("x-request-id").map(str::to_owned));
+        client.expect_end();
+        well_behaved.write();
+    }
+    assert_eq!(ids.len(), REFUSED, "each refusal has an id of its own");
+    drop(served);
+    well_behaved.write_until("others may come again", || {
+        server.client().get("/ready").is_ok_and(|response| response.status == 200)
+    });
+    let refused = server.metric("stemedb_http_requests_total{method=\"other\",status=\"503\"}");
+    assert!(refused >= REFUSED as f64, "{refused} of {REFUSED} refusals counted");
+    server.stop();
+}
+
+#[test]
+fn slow_writers_get_their_answers_and_delay_nobody() {
+    const SINGLES: usize = 150;
+    const BATCHES: usize = 50;
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    let (pid, mut well_behaved) = (server.pid(), WellBehaved::new(&server));
+    well_behaved.write();
+    let (sockets_before, bytes_before) = (process::sockets(pid), process::anonymous_bytes(pid));
+    let mut writers: Vec<(Client, Vec<u8>)> = (0..SINGLES + BATCHES)
+        .map(|number| {
+            let claim = TestClaim::new(format!("slow/writer/{number}"), "is", number).json();
+            let target = if number < SINGLES { "/v1/assert" } else { "/v1/assert/batch" };
+            (server.client(), http::request("POST", target, claim.as_bytes()))
+        })
+        .collect();
+    let longest = writers.iter().map(|(_, request)| request.len()).max().expect("there are some");
+    for place in 0..longest {
+        for (client, request) in &mut writers {
+            if let Some(byte) = request.get(place) {
+                client.send(&[*byte]).expect("it is received");
+            }
+        }
+        well_behaved.write();
+    }
+    let bytes = process::anonymous_bytes(pid).saturating_sub(bytes_before);
+    assert!(bytes <= 64 << 10 << 8, "{bytes} bytes for {} slow writers", writers.len());
+    for (number, (client, _)) in writers.iter_mut().enumerate() {
+        let response = client.response().expect("an answer");
+        assert_eq!(response.status, if number < SINGLES { 201 } else { 200 }, "{response:?}");
+    }
+    let claims = writers.len() as u64 + well_behaved.written;
+    drop(writers);
+    well_behaved.write_until("sockets are closed", || process::sockets(pid) <= sockets_before);
+    assert!(server.assertion_count() >= claims);
+    server.stop();
+}
+
+/// Clients that read slowly, and the questions that each asks ahead.
+const READERS: usize = 8;
+const QUESTIONS: usize = 40;
+
+/// Claims in the answer to each question, and bytes of the value of each: about a mebibyte.
+const CLAIMS: usize = 500;
+const VALUE_BYTES: usize = 2000;
+
+/// Memory that the server may need for a client that does not read: what it sends, what waits behind that, and
+/// the answer that went beyond its bound.
+const READER_BYTES_MAX: u64 = 4 << 20;
+
+/// Writes what the readers ask for.
+fn write_what_is_read(server: &Server) {
+    let lines: String = (0..CLAIMS)
+        .map(|number| TestClaim::new(format!("large/{number}"), "is", "x".repeat(VALUE_BYTES)).json() + "\n")
+        .collect();
+    server.client().post("/v1/assert/batch", lines).expect("an answer").ok();
+}
+
+/// Clients that have asked and do not read.
+fn readers(server: &Server) -> Vec<Client> {
+    let query = json!({"concept_path": "large/*", "limit": CLAIMS}).to_string();
+    let questions = http::request("POST", "/v1/query", query.as_bytes()).repeat(QUESTIONS);
+    (0..READERS)
+        .map(|_| {
+            let mut client = server.client();
+            client.send(&questions).expect("it is received");
+            client
+        })
+        .collect()
+}
+
+#[test]
+fn slow_readers_get_their_answers_and_delay_nobody() {
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    write_what_is_read(&server);
+    let (pid, mut well_behaved) = (server.pid(), WellBehaved::new(&server));
+    well_behaved.write();
+    let (sockets_before, bytes_before) = (process::sockets(pid), process::anonymous_bytes(pid));
+    let mut readers = readers(&server);
+    let mut bytes_most = 0;
+    for _ in 0..300 {
+        well_behaved.write();
+        bytes_most = bytes_most.max(process::anonymous_bytes(pid).saturating_sub(bytes_before));
+    }
+    assert!(bytes_most <= READERS as u64 * READER_BYTES_MAX, "{bytes_most} bytes for {READERS} slow readers");
+    println!("{READERS} slow readers: {} KiB each at most", bytes_most / READERS as u64 >> 10);
+    let first = readers[0].response().expect("an answer");
+    assert_eq!(first.ok()["count"], CLAIMS);
+    for (place, client) in readers.iter_mut().enumerate() {
+        for _ in usize::from(place == 0)..QUESTIONS {
+            assert_eq!(client.response().expect("an answer").body, first.body);
+        }
+        well_behaved.write();
+    }
+    drop(readers);
+    well_behaved.write_until("sockets are closed", || process::sockets(pid) <= sockets_before);
+    server.stop();
+}
+
+#[test]
+fn readers_that_take_nothing_are_cut_off() {
+    let data = Data::new();
+    let server = Start::on(&data).with("STEMEDB_SEND_TIMEOUT_S", "1").serve();
+    write_what_is_read(&server);
+    let (pid, mut well_behaved) = (server.pid(), WellBehaved::new(&server));
+    well_behaved.write();
+    let sockets_before = process::sockets(pid);
+    let readers = readers(&server);
+    well_behaved.write_until("readers are there", || process::sockets(pid) > sockets_before + READERS / 2);
+    well_behaved.write_until("readers are cut off", || process::sockets(pid) <= sockets_before);
+    drop(readers);
+    server.stop();
+}
