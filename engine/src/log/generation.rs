@@ -52,7 +52,7 @@ pub struct GenerationRecord {
 impl GenerationRecord {
     /// The record's payload.
     pub fn encode(&self) -> Vec<u8> {
-        assert!(self.lanes > 0, "a generation has a lane");
+        assert!((1..=SLOTS).contains(&self.lanes), "a generation of {} lanes", self.lanes);
         assert!(self.ends.is_sorted_by_key(|end| end.lane), "ends are given by lane");
         let mut bytes = Vec::with_capacity(FIXED_BYTES + END_BYTES * self.ends.len());
         bytes.extend(self.generation.0.to_le_bytes());
@@ -95,7 +95,7 @@ impl GenerationRecord {
         let sound = record.ends.iter().all(|end| {
             end.generation < record.generation && end.end_offset.is_multiple_of(BLOCK_BYTES as u64)
         });
-        if record.lanes == 0 || !by_lane || !sound {
+        if !(1..=SLOTS).contains(&record.lanes) || !by_lane || !sound {
             return Err(GenerationRecordError::Inconsistent { record });
         }
         Ok(record)
@@ -197,6 +197,7 @@ mod tests {
         };
         assert_eq!(changed(7, 8), GenerationRecordError::Slots { actual: 2048 });
         assert!(matches!(changed(4, 0), GenerationRecordError::Inconsistent { .. }), "no lanes");
+        assert!(matches!(changed(5, 5), GenerationRecordError::Inconsistent { .. }), "more lanes than slots");
         assert!(matches!(changed(25, 9), GenerationRecordError::Inconsistent { .. }), "lanes out of order");
         assert!(matches!(changed(31, 9), GenerationRecordError::Inconsistent { .. }), "an end in the future");
         assert!(

@@ -37,8 +37,8 @@ pub struct Opening {
 /// Opens the generation after those in `recovered`, which [`recover`](crate::log::recovery::recover) has just found on
 /// `disk`, and returns its lanes. They are idle, and all they hold is durable.
 ///
-/// The lanes hold the retractions in [`Recovered::unfinished_retractions`] now; the caller applies them to all slots
-/// before it serves.
+/// The lanes hold the retractions in [`Recovered::unfinished_retractions`] now; the caller applies them to the
+/// slots that they name before it serves.
 pub fn open_generation(
     disk: &mut dyn LogDisk,
     recovered: &Recovered,
@@ -124,10 +124,10 @@ fn complete_lane(
     lane: &mut Lane,
 ) -> Result<(), OpenError> {
     for retraction in &recovered.unfinished_retractions {
-        let appended = match lane.append(RecordKind::Retraction, 0, retraction) {
+        let appended = match lane.append(RecordKind::Retraction, 0, &retraction.payload) {
             Err(AppendError::Busy) => {
                 drive(lane, disk, opening.now, opening.monotonic_us)?;
-                lane.append(RecordKind::Retraction, 0, retraction)
+                lane.append(RecordKind::Retraction, 0, &retraction.payload)
             }
             appended => appended,
         };

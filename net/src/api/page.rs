@@ -14,7 +14,7 @@ use super::cursor;
 use super::text::{push_count, push_hex_string, push_number, push_seconds};
 
 /// About how long a page may become, in bytes: it ends after the row that passes this, whatever its limit.
-pub const PAGE_BYTES_MAX: usize = 4 << 20;
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The rows that one core has to offer for a page, as JSON, in list order.
 #[derive(Debug, Default)]

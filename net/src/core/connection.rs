@@ -3,6 +3,7 @@
 use slotmap::new_key_type;
 
 use super::operation::OperationKey;
+use super::queries::WaitingQuery;
 use crate::api::Endpoint;
 use crate::http;
 
@@ -19,6 +20,13 @@ pub(super) struct Connection {
     pub(super) endpoint: Option<Endpoint>,
     /// The batch whose body is coming in.
     pub(super) batch: Option<OperationKey>,
+    /// The query that was begun last. There is one at a time, so that the memory for answers that nobody reads is
+    /// bounded: nothing behind a query is begun before it is answered.
+    pub(super) query: Option<OperationKey>,
+    /// A query that waits for its turn.
+    pub(super) query_waiting: Option<WaitingQuery>,
+    /// Whether it waits in line for its turn among the core's connections with queries.
+    pub(super) in_line: bool,
     /// Whether it waits in the list of connections to look after.
     pub(super) dirty: bool,
     /// Whether the driver was told to receive.

@@ -46,6 +46,7 @@ pub use wants::Wants;
 use crate::api::{Endpoint, Method};
 use crate::http::{self, Event, Status};
 use connection::Connection;
+use queries::QUERIES_AT_ONCE;
 use room::{Answer, Room, Told};
 
 /// The time, as the driver tells it.
@@ -154,7 +155,16 @@ impl Core {
         self.room.counters.connections_accepted += 1;
         self.room.counters.connections += 1;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
-        let connection = Connection { http, endpoint: None, batch: None, dirty: false, receiving: true };
+        let connection = Connection {
+            http,
+            endpoint: None,
+            batch: None,
+            query: None,
+            query_waiting: None,
+            in_line: false,
+            dirty: false,
+            receiving: true,
+        };
         Ok(self.connections.insert(connection))
     }
 
@@ -231,7 +241,9 @@ impl Core {
 
     /// Lets time pass for connections and the lane. To be called several times a second.
     pub fn tick(&mut self, now: Now) {
+        self.room.clients_bytes = 0;
         for (key, connection) in &mut self.connections {
+            self.room.clients_bytes += connection.http.heap_bytes() + connection.http.unsent_bytes();
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
                 // A request that is refused for it comes out as rejected, and is counted then.
                 connection.http.tick(now.monotonic_ms());
@@ -274,6 +286,7 @@ impl Core {
             while let Some(key) = self.dirty.pop() {
                 self.service(key, now);
             }
+            self.call_next();
             self.room.settle(now, &mut self.answers);
             if self.answers.is_empty() {
                 return;
@@ -291,7 +304,7 @@ impl Core {
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
-            let Connection { http, endpoint, batch, .. } = connection;
+            let Connection { http, endpoint, batch, query_waiting, .. } = connection;
             let Some(event) = http.next_event(now_ms) else { break };
             match event {
                 Event::Head { id, head } => match self.room.head(key, id, head, now) {
@@ -309,8 +322,17 @@ impl Core {
                     }
                 },
                 Event::Body { id, head, body } => {
-                    let endpoint = endpoint.take().expect("a body follows a head that was accepted");
-                    if let Some(response) = self.room.request(key, id, endpoint, head, body, now) {
+                    let response = match endpoint.take().expect("a body follows a head that was accepted") {
+                        Endpoint::Query => match self.room.read_query(id, head, body, now) {
+                            Ok(query) => {
+                                *query_waiting = Some(query);
+                                None
+                            }
+                            Err(response) => Some(response),
+                        },
+                        endpoint => self.room.request(key, id, endpoint, head, body, now),
+                    };
+                    if let Some(response) = response {
                         self.room.count_answer(Method::from_name(head.method()), response.head.status);
                         http.respond_owned(id, &response.head, response.body);
                     }
@@ -332,6 +354,33 @@ impl Core {
                     self.room.count_answer(None, reason.status());
                 }
             }
+        }
+        self.begin_query(key);
+    }
+
+    /// Begins the query that a connection has asked, if it has and it is its turn.
+    fn begin_query(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.query_waiting.is_none() || connection.in_line {
+            return;
+        }
+        if self.room.queries_begun >= QUERIES_AT_ONCE {
+            connection.in_line = true;
+            self.room.line.push_back(key);
+        } else if let Some(query) = connection.query_waiting.take() {
+            connection.query = Some(self.room.begin_query(key, query));
+        }
+    }
+
+    /// Lets the connections first in line begin their queries, as far as others have come to their end.
+    fn call_next(&mut self) {
+        while self.room.queries_begun < QUERIES_AT_ONCE
+            && let Some(key) = self.room.line.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.in_line = false;
+            }
+            self.begin_query(key);
         }
     }
 
@@ -373,6 +422,9 @@ impl Core {
             self.room.counters.connections -= 1;
             if let Some(operation) = connection.batch {
                 self.room.forget_batch(operation);
+            }
+            if let Some(operation) = connection.query {
+                self.room.forget_query(operation);
             }
         }
     }

@@ -7,13 +7,27 @@ use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
 
 use super::message::Ticket;
-use crate::api::Rows;
+use crate::api::{Method, Rows};
+use crate::http::RequestId;
 
 /// Claims that all running queries of a core may look at in one turn: about 100 µs of work.
 pub(super) const CLAIMS_A_TURN: usize = 2048;
 
 /// Hits that a running query may write in one turn.
 const HITS_A_TURN: usize = 128;
+
+/// Queries of a core's own clients that are worked on at once.
+pub(super) const QUERIES_AT_ONCE: usize = 64;
+
+/// A query that was asked and is not worked on yet.
+#[derive(Debug)]
+pub(super) struct WaitingQuery {
+    pub(super) request: RequestId,
+    pub(super) method: Option<Method>,
+    /// When it was asked, monotonic microseconds.
+    pub(super) asked_us: u64,
+    pub(super) query: Query,
+}
 
 /// A query that this core works on, for itself or another.
 pub(super) struct RunningQuery {

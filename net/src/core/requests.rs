@@ -11,6 +11,7 @@ use super::batch::{Batch, Taking};
 use super::connection::ConnectionKey;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
+use super::queries::WaitingQuery;
 use super::response::{Response, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
@@ -19,6 +20,10 @@ use crate::metrics::{self, CoreSnapshot, Read};
 
 /// Batches whose bodies may be coming in at once on one core.
 pub(super) const BATCHES_MAX: usize = 64;
+
+/// Bytes that the connections of a core may hold before its clients are asked to come again for queries: what they have
+/// sent and was not read yet, and answers that they have not read.
+pub(super) const CLIENTS_BYTES_MAX: usize = 256 << 20;
 
 /// What is to become of a request, as its head decides.
 #[derive(Debug)]
@@ -75,7 +80,6 @@ impl Room {
         let asked = Asked { connection, request, method: Method::from_name(head.method()), now };
         let begun = match endpoint {
             Endpoint::Assert => self.assert_one(asked, head, body),
-            Endpoint::Query => self.query(asked, head, body),
             Endpoint::Retract => self.retract(asked, body),
             Endpoint::Assertion => self.assertion(asked, head),
             Endpoint::Health => self.ask_for_states(asked, SnapshotPurpose::Health),
@@ -85,6 +89,7 @@ impl Room {
                 return Some(Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON)));
             }
             Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
+            Endpoint::Query => panic!("a query waits for its turn"),
         };
         begun.err().map(|error| {
             if endpoint == Endpoint::Assert {
@@ -310,14 +315,35 @@ impl Room {
 
 /// Queries.
 impl Room {
-    fn query(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
-        let now = asked.now.wall;
-        let query = if head.method() == "POST" {
-            api::query_of_body(&mut self.reader, body, now)?
+    /// Reads a query. It begins when its connection has its turn.
+    pub(super) fn read_query(
+        &mut self,
+        request: RequestId,
+        head: &Head,
+        body: &[u8],
+        now: Now,
+    ) -> Result<WaitingQuery, Response> {
+        if self.clients_bytes > CLIENTS_BYTES_MAX {
+            let message =
+                "the memory for answers that clients have not read is used up; try again in a moment";
+            return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
+        }
+        let method = Method::from_name(head.method());
+        let query = if method == Some(Method::Post) {
+            api::query_of_body(&mut self.reader, body, now.wall)
         } else {
             let pairs: Vec<_> = head.query_pairs().collect();
-            api::query_of_parameters(pairs.iter().map(|(name, value)| (&**name, &**value)), now)?
+            api::query_of_parameters(pairs.iter().map(|(name, value)| (&**name, &**value)), now.wall)
         };
+        match query {
+            Ok(query) => Ok(WaitingQuery { request, method, asked_us: now.monotonic_us, query }),
+            Err(error) => Err(Response::error(&error)),
+        }
+    }
+
+    /// Begins a query of a connection that has none under way.
+    pub(super) fn begin_query(&mut self, connection: ConnectionKey, waiting: WaitingQuery) -> OperationKey {
+        let WaitingQuery { request, method, asked_us, query } = waiting;
         let owner = match &query.subject {
             SubjectFilter::Exact(path) => Some(self.router.slots.owner(Slot::of(path.as_bytes()))),
             SubjectFilter::Subtree(_) => None,
@@ -325,18 +351,30 @@ impl Room {
         let query = Arc::new(query);
         let open = if owner.is_some() { 1 } else { self.router.slots.cores() };
         let awaits = Awaits::Query { query: Arc::clone(&query), parts: Vec::new(), open };
-        let ticket = self.begin(asked, awaits);
+        let operation =
+            self.operations.insert(Operation { connection, request, method, started_us: asked_us, awaits });
+        self.queries_begun += 1;
+        let ticket = Ticket { core: self.router.id, operation, line: 0, bytes: 0 };
         let message = || Message::Query { ticket, query: Arc::clone(&query) };
         match owner {
             Some(owner) => self.router.send(owner, message()),
             None => self.router.send_all(message),
         }
-        Ok(())
+        operation
+    }
+
+    /// The connection of a query is gone: nobody waits for what is found.
+    pub(super) fn forget_query(&mut self, key: OperationKey) {
+        if self.operations.remove(key).is_some() {
+            self.queries_begun -= 1;
+        }
     }
 
     /// One core has found what it has for a query.
     pub(super) fn found(&mut self, ticket: Ticket, rows: Rows, now: Now, answers: &mut Vec<Answer>) {
-        let Awaits::Query { query, parts, open } = &mut self.operations[ticket.operation].awaits else {
+        // Gone if its connection broke.
+        let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
+        let Awaits::Query { query, parts, open } = &mut operation.awaits else {
             panic!("rows belong to a query")
         };
         parts.push(rows);
@@ -344,6 +382,7 @@ impl Room {
         if *open == 0 {
             let Query { limit, lens, .. } = **query;
             let response = Response::json(Status::Ok, |out| api::write_page(out, parts, limit, lens));
+            self.queries_begun -= 1;
             self.finish(ticket.operation, Endpoint::Query, response, now, answers);
         }
     }

@@ -121,6 +121,12 @@ pub(super) struct Room {
     pub(super) log: LogFacts,
     pub(super) started: UnixMicros,
     pub(super) body_bytes_max: usize,
+    /// Queries of this core's clients that are under way.
+    pub(super) queries_begun: usize,
+    /// Connections whose next query waits for its turn.
+    pub(super) line: VecDeque<ConnectionKey>,
+    /// Bytes that the connections hold, as of the last tick.
+    pub(super) clients_bytes: usize,
     queries: VecDeque<RunningQuery>,
     /// Retractions that this core has decided and that are on their way to its disk.
     deciding: Vec<(Ticket, Arc<[u8]>)>,
@@ -165,6 +171,9 @@ impl Room {
             log: LogFacts::default(),
             started: config.started,
             body_bytes_max,
+            queries_begun: 0,
+            line: VecDeque::new(),
+            clients_bytes: 0,
             queries: VecDeque::new(),
             deciding: Vec::new(),
             copies: VecDeque::new(),
@@ -244,6 +253,10 @@ impl Room {
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
         if let Some(mut query) = self.queries.pop_front() {
+            // The client of another core is not known here: its query runs to its end.
+            if query.asker == self.router.id && !self.operations.contains_key(query.ticket.operation) {
+                return;
+            }
             match query.step(shard.index(), CLAIMS_A_TURN) {
                 Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
                 // The others come first now.

@@ -21,6 +21,10 @@ struct World {
     writes: Vec<Vec<LaneWrite>>,
     /// Whether writes are done as soon as they are wanted.
     disk_is_on: bool,
+    /// Whether clients take what is sent to them.
+    clients_read: bool,
+    /// What they have not taken.
+    unread: Vec<(usize, ConnectionKey, Vec<u8>)>,
     /// What clients have received.
     received: BTreeMap<(usize, ConnectionKey), Vec<u8>>,
     closed: Vec<(usize, ConnectionKey)>,
@@ -53,6 +57,8 @@ impl World {
             now,
             writes: (0..cores).map(|_| Vec::new()).collect(),
             disk_is_on: true,
+            clients_read: true,
+            unread: Vec::new(),
             received: BTreeMap::new(),
             closed: Vec::new(),
             paused: Vec::new(),
@@ -106,11 +112,14 @@ impl World {
         let now = self.now;
         let mut busy = self.cores[core].turn(now);
         let wants = std::mem::replace(self.cores[core].wants(), Wants::new(self.writes.len() as u16));
-        for (key, bytes) in wants.sends {
-            busy = true;
-            self.received.entry((core, key)).or_default().extend_from_slice(&bytes);
-            self.cores[core].sent(key, bytes.len(), now);
-            self.cores[core].send_done(key, bytes);
+        self.unread.extend(wants.sends.into_iter().map(|(key, bytes)| (core, key, bytes)));
+        if self.clients_read {
+            for (core, key, bytes) in std::mem::take(&mut self.unread) {
+                busy = true;
+                self.received.entry((core, key)).or_default().extend_from_slice(&bytes);
+                self.cores[core].sent(key, bytes.len(), now);
+                self.cores[core].send_done(key, bytes);
+            }
         }
         self.closed.extend(wants.closes.into_iter().map(|key| (core, key)));
         self.paused.extend(wants.receives.into_iter().map(|(key, receive)| (core, key, !receive)));
@@ -547,4 +556,80 @@ fn connections_are_bounded() {
     assert!(world.cores[0].accepted(world.now).is_err());
     world.cores[0].broken(clients[0].1);
     world.connect(0);
+}
+
+/// A world with 40 claims of 60 KiB each under `big/`: more than fit a page.
+fn world_of_large_claims() -> World {
+    let mut world = World::serving(2);
+    let value = "v".repeat(60 << 10);
+    for number in 0..40 {
+        let body = format!(r#"{{"subject":"big/{number}","predicate":"is","object":"{value}"}}"#);
+        assert_eq!(world.post(0, "/v1/assert", &body).0, CREATED);
+    }
+    world
+}
+
+const LARGE_QUERY: &str = "GET /v1/query?concept_path=big/*&limit=10000 HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[test]
+fn answers_that_nobody_reads_are_bounded_however_many_are_asked_for() {
+    let mut world = world_of_large_claims();
+    let client = world.connect(0);
+    world.clients_read = false;
+    world.send(client, LARGE_QUERY.repeat(64).as_bytes());
+    let unsent_bytes = world.cores[0].connections[client.1].http.unsent_bytes();
+    let page_bytes_max = crate::api::PAGE_BYTES_MAX + (128 << 10);
+    assert!(unsent_bytes > 0 && unsent_bytes < (1 << 20) + page_bytes_max, "{unsent_bytes} bytes wait");
+    assert!(world.cores[0].room.operations.len() <= 1, "one query of a connection at a time");
+    world.clients_read = true;
+    world.run();
+    assert_eq!(world.take(client).matches("HTTP/1.1 200 OK").count(), 64);
+}
+
+#[test]
+fn queries_beyond_those_at_once_wait_for_their_turn() {
+    let mut world = World::serving(2);
+    world.post(0, "/v1/assert", &claim("a", 1));
+    let clients: Vec<_> = (0..90).map(|_| world.connect(0)).collect();
+    for &(core, key) in &clients {
+        world.cores[core].received(
+            key,
+            b"GET /v1/query?concept_path=a/* HTTP/1.1\r\nhost: x\r\n\r\n",
+            world.now,
+        );
+    }
+    world.cores[0].turn(world.now);
+    assert_eq!(world.cores[0].room.queries_begun, queries::QUERIES_AT_ONCE);
+    assert_eq!(world.cores[0].room.line.len(), 90 - queries::QUERIES_AT_ONCE);
+    world.run();
+    for client in clients {
+        assert!(world.take(client).starts_with(OK));
+    }
+    assert_eq!(world.cores[0].room.queries_begun, 0);
+}
+
+#[test]
+fn queries_of_a_broken_connection_are_forgotten() {
+    let mut world = world_of_large_claims();
+    let client = world.connect(0);
+    world.cores[0].received(client.1, LARGE_QUERY.repeat(64).as_bytes(), world.now);
+    world.cores[0].turn(world.now);
+    world.cores[0].broken(client.1);
+    world.run();
+    assert!(world.cores[0].room.operations.is_empty());
+    assert_eq!(world.cores[0].room.queries_begun, 0);
+    assert_eq!(world.get(0, "/ready").0, OK);
+}
+
+#[test]
+fn while_clients_hold_too_much_memory_queries_are_put_off_and_writes_are_not() {
+    let mut world = World::serving(1);
+    world.post(0, "/v1/assert", &claim("a", 1));
+    world.cores[0].room.clients_bytes = requests::CLIENTS_BYTES_MAX + 1;
+    let (status, body) = world.get(0, "/v1/query?concept_path=a");
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(body.contains("overloaded"), "{body}");
+    assert_eq!(world.post(0, "/v1/assert", &claim("a", 2)).0, CREATED);
+    world.cores[0].tick(world.now);
+    assert_eq!(world.get(0, "/v1/query?concept_path=a").0, OK, "the tick has looked again");
 }

@@ -248,6 +248,11 @@ impl Connection {
         self.reader.heap_bytes() + self.replies.heap_bytes() + self.output.heap_bytes()
     }
 
+    /// Bytes of responses that the peer has not taken yet.
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.bytes() + self.replies.early_bytes()
+    }
+
     fn event(&mut self, step: Step) -> Event<'_> {
         match step {
             Step::Head => {
@@ -355,9 +360,8 @@ impl Connection {
 
     /// Whether there is room for another request and its response.
     fn may_begin(&self) -> bool {
-        let unsent_bytes = self.output.bytes() + self.replies.early_bytes();
         self.replies.len() < self.limits.requests_outstanding_max
-            && unsent_bytes < self.limits.output_bytes_max
+            && self.unsent_bytes() < self.limits.output_bytes_max
             && self.held.is_none_or(|id| self.replies.is_answered(id))
     }
 

@@ -172,7 +172,10 @@ fn open(
     if !cores.open(shards, events)? {
         return Ok(None);
     }
-    metadata.write(data)?;
+    // The log does not need it, and the server serves already.
+    if let Err(error) = metadata.write(data) {
+        tracing::warn!("{error}");
+    }
     Ok(Some(metadata))
 }
 

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use stemedb_engine::claim::{Assertion, DecodeError, Retraction};
 use stemedb_engine::index::{Index, IndexConfig, IndexFull};
 use stemedb_engine::log::record::RecordKind;
-use stemedb_engine::log::recovery::{Recovered, RecoveryError, Replayed, recover as recover_log};
+use stemedb_engine::log::recovery::{
+    Recovered, RecoveryError, Replayed, UnfinishedRetraction, recover as recover_log,
+};
 use stemedb_engine::log::storage::DirStorage;
 use stemedb_engine::order::WriteOrder;
-use stemedb_engine::slot::{CoreId, Slot, SlotMap};
+use stemedb_engine::slot::{CoreId, Slot, SlotMap, SlotSet};
 
 /// What recovery found, and what it built of that.
 #[derive(Debug)]
@@ -95,9 +97,9 @@ fn recover_core(
     let mut index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
     let storage = DirStorage::new(directory);
     let recovered = recover_log(&storage, &mut |record| Ok(replay(&mut index, &own, &record)?))?;
-    for payload in &recovered.unfinished_retractions {
+    for UnfinishedRetraction { payload, slots } in &recovered.unfinished_retractions {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
-        index.retract(retraction.path.as_str(), own.clone());
+        retract(&mut index, retraction.path.as_str(), slots, &own);
     }
     Ok((recovered, index))
 }
@@ -115,18 +117,97 @@ fn replay(index: &mut Index, own: &Range<u16>, record: &Replayed<'_>) -> Result<
         }
         RecordKind::Retraction => {
             let retraction = Retraction::decode(record.payload)?;
-            // The record stands for the slots that its lane had in its generation.
-            let lane = SlotMap::new(record.lanes).slots_of(CoreId(record.lane.0));
-            let both = lane.start.max(own.start)..lane.end.min(own.end);
-            index.retract(retraction.path.as_str(), both);
+            let slots = record.retracts.expect("recovery says it of every retraction");
+            retract(index, retraction.path.as_str(), &slots, own);
         }
         kind => return Err(ReplayError::Kind(kind)),
     }
     Ok(())
 }
 
+/// Takes back what rests on `path` in those of the slots `own` that are in `slots`.
+fn retract(index: &mut Index, path: &str, slots: &SlotSet, own: &Range<u16>) {
+    for range in slots.ranges_within(own.clone()) {
+        index.retract(path, range);
+    }
+}
+
 /// A number that nobody outside can guess, to key the hash tables.
 fn hash_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u64)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: recovery takes back what a retraction took back while it was served, and no more. Method: a log of two
+    //! lanes in which the retraction reached one of them, recovered, opened and recovered again.
+
+    use stemedb_engine::claim::{
+        Claim, ConceptPath, Predicate, Reason, RetractionId, Timestamp, Value, assertion,
+    };
+    use stemedb_engine::log::Generation;
+    use stemedb_engine::log::blocking::drive;
+    use stemedb_engine::log::lane::{Lane, LaneConfig};
+    use stemedb_engine::log::opening::{Opening, open_generation};
+    use stemedb_engine::slot::LaneId;
+    use stemedb_engine::time::UnixMicros;
+
+    use super::*;
+
+    const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
+
+    fn open(disk: &mut DirStorage, recovered: &Recovered) -> Vec<Lane> {
+        let lane = LaneConfig { segment_bytes: 2 << 20, ..LaneConfig::new(LaneId(0), Generation::FIRST) };
+        open_generation(disk, recovered, &Opening { lanes: 2, lane, now: NOW, monotonic_us: 0 })
+            .expect("a working disk")
+    }
+
+    fn assert(lane: &mut Lane, subject: &str, source: &str, value: &str) {
+        let mut claim = Claim::new(
+            ConceptPath::new(subject).expect("a valid path"),
+            Predicate::new("is").expect("a valid predicate"),
+            Value::text(value).expect("a valid value"),
+            Timestamp::new(UnixMicros(1)).expect("a valid time"),
+        );
+        claim.source = Some(ConceptPath::new(source).expect("a valid path"));
+        let mut payload = Vec::new();
+        assertion::encode(&claim, &[], &mut payload);
+        lane.append(RecordKind::Assertion, 0, &payload).expect("there is room");
+    }
+
+    #[test]
+    fn an_interrupted_retraction_spares_what_was_written_after_it() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = DirStorage::new(directory.path());
+        let slots = SlotMap::new(2);
+        let subject = |core| {
+            let owned = |path: &String| slots.owner(Slot::of(path.as_bytes())) == CoreId(core);
+            (0..).map(|number| format!("s/{number}")).find(owned).expect("every core owns slots")
+        };
+        let recovered = recover(directory.path(), slots).expect("an empty log").recovered;
+        let mut lanes = open(&mut disk, &recovered);
+        for core in [0, 1] {
+            assert(&mut lanes[usize::from(core)], &subject(core), "source/x", "before");
+        }
+        let mut payload = Vec::new();
+        Retraction {
+            id: RetractionId { generation: 1, lane: LaneId(0), lsn: lanes[0].next_lsn().0 },
+            path: ConceptPath::new("source/x").expect("a valid path"),
+            reason: Reason::new("a test").expect("a valid reason"),
+            at: NOW,
+        }
+        .encode(&mut payload);
+        lanes[0].append(RecordKind::Retraction, 0, &payload).expect("there is room");
+        assert(&mut lanes[0], &subject(0), "source/x", "after");
+        for lane in &mut lanes {
+            drive(lane, &mut disk, NOW, 0).expect("a working disk");
+        }
+        for start in 0..3 {
+            let recovery = recover(directory.path(), slots).expect("a sound log");
+            let retracted: Vec<_> = recovery.indexes.iter().map(Index::retracted_len).collect();
+            assert_eq!((recovery.assertions(), &retracted[..]), (3, &[1, 1][..]), "start {start}");
+            open(&mut disk, &recovery.recovered);
+        }
+    }
 }

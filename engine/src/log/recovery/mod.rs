@@ -27,7 +27,7 @@ use crate::log::record::RecordKind;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogStorage, SegmentFile};
 use crate::log::{Generation, Lsn};
-use crate::slot::LaneId;
+use crate::slot::{LaneId, SlotSet};
 
 pub use error::{RecoveryError, RecoveryVisitError};
 use replay::Replay;
@@ -39,8 +39,6 @@ use survey::Survey;
 pub struct Replayed<'a> {
     /// The generation that wrote it.
     pub generation: Generation,
-    /// How many lanes that generation had, and so how the slots were shared among them.
-    pub lanes: u16,
     /// Its lane.
     pub lane: LaneId,
     /// Its number in the lane.
@@ -51,6 +49,9 @@ pub struct Replayed<'a> {
     pub flags: u16,
     /// The payload.
     pub payload: &'a [u8],
+    /// Of a retraction: the slots whose claims it takes back at this place, those of its lane that no earlier record of the
+    /// same retraction stood for. What was written there after the earlier one is not touched.
+    pub retracts: Option<SlotSet>,
 }
 
 /// What recovery found.
@@ -66,14 +67,23 @@ pub struct Recovered {
     pub records: u64,
     /// Bytes of the frames that hold them, and of those that hold none.
     pub bytes: u64,
-    /// The payloads of the retractions that did not reach all lanes, in the order of their first records.
-    pub unfinished_retractions: Vec<Vec<u8>>,
+    /// The retractions that did not reach all lanes, in the order of their first records.
+    pub unfinished_retractions: Vec<UnfinishedRetraction>,
     /// Segments that were prepared and not begun, by lane and number.
     pub prepared: Vec<SegmentFile>,
     /// Segments whose header was never finished: they hold nothing, and are in the way.
     pub abandoned: Vec<SegmentFile>,
     /// Segments that no frame will be written to any more, and that are longer than what they hold.
     pub untrimmed: Vec<UntrimmedSegment>,
+}
+
+/// A retraction that a crash interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedRetraction {
+    /// The payload of its records.
+    pub payload: Vec<u8>,
+    /// The slots that none of its records stands for.
+    pub slots: SlotSet,
 }
 
 /// What was written behind a lane's end, and is no part of the log.

@@ -6,6 +6,7 @@ use crate::log::recovery::retractions::Retractions;
 use crate::log::recovery::survey::{BegunSegment, contradiction};
 use crate::log::recovery::{RecoveryError, RecoveryVisitError, Replayed};
 use crate::log::storage::LogStorage;
+use crate::slot::{CoreId, SlotMap};
 
 /// Gives records to the visitor, and notes what recovery itself wants to know of them.
 pub(super) struct RecordSink<'v> {
@@ -42,7 +43,7 @@ impl<'v> RecordSink<'v> {
                 let expected = format!("{expected} in record {}", record.lsn);
                 Err(contradiction(place.storage, id, offset, expected, actual.to_owned()))
             };
-            match record.kind {
+            let retracts = match record.kind {
                 RecordKind::Generation => {
                     return wrong(
                         "anything but a generation's record",
@@ -50,20 +51,22 @@ impl<'v> RecordSink<'v> {
                     );
                 }
                 RecordKind::Retraction => {
-                    if !self.retractions.note(id.lane, record.payload) {
+                    let slots = SlotMap::new(place.lanes).slots_of(CoreId(id.lane.0));
+                    let Some(fresh) = self.retractions.note(id.lane, slots, record.payload) else {
                         return wrong("a retraction", "too few bytes for one");
-                    }
+                    };
+                    Some(fresh)
                 }
-                RecordKind::Assertion | RecordKind::Vote | RecordKind::Epoch => {}
-            }
+                RecordKind::Assertion | RecordKind::Vote | RecordKind::Epoch => None,
+            };
             let replayed = Replayed {
                 generation: place.segment.header.generation,
-                lanes: place.lanes,
                 lane: id.lane,
                 lsn: record.lsn,
                 kind: record.kind,
                 flags: record.flags,
                 payload: record.payload,
+                retracts,
             };
             (self.visit)(replayed).map_err(|error| RecoveryError::Replay {
                 path: path(),
