@@ -199,13 +199,13 @@ fn slow_writers_get_their_answers_and_delay_nobody() {
 const READERS: usize = 8;
 const QUESTIONS: usize = 40;
 
-/// Claims in the answer to each question, and bytes of the value of each: about a mebibyte.
-const CLAIMS: usize = 500;
+/// Claims in the answer to each question, and bytes of the value of each: nearly the mebibyte that a page may have.
+const CLAIMS: usize = 400;
 const VALUE_BYTES: usize = 2000;
 
 /// Memory that the server may need for a client that does not read: what it sends, what waits behind that, and
 /// the answer that went beyond its bound.
-const READER_BYTES_MAX: u64 = 4 << 20;
+const READER_BYTES_MAX: u64 = 3 << 20;
 
 /// Writes what the readers ask for.
 fn write_what_is_read(server: &Server) {
