@@ -192,7 +192,7 @@ const READERS: usize = 8;
 const QUESTIONS: usize = 40;
 
 /// Claims in the answer to each question, and bytes of the value of each: about a mebibyte.
-const CLAIMS: usize = 500;
+const CLAIMS: usize = 400;
 const VALUE_BYTES: usize = 2000;
 
 /// Memory that the server may need for a client that does not read: what it sends, what waits behind that, and
