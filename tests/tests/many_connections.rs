@@ -20,6 +20,9 @@ const IDLE: usize = 10_000;
 /// Anonymous memory that the server may need for each of them.
 const IDLE_BYTES_MAX: u64 = 4 << 10;
 
+/// Anonymous memory that the server may need for a client that has sent half a small request.
+const WRITER_BYTES_MAX: u64 = 32 << 10;
+
 /// Descriptors of the test that are no idle connections.
 const SPARE_DESCRIPTORS: u64 = 1_000;
 
@@ -175,7 +178,12 @@ fn slow_writers_get_their_answers_and_delay_nobody() {
         well_behaved.write();
     }
     let bytes = process::anonymous_bytes(pid).saturating_sub(bytes_before);
-    assert!(bytes <= 64 << 10 << 8, "{bytes} bytes for {} slow writers", writers.len());
+    assert!(
+        bytes <= writers.len() as u64 * WRITER_BYTES_MAX,
+        "{bytes} bytes for {} slow writers",
+        writers.len()
+    );
+    println!("{} slow writers: {} bytes each", writers.len(), bytes / writers.len() as u64);
     for (number, (client, _)) in writers.iter_mut().enumerate() {
         let response = client.response().expect("an answer");
         assert_eq!(response.status, if number < SINGLES { 201 } else { 200 }, "{response:?}");
@@ -191,13 +199,13 @@ fn slow_writers_get_their_answers_and_delay_nobody() {
 const READERS: usize = 8;
 const QUESTIONS: usize = 40;
 
-/// Claims in the answer to each question, and bytes of the value of each: about a mebibyte.
+/// Claims in the answer to each question, and bytes of the value of each: nearly the mebibyte that a page may have.
 const CLAIMS: usize = 400;
 const VALUE_BYTES: usize = 2000;
 
 /// Memory that the server may need for a client that does not read: what it sends, what waits behind that, and
 /// the answer that went beyond its bound.
-const READER_BYTES_MAX: u64 = 4 << 20;
+const READER_BYTES_MAX: u64 = 3 << 20;
 
 /// Writes what the readers ask for.
 fn write_what_is_read(server: &Server) {
@@ -235,7 +243,7 @@ fn slow_readers_get_their_answers_and_delay_nobody() {
         bytes_most = bytes_most.max(process::anonymous_bytes(pid).saturating_sub(bytes_before));
     }
     assert!(bytes_most <= READERS as u64 * READER_BYTES_MAX, "{bytes_most} bytes for {READERS} slow readers");
-    println!("{READERS} slow readers: {} KiB each at most", bytes_most / READERS as u64 >> 10);
+    println!("{READERS} slow readers: {} KiB each at most", bytes_most / 1024 / READERS as u64);
     let first = readers[0].response().expect("an answer");
     assert_eq!(first.ok()["count"], CLAIMS);
     for (place, client) in readers.iter_mut().enumerate() {
