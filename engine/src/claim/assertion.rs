@@ -21,7 +21,7 @@ const SIGNATURE_BYTES: usize = 32 + 64 + 8;
 
 /// Appends the payload of an Assertion record to `out` and returns the claim's hash.
 ///
-/// There can be at most [`signature::COUNT_MAX`] signatures; [`signature::check_count`] is for the edge.
+/// There are at most [`signature::COUNT_MAX`] signatures: whoever takes them from a client checks that.
 pub fn encode(claim: &Claim<'_>, signatures: &[ClaimSignature], out: &mut Vec<u8>) -> ClaimHash {
     assert!(signatures.len() <= signature::COUNT_MAX, "{} signatures beside one claim", signatures.len());
     let begin = out.len();

@@ -24,7 +24,6 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_claims(&mut text, &all);
     render_requests(&mut text, &all);
     render_log(&mut text, &all, server);
-    render_parts_to_come(&mut text);
     render_cores(&mut text, cores);
 }
 
@@ -95,18 +94,6 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     text.single("stemedb_wal_recovery_duration_seconds", Kind::Gauge, recovery, recovery_s);
     let restarts = "Starts on this data after the first.";
     text.single("stemedb_restarts_total", Kind::Counter, restarts, server.restarts);
-}
-
-/// What alerts and runbooks ask for already, of parts that this version does not have: with nothing held back, cut
-/// off or behind, each is 0.
-fn render_parts_to_come(text: &mut Exposition<'_>) {
-    for (name, help) in [
-        ("stemedb_quarantine_pending", "Claims held back for review. This version holds none back."),
-        ("stemedb_circuit_breaker_state", "0 closed, 1 open. This version has no circuit to break."),
-        ("stemedb_replication_lag_seconds", "How far a replica is behind. This version has none."),
-    ] {
-        text.single(name, Kind::Gauge, help, 0);
-    }
 }
 
 fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
