@@ -27,13 +27,16 @@ const BATCH_CONNECTIONS: u64 = 6;
 const BATCH_CLAIMS_MAX: u64 = 40;
 
 /// The most claims acknowledged in a round before the server is killed.
-const ACKNOWLEDGED_MAX: u64 = 650;
+const ACKNOWLEDGED_MAX: u64 = 350;
 
-/// Every so many rounds values are large, and the least number of claims acknowledged then: for each lane, however
-/// many there are, more than its first segment holds.
-const HEAVY_EVERY: u64 = 9;
+/// Every so many rounds values are large, and so many claims more are acknowledged: for each lane, however many
+/// there are, more than its first segment holds.
+const HEAVY_EVERY: u64 = 17;
 const HEAVY_VALUE_BYTES_MAX: u64 = 16_000;
-const HEAVY_ACKNOWLEDGED_MIN: u64 = 600;
+const HEAVY_ACKNOWLEDGED_MORE: u64 = 500;
+
+/// Every so many rounds all that the server holds is listed by one query, page by page.
+const ALL_AT_ONCE_EVERY: u64 = 10;
 
 /// Requests sent ahead of their answers where many are asked one after another.
 const PIPELINE: usize = 64;
@@ -100,17 +103,17 @@ fn what_was_acknowledged_survives_kill_9_and_nothing_is_there_by_half() {
             killed_starts += 1;
         }
         let server = start.serve();
-        check(&server, &mut ledger, &claims);
-        let least = if round % HEAVY_EVERY == 0 { HEAVY_ACKNOWLEDGED_MIN } else { 0 };
-        let acknowledged = random.within(least..=ACKNOWLEDGED_MAX);
+        check(&server, round, &mut ledger, &claims);
+        let more = if round.is_multiple_of(HEAVY_EVERY) { HEAVY_ACKNOWLEDGED_MORE } else { 0 };
+        let acknowledged = more + random.within(0..=ACKNOWLEDGED_MAX);
         let delay = Duration::from_micros(random.within(0..=2000));
         write_until_killed(server, round, acknowledged, delay, &mut ledger, &claims);
     }
     let server = Start::on(&data).cores(2).serve();
-    check(&server, &mut ledger, &claims);
+    check(&server, ROUNDS, &mut ledger, &claims);
     server.stop();
     let server = Start::on(&data).serve();
-    check(&server, &mut ledger, &claims);
+    check(&server, ROUNDS, &mut ledger, &claims);
     server.stop();
 
     let rolls = count_rolls(&data);
@@ -267,9 +270,9 @@ fn assert_batch(client: &mut Client, names: &[Name], claims: &Random) -> io::Res
 }
 
 /// Compares all that the server holds with all that was sent, then sends again what was not answered.
-fn check(server: &Server, ledger: &mut Ledger, claims: &Random) {
+fn check(server: &Server, round: u64, ledger: &mut Ledger, claims: &Random) {
     let mut client = server.client();
-    let rows = listing::all(&mut client, "/*");
+    let rows = everything(&mut client, round);
     let held: HashMap<Name, &Row> = rows
         .iter()
         .map(|row| {
@@ -292,6 +295,14 @@ fn check(server: &Server, ledger: &mut Ledger, claims: &Random) {
     read_by_hash(&mut client, &held, claims);
     send_again(&mut client, &held, ledger, claims);
     assert_eq!(server.assertion_count(), ledger.len() as u64, "all that was sent is there now");
+}
+
+/// All claims that the server holds: asked for at once before some of the rounds, else round by round, which is quicker.
+fn everything(client: &mut Client, round: u64) -> Vec<Row> {
+    if round.is_multiple_of(ALL_AT_ONCE_EVERY) {
+        return listing::all(client, "/*");
+    }
+    (0..round).flat_map(|round| listing::all(client, &format!("crash/{round}/*"))).collect()
 }
 
 /// Reads the claims of the last round that has any, one by one.
