@@ -44,8 +44,8 @@ pub fn cpus() -> usize {
     cpus.get()
 }
 
-/// Sends SIGTERM to a child that has not been waited for, so that its number is still its own.
-pub(crate) fn terminate(pid: u32) {
+/// Sends a signal to a child that has not been waited for, so that its number is still its own.
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a child has a number");
-    rustix::process::kill_process(pid, Signal::TERM).expect("a child that was not waited for is there");
+    rustix::process::kill_process(pid, signal).expect("a child that was not waited for is there");
 }

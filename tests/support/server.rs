@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::transcript::Transcript;
@@ -143,7 +144,12 @@ impl Server {
 
     /// Sends SIGTERM. [`Server::ended`] waits for the end.
     pub fn terminate(&self) {
-        process::terminate(self.pid());
+        process::signal(self.pid(), Signal::TERM);
+    }
+
+    /// Sends SIGINT, as a terminal does. [`Server::ended`] waits for the end.
+    pub fn interrupt(&self) {
+        process::signal(self.pid(), Signal::INT);
     }
 
     /// Waits for the end of a server that was told to end. Gives its status and what it said.

@@ -195,6 +195,37 @@ fn slow_writers_get_their_answers_and_delay_nobody() {
     server.stop();
 }
 
+#[test]
+fn bodies_that_are_promised_cost_nothing_before_they_come() {
+    const PROMISES: usize = 1000;
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    let (pid, mut well_behaved) = (server.pid(), WellBehaved::new(&server));
+    well_behaved.write();
+    let (sockets_before, bytes_before) = (process::sockets(pid), process::anonymous_bytes(pid));
+    let promise = format!("POST /v1/assert HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{{", 1 << 20);
+    let clients: Vec<Client> = (0..PROMISES)
+        .map(|number| {
+            let mut client = connect_from(number, server.address());
+            client.send(promise.as_bytes()).expect("it is received");
+            client
+        })
+        .collect();
+    // All of them have been received when one that came last has.
+    let mut last = server.client();
+    assert_eq!(last.get("/ready").expect("an answer").status, 200);
+    well_behaved.write();
+    let bytes = process::anonymous_bytes(pid).saturating_sub(bytes_before);
+    assert!(
+        bytes <= PROMISES as u64 * WRITER_BYTES_MAX,
+        "{bytes} bytes for {PROMISES} bodies of which one byte came"
+    );
+    println!("{PROMISES} bodies of which one byte came: {} bytes each", bytes / PROMISES as u64);
+    drop((clients, last));
+    well_behaved.write_until("sockets are closed", || process::sockets(pid) <= sockets_before);
+    server.stop();
+}
+
 /// Clients that read slowly, and the questions that each asks ahead.
 const READERS: usize = 8;
 const QUESTIONS: usize = 40;

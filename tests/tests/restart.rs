@@ -150,6 +150,27 @@ fn a_stop_under_load_breaks_no_answer_off() {
 }
 
 #[test]
+fn an_interrupt_stops_it_too_and_a_second_one_does_no_harm() {
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    server.client().post("/v1/assert", TestClaim::new("a", "is", 1).json()).expect("an answer").ok();
+    let mut client = server.client();
+    let head = "POST /v1/assert HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    client.send(head.as_bytes()).expect("it is received");
+    assert_eq!(client.response().expect("leave to send the body").status, 100);
+    server.interrupt();
+    server.wait_for_line("Stopping");
+    server.interrupt();
+    server.terminate();
+    client.send(b"{}").expect("it is received");
+    assert_eq!(client.response().expect("an answer to what is under way").status, 400);
+    drop(client);
+    let (status, text) = server.ended(STOP_LIMIT);
+    assert!(status.success(), "{status}:\n{text}");
+    assert!(text.contains("Stopped with 1 assertions"), "{text}");
+}
+
+#[test]
 fn a_stop_does_not_wait_for_a_client_that_does_not() {
     let data = Data::new();
     let server = Start::on(&data).serve();

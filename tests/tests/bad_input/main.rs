@@ -8,6 +8,7 @@
 mod batches;
 mod bodies;
 mod breaks;
+mod leaks;
 mod limits;
 mod messages;
 mod pipelines;
