@@ -4,10 +4,15 @@
 //! All of it above the `ring` is plain state machines that are told what happened and answer with what
 //! they want done; they have no clock, no randomness, no file and no socket of their own.
 
+pub mod background;
 pub mod claim;
+pub mod data_dir;
 pub mod index;
 pub mod lens;
+pub mod log;
 pub mod order;
 pub mod query;
+pub mod ring;
+pub mod shard;
 pub mod slot;
 pub mod time;

@@ -64,9 +64,63 @@ impl SlotMap {
     }
 }
 
+/// Some of the slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SlotSet([u64; (SLOTS / u64::BITS as u16) as usize]);
+
+impl SlotSet {
+    /// Adds the slots of `range`, and gives those of them that were not there.
+    pub fn add(&mut self, range: Range<u16>) -> SlotSet {
+        let mut added = SlotSet::default();
+        for slot in range {
+            let (word, bit) = place(slot);
+            added.0[word] |= bit & !self.0[word];
+            self.0[word] |= bit;
+        }
+        added
+    }
+
+    /// All slots that are not in it.
+    pub fn complement(self) -> SlotSet {
+        SlotSet(self.0.map(|word| !word))
+    }
+
+    /// The slots that are also in `range`, in order, as ranges that do not touch.
+    pub fn ranges_within(&self, range: Range<u16>) -> Vec<Range<u16>> {
+        let mut ranges: Vec<Range<u16>> = Vec::new();
+        for slot in range {
+            let (word, bit) = place(slot);
+            match ranges.last_mut() {
+                _ if self.0[word] & bit == 0 => {}
+                Some(last) if last.end == slot => last.end += 1,
+                _ => ranges.push(slot..slot + 1),
+            }
+        }
+        ranges
+    }
+}
+
+/// Which bit of which word stands for a slot.
+fn place(slot: u16) -> (usize, u64) {
+    (usize::from(slot / u64::BITS as u16), 1 << (slot % u64::BITS as u16))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_tells_what_is_new_and_what_is_missing() {
+        let ranges = |set: SlotSet, within| -> Vec<(u16, u16)> {
+            set.ranges_within(within).into_iter().map(|range| (range.start, range.end)).collect()
+        };
+        let mut set = SlotSet::default();
+        assert_eq!(ranges(set.add(60..70), 0..SLOTS), [(60, 70)]);
+        assert_eq!(ranges(set.add(65..80), 0..SLOTS), [(70, 80)]);
+        assert_eq!(set.add(60..80), SlotSet::default());
+        assert_eq!(ranges(set, 64..66), [(64, 66)]);
+        assert_eq!(ranges(set.complement(), 50..SLOTS), [(50, 60), (80, SLOTS)]);
+    }
 
     #[test]
     fn slots_of_known_subjects_never_change() {

@@ -1,1 +1,11 @@
-//! The StemeDB server.
+//! The StemeDB server: HTTP, the API, routing between cores, and the operators' tool.
+
+pub mod admin;
+pub mod api;
+pub mod config;
+pub mod core;
+pub mod driver;
+pub mod http;
+pub mod json;
+pub mod metrics;
+pub mod server;

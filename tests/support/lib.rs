@@ -1,1 +1,22 @@
-//! Support for the tests that run the real binaries.
+//! Support for the tests that run the real binaries: starting and ending servers, talking to them byte by byte,
+//! and looking at what they leave on disk.
+//!
+//! Whatever goes wrong here is a failure of the test, so most of it panics with all that is known. Errors are
+//! returned only where a test may expect them, as when a connection breaks because its server was killed.
+
+pub mod binary;
+pub mod claims;
+pub mod client;
+pub mod data;
+pub mod http;
+pub mod listing;
+pub mod process;
+pub mod random;
+pub mod server;
+pub mod transcript;
+pub mod wal;
+
+pub use client::{Client, Response};
+pub use data::Data;
+pub use random::Random;
+pub use server::{Refused, Server, Start};

@@ -40,6 +40,15 @@ pub fn encode(claim: &Claim<'_>, signatures: &[ClaimSignature], out: &mut Vec<u8
     hash
 }
 
+/// The hash at the beginning of an Assertion record's payload.
+///
+/// # Panics
+///
+/// When the payload is shorter than a hash, which no encoded one is.
+pub fn hash(payload: &[u8]) -> ClaimHash {
+    ClaimHash(*payload.first_chunk().expect("an assertion begins with its hash"))
+}
+
 /// The payload of an Assertion record, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assertion<'a> {

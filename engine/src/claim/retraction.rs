@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! offset  bytes
-//!  0      1     encoding version, 1
-//!  1      1     0
-//!  2      2     lane of the id
-//!  4      4     generation of the id
-//!  8      8     LSN of the id
+//!  0      4     generation of the id
+//!  4      2     lane of the id
+//!  6      8     LSN of the id
+//! 14      1     encoding version, 1
+//! 15      1     0
 //! 16      8     when, i64, microseconds since 1970
 //! 24      2     bytes of the path, 1..=512
 //! 26      2     bytes of the reason, 1..=1024
 //! 28            path ‖ reason
 //! ```
 //!
+//! The id stands first in every version, since recovery counts the copies by it and reads nothing else.
 //! All numbers are little-endian.
 
 use super::canonical::DecodeError;
@@ -57,10 +58,10 @@ impl<'a> Retraction<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let (path, reason) = (self.path.as_str(), self.reason.as_str());
         out.reserve(HEADER_BYTES + path.len() + reason.len());
-        out.extend_from_slice(&[VERSION, 0]);
-        out.extend_from_slice(&self.id.lane.0.to_le_bytes());
         out.extend_from_slice(&self.id.generation.to_le_bytes());
+        out.extend_from_slice(&self.id.lane.0.to_le_bytes());
         out.extend_from_slice(&self.id.lsn.to_le_bytes());
+        out.extend_from_slice(&[VERSION, 0]);
         out.extend_from_slice(&self.at.0.to_le_bytes());
         out.extend_from_slice(&(path.len() as u16).to_le_bytes());
         out.extend_from_slice(&(reason.len() as u16).to_le_bytes());
@@ -73,11 +74,11 @@ impl<'a> Retraction<'a> {
         let Some((header, body)) = payload.split_first_chunk::<HEADER_BYTES>() else {
             return Err(DecodeError::Truncated { bytes_needed: HEADER_BYTES, bytes: payload.len() });
         };
-        if header[0] != VERSION {
-            return Err(DecodeError::UnknownVersion { version: header[0] });
+        if header[14] != VERSION {
+            return Err(DecodeError::UnknownVersion { version: header[14] });
         }
-        if header[1] != 0 {
-            return Err(DecodeError::BadHeader { offset: 1, found: header[1], expected: "0" });
+        if header[15] != 0 {
+            return Err(DecodeError::BadHeader { offset: 15, found: header[15], expected: "0" });
         }
         let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
         let u64_at = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
@@ -94,9 +95,9 @@ impl<'a> Retraction<'a> {
         let (path, reason) = body.split_at(path_bytes);
         Ok(Retraction {
             id: RetractionId {
-                generation: u32::from_le_bytes(header[4..8].try_into().expect("four bytes")),
-                lane: LaneId(u16_at(2)),
-                lsn: u64_at(8),
+                generation: u32::from_le_bytes(header[0..4].try_into().expect("four bytes")),
+                lane: LaneId(u16_at(4)),
+                lsn: u64_at(6),
             },
             path: ConceptPath::new(text(path, Field::Subject)?)?,
             reason: Reason::new(text(reason, Field::Reason)?)?,
@@ -192,10 +193,10 @@ mod tests {
     #[test]
     fn header_bytes_are_held_to_their_values() {
         let mut payload = encoded(&retraction("p", "r"));
-        payload[0] = 2;
+        payload[14] = 2;
         assert_eq!(Retraction::decode(&payload), Err(DecodeError::UnknownVersion { version: 2 }));
-        payload[..2].copy_from_slice(&[1, 1]);
-        assert!(matches!(Retraction::decode(&payload), Err(DecodeError::BadHeader { offset: 1, .. })));
+        payload[14..16].copy_from_slice(&[1, 1]);
+        assert!(matches!(Retraction::decode(&payload), Err(DecodeError::BadHeader { offset: 15, .. })));
     }
 
     #[test]

@@ -324,3 +324,9 @@ impl Index {
         self.by_hash.find(table_hash, |id| self.rows[id].hash == hash.0)
     }
 }
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Index({} claims, {} bytes)", self.len(), self.bytes())
+    }
+}

@@ -12,6 +12,7 @@ use crate::slot::Slot;
 ///
 /// It strikes the claims about exactly that path, and those whose source is the path or below it. Claims that
 /// are inserted after it began are not struck: they were written after the retraction.
+#[derive(Debug)]
 pub struct RetractionPass {
     /// What the paths of all sources below the retracted path begin with.
     below: String,
@@ -25,7 +26,7 @@ pub struct RetractionPass {
 }
 
 /// Where a pass goes on.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Place {
     /// In a series of the subject, after the claim with this key.
     Subject { series: SeriesId, after: Option<ListKey> },

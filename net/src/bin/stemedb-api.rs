@@ -1,2 +1,61 @@
-//! stemedb-api.
-fn main() {}
+//! The server. `stemedb-api --help` lists what it can be told.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use stemedb_engine::ring::CpuSet;
+use stemedb_net::config::{Command, Config};
+use stemedb_net::server;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cpus_allowed: Vec<usize> = match CpuSet::of_current_thread() {
+        Ok(cpus) => cpus.iter().map(usize::from).collect(),
+        Err(error) => return refuse(&format!("cannot tell which CPUs to use: {error}")),
+    };
+    let memory_bytes = rustix::system::sysinfo().totalram;
+    let (config, unknown) =
+        match Config::load(std::env::args_os(), std::env::vars_os(), &cpus_allowed, memory_bytes) {
+            Ok(Command::Serve(config, unknown)) => (config, unknown),
+            Ok(Command::Print(text)) => text.exit(),
+            Err(error) => return refuse(&error.to_string()),
+        };
+    let filter = EnvFilter::new(&config.log);
+    // A journal adds the time itself; a person at a terminal wants to see it.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    if std::io::stderr().is_terminal() {
+        log.with_target(false).init();
+    } else {
+        log.with_target(false).without_time().init();
+    }
+    tracing::info!("StemeDB {} starting, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    for name in unknown {
+        tracing::warn!("Ignoring environment variable {name}: there is no such setting; --help lists all");
+    }
+    match server::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", with_sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn refuse(message: &str) -> ExitCode {
+    eprintln!("stemedb-api: {message}");
+    ExitCode::FAILURE
+}
+
+/// An error and all that caused it, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

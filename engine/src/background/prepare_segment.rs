@@ -1,0 +1,169 @@
+//! Preparing a segment file: all its blocks allocated, written and durable before it gets its name.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use glommio::io::{DmaFile, OpenOptions};
+
+use super::executor::ALIGNMENT;
+use super::{BackgroundError, Shared};
+
+/// The largest single I/O.
+const IO_BYTES_MAX: u64 = 1 << 20;
+
+/// A segment file to prepare.
+///
+/// Until it is complete it is called `<path>.prepare`; what is left of an earlier attempt under that name is replaced.
+/// Then it is renamed to `path`, which must not exist. Its blocks are *written* with zeros, not only allocated: the
+/// first write to a block that was never written costs the file system a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrepareSegment {
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// A segment file that is ready.
+#[derive(Debug)]
+pub struct PreparedSegment {
+    /// Its name.
+    pub path: PathBuf,
+    /// The file, open for reading and writing with `O_DIRECT`.
+    pub file: OwnedFd,
+}
+
+impl PrepareSegment {
+    /// The file `path`, in an existing directory, of `bytes` zeros: a multiple of 4096, not 0.
+    pub fn new(path: PathBuf, bytes: u64) -> PrepareSegment {
+        assert!(bytes > 0 && bytes.is_multiple_of(ALIGNMENT as u64), "a segment of {bytes} bytes");
+        assert!(path.file_name().is_some(), "a segment without a name: {}", path.display());
+        PrepareSegment { path, bytes }
+    }
+
+    /// The directory of the file.
+    pub(super) fn directory(&self) -> &Path {
+        match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        }
+    }
+
+    /// What the file is called until it is complete.
+    fn path_meanwhile(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".prepare");
+        PathBuf::from(name)
+    }
+}
+
+/// Prepares a segment file, on an executor. On failure nothing is left behind.
+pub(super) async fn prepare(
+    segment: PrepareSegment,
+    shared: Arc<Shared>,
+) -> Result<PreparedSegment, BackgroundError> {
+    let meanwhile = segment.path_meanwhile();
+    let outcome = match remove_if_there(&meanwhile) {
+        Ok(()) => write_zeros(&meanwhile, segment.bytes, &shared).await,
+        Err(error) => Err(error),
+    };
+    // Renaming and syncing a directory block, so glommio's own thread does it.
+    glommio::executor()
+        .spawn_blocking(move || {
+            let outcome = outcome.and_then(|()| publish(&segment, &meanwhile));
+            if outcome.is_err() {
+                // The first failure is what is told. A file that stays behind is replaced by the next attempt.
+                let _ = remove_if_there(&meanwhile);
+            }
+            outcome
+        })
+        .await
+}
+
+/// Creates the file and makes `bytes` zeros in it durable.
+async fn write_zeros(path: &Path, bytes: u64, shared: &Shared) -> Result<(), BackgroundError> {
+    // Write-only: see the executor's module on what opening does.
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .dma_open(path)
+        .await
+        .map_err(BackgroundError::glommio("create", path))?;
+    let written = fill(&file, path, bytes, shared).await;
+    let closed = file.close().await.map_err(BackgroundError::glommio("close", path));
+    written.and(closed)
+}
+
+async fn fill(file: &DmaFile, path: &Path, bytes: u64, shared: &Shared) -> Result<(), BackgroundError> {
+    // Long extents, and a full disk shows before anything is written.
+    file.pre_allocate(bytes, false).await.map_err(BackgroundError::glommio("allocate space for", path))?;
+    let zeros = |bytes: u64| {
+        let mut buffer = file.alloc_dma_buffer(bytes as usize);
+        buffer.as_bytes_mut().fill(0);
+        Rc::new(buffer)
+    };
+    let mut buffer = zeros(bytes.min(IO_BYTES_MAX));
+    let mut position = 0;
+    while position < bytes {
+        if shared.queue.is_stopping() {
+            return Err(BackgroundError::Stopped);
+        }
+        let left = bytes - position;
+        if left < buffer.len() as u64 {
+            buffer = zeros(left);
+        }
+        let written = file
+            .write_rc_at(Rc::clone(&buffer), position)
+            .await
+            .map_err(BackgroundError::glommio("write zeros to", path))?;
+        if written != buffer.len() {
+            let short = io::Error::other(format!("only {written} of {} bytes at {position}", buffer.len()));
+            return Err(BackgroundError::io("write zeros to", path)(short));
+        }
+        position += written as u64;
+    }
+    file.fdatasync().await.map_err(BackgroundError::glommio("sync", path))
+}
+
+/// Gives the complete file its name, durably, and opens it. Blocks.
+fn publish(segment: &PrepareSegment, meanwhile: &Path) -> Result<PreparedSegment, BackgroundError> {
+    let path = &segment.path;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(meanwhile)
+        .map_err(BackgroundError::io("open", meanwhile))?;
+    rename_to_new(meanwhile, path).map_err(BackgroundError::io("rename the prepared segment to", path))?;
+    let directory = segment.directory();
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(BackgroundError::io("sync the directory", directory))?;
+    Ok(PreparedSegment { path: path.clone(), file: OwnedFd::from(file) })
+}
+
+/// Renames a file to a name that must be free: a segment is never replaced.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    let c_path = |path: &Path| CString::new(path.as_os_str().as_bytes());
+    let (from, to) = (c_path(from)?, c_path(to)?);
+    // SAFETY: both are strings that end with a zero byte and live through the call, which only reads them.
+    let renamed = unsafe {
+        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::RENAME_NOREPLACE)
+    };
+    if renamed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), BackgroundError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(BackgroundError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}

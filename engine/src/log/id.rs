@@ -1,0 +1,71 @@
+//! The numbers by which the log names its parts.
+
+use std::fmt;
+
+/// The number of a record in its lane, without gap or repeat across all generations. The first record is number 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// No record has this number: the committed LSN of a lane without committed records.
+    pub const ZERO: Lsn = Lsn(0);
+
+    /// The first record of a lane.
+    pub const FIRST: Lsn = Lsn(1);
+
+    /// The number `records` further on.
+    pub fn plus(self, records: u64) -> Lsn {
+        Lsn(self.0.checked_add(records).expect("a lane does not live to see 2^64 records"))
+    }
+
+    /// The number before this one, which is not [`Lsn::ZERO`].
+    pub fn before(self) -> Lsn {
+        Lsn(self.0.checked_sub(1).expect("there is no LSN before zero"))
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a start of the server that got as far as writing to the log. The first is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// The generation that begins an empty log.
+    pub const FIRST: Generation = Generation(1);
+
+    /// The generation after this one.
+    pub fn next(self) -> Generation {
+        Generation(self.0.checked_add(1).expect("a log does not live to see 2^32 starts"))
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a segment in its lane, contiguous across generations. The first is 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNumber(pub u64);
+
+impl SegmentNumber {
+    /// The first segment of a lane.
+    pub const FIRST: SegmentNumber = SegmentNumber(1);
+
+    /// The segment after this one.
+    pub fn next(self) -> SegmentNumber {
+        SegmentNumber(self.0.checked_add(1).expect("a lane does not live to see 2^64 segments"))
+    }
+}
+
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,139 @@
+//! Recovery: reads a log from its beginning, tells an unfinished tail from damage, and hands out every record.
+//!
+//! A log is what its lanes' frames say, in the order of generations, each lane to its end. A frame that is not
+//! valid, where one was or could have been written, is
+//! - the *tail* of a commit that never finished, if nothing that was written later says that it was durable: the log ends there;
+//! - *damage* otherwise: an error that names file and offset. Later testimony is a later frame of the same segment, whose committed
+//!   end lies behind the place; the header of a later segment of the lane; a seal; the record of a later generation; and a
+//!   second frame of a generation in any lane, since it waits for that generation's record in all lanes.
+//!
+//! Nothing is changed on disk, so that recovery can be repeated any number of times, whatever interrupts it. What it
+//! found becomes binding when the next generation is [opened](crate::log::opening).
+
+mod error;
+pub(in crate::log) mod reader;
+mod replay;
+mod retractions;
+mod sink;
+mod survey;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use crate::log::generation::LaneEnd;
+use crate::log::lane::LaneStart;
+use crate::log::record::RecordKind;
+use crate::log::segment::SegmentId;
+use crate::log::storage::{LogStorage, SegmentFile};
+use crate::log::{Generation, Lsn};
+use crate::slot::{LaneId, SlotSet};
+
+pub use error::{RecoveryError, RecoveryVisitError};
+use replay::Replay;
+use sink::RecordSink;
+use survey::Survey;
+
+/// A record of the log, as recovery hands it out.
+#[derive(Debug, Clone, Copy)]
+pub struct Replayed<'a> {
+    /// The generation that wrote it.
+    pub generation: Generation,
+    /// Its lane.
+    pub lane: LaneId,
+    /// Its number in the lane.
+    pub lsn: Lsn,
+    /// What the payload is; never [`RecordKind::Generation`].
+    pub kind: RecordKind,
+    /// The record's flags.
+    pub flags: u16,
+    /// The payload.
+    pub payload: &'a [u8],
+    /// Of a retraction: the slots whose claims it takes back at this place, those of its lane that no earlier record of the
+    /// same retraction stood for. What was written there after the earlier one is not touched.
+    pub retracts: Option<SlotSet>,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The generation to open.
+    pub next_generation: Generation,
+    /// Where each lane ends that was ever begun, by lane.
+    pub lane_ends: Vec<LaneEnd>,
+    /// What was written, but never finished, at the lanes' ends.
+    pub tails_dropped: Vec<DroppedTail>,
+    /// How many records were handed out.
+    pub records: u64,
+    /// Bytes of the frames that hold them, and of those that hold none.
+    pub bytes: u64,
+    /// The retractions that did not reach all lanes, in the order of their first records.
+    pub unfinished_retractions: Vec<UnfinishedRetraction>,
+    /// Segments that were prepared and not begun, by lane and number.
+    pub prepared: Vec<SegmentFile>,
+    /// Segments whose header was never finished: they hold nothing, and are in the way.
+    pub abandoned: Vec<SegmentFile>,
+    /// Segments that no frame will be written to any more, and that are longer than what they hold.
+    pub untrimmed: Vec<UntrimmedSegment>,
+}
+
+/// A retraction that a crash interrupted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedRetraction {
+    /// The payload of its records.
+    pub payload: Vec<u8>,
+    /// The slots that none of its records stands for.
+    pub slots: SlotSet,
+}
+
+/// What was written behind a lane's end, and is no part of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedTail {
+    /// The segment's file.
+    pub path: PathBuf,
+    /// Where the lane's frames end in it, in bytes.
+    pub offset: u64,
+    /// Bytes from there to the end of the last block that is not all zeros.
+    pub bytes: u64,
+    /// What is there instead of a valid frame.
+    pub reason: String,
+}
+
+/// A segment that is longer than what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UntrimmedSegment {
+    /// Which segment.
+    pub segment: SegmentId,
+    /// Where its frames end, in bytes.
+    pub end_offset: u64,
+}
+
+impl Recovered {
+    /// Where `lane` goes on, or begins.
+    pub fn lane_start(&self, lane: LaneId) -> LaneStart {
+        let end = self.lane_ends.iter().find(|end| end.lane == lane);
+        end.map_or(LaneStart::NEW, |end| LaneStart {
+            next_lsn: end.next_lsn,
+            next_segment: end.segment.next(),
+            previous_end: end.end_offset,
+        })
+    }
+}
+
+/// Reads the log in `storage` and gives each of its records to `visit`: by generation, and within a generation by lane
+/// and LSN. Records come while it is not yet known whether the rest of the log is sound: after an error,
+/// whatever `visit` built of them has to be thrown away.
+///
+/// Memory is bounded but for the retractions of one generation, whose payloads are kept until it is known which of them
+/// reached all lanes.
+pub fn recover(
+    storage: &dyn LogStorage,
+    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), RecoveryVisitError>,
+) -> Result<Recovered, RecoveryError> {
+    let survey = Survey::new(storage)?;
+    let mut replay = Replay::new(storage, &survey, RecordSink::new(visit));
+    for generation in survey.begun_generations() {
+        replay.generation(generation)?;
+    }
+    Ok(replay.finish())
+}

@@ -1,0 +1,301 @@
+//! The second pass of recovery: reads every frame, finds the lanes' ends, and hands out the records.
+
+use std::collections::BTreeMap;
+
+use crate::log::frame::{Frame, FrameError, FrameHeader, FrameKind};
+use crate::log::generation::LaneEnd;
+use crate::log::recovery::reader::SegmentReader;
+use crate::log::recovery::sink::{FramePlace, RecordSink};
+use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, contradiction};
+use crate::log::recovery::{DroppedTail, Recovered, RecoveryError, UntrimmedSegment};
+use crate::log::segment::SegmentId;
+use crate::log::storage::{LogStorage, SegmentFile};
+use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn, SegmentNumber};
+use crate::slot::LaneId;
+
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 2 * FRAME_BYTES_MAX;
+
+/// The second pass, generation by generation.
+pub(super) struct Replay<'s, 'v> {
+    storage: &'s dyn LogStorage,
+    survey: &'s Survey,
+    reader: SegmentReader<'s>,
+    sink: RecordSink<'v>,
+    ends: BTreeMap<LaneId, LaneEnd>,
+    tails_dropped: Vec<DroppedTail>,
+    untrimmed: Vec<UntrimmedSegment>,
+    bytes: u64,
+}
+
+/// How far a segment's frames reach.
+struct Walked {
+    end: u64,
+    next_lsn: Lsn,
+    /// Where the first frame is that is not the record of its generation.
+    second_frame: Option<u64>,
+}
+
+impl<'s, 'v> Replay<'s, 'v> {
+    pub(super) fn new(
+        storage: &'s dyn LogStorage,
+        survey: &'s Survey,
+        sink: RecordSink<'v>,
+    ) -> Replay<'s, 'v> {
+        let unopened =
+            SegmentFile { id: SegmentId { lane: LaneId(0), number: SegmentNumber::FIRST }, bytes: 0 };
+        Replay {
+            storage,
+            survey,
+            reader: SegmentReader::new(storage, unopened, READ_BYTES),
+            sink,
+            ends: BTreeMap::new(),
+            tails_dropped: Vec::new(),
+            untrimmed: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Reads all segments of a generation. Generations come in their order.
+    pub(super) fn generation(&mut self, generation: Generation) -> Result<(), RecoveryError> {
+        let mut second_frame = None;
+        for (&lane, surveyed) in &self.survey.lanes {
+            let of_generation = |segment: &BegunSegment| segment.header.generation == generation;
+            let Some(first) = surveyed.begun.iter().position(of_generation) else { continue };
+            let count = surveyed.begun[first..].iter().take_while(|segment| of_generation(segment)).count();
+            for at in first..first + count {
+                let segment = &surveyed.begun[at];
+                let walked = self.segment(segment, self.survey.required_end(lane, at), at == first)?;
+                second_frame = second_frame.or(walked.second_frame.map(|offset| (segment.file.id, offset)));
+                self.ends.insert(
+                    lane,
+                    LaneEnd {
+                        lane,
+                        generation,
+                        segment: segment.file.id.number,
+                        end_offset: walked.end,
+                        next_lsn: walked.next_lsn,
+                    },
+                );
+                if at == first + count - 1 && segment.file.bytes > walked.end {
+                    self.untrimmed
+                        .push(UntrimmedSegment { segment: segment.file.id, end_offset: walked.end });
+                }
+            }
+        }
+        if let Some((segment, offset)) = second_frame {
+            self.check_opened(generation, segment, offset)?;
+        }
+        if let Some(surveyed) = self.survey.generations.get(&generation) {
+            self.sink.retractions.end_generation(surveyed.record.lanes);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Recovered {
+        let last = self.survey.begun_generations().pop();
+        let unbegun = || self.survey.lanes.values().flat_map(|lane| &lane.unbegun);
+        Recovered {
+            next_generation: last.map_or(Generation::FIRST, Generation::next),
+            lane_ends: self.ends.into_values().collect(),
+            tails_dropped: self.tails_dropped,
+            records: self.sink.records,
+            bytes: self.bytes,
+            unfinished_retractions: self.sink.retractions.into_unfinished(),
+            prepared: unbegun()
+                .filter(|segment| segment.torn.is_none())
+                .map(|segment| segment.file)
+                .collect(),
+            abandoned: unbegun()
+                .filter(|segment| segment.torn.is_some())
+                .map(|segment| segment.file)
+                .collect(),
+            untrimmed: self.untrimmed,
+        }
+    }
+
+    /// Reads the frames of a segment up to where they must end or, if nothing says where, to where they do.
+    fn segment(
+        &mut self,
+        segment: &BegunSegment,
+        required: Option<RequiredEnd>,
+        begins_generation: bool,
+    ) -> Result<Walked, RecoveryError> {
+        let mut walked = Walked { end: BLOCK, next_lsn: segment.header.first_lsn, second_frame: None };
+        self.reader.open(segment.file, segment.limit());
+        while required.as_ref().is_none_or(|required| walked.end < required.end) {
+            let frame = match self.reader.frame(walked.end, &segment.home)? {
+                Ok(frame) => frame,
+                Err(cause) => match required {
+                    Some(required) => {
+                        return Err(self.damage(segment, walked.end, cause, required.testimony));
+                    }
+                    None => {
+                        self.tail(segment, &walked, cause)?;
+                        return Ok(walked);
+                    }
+                },
+            };
+            let header = frame.header;
+            check_frame(self.storage, segment, &walked, &frame)?;
+            if header.kind == FrameKind::Seal {
+                return Err(self.sealed(segment, walked.end, required.is_some()));
+            }
+            if walked.end > BLOCK || !begins_generation {
+                walked.second_frame = walked.second_frame.or(Some(walked.end));
+                let surveyed = self.survey.generations.get(&segment.header.generation);
+                let lanes = surveyed.expect("it is behind the record of the generation").record.lanes;
+                self.sink
+                    .give(frame, &FramePlace { storage: self.storage, segment, offset: walked.end, lanes })?;
+            }
+            walked.end += header.frame_bytes() as u64;
+            walked.next_lsn = header.next_lsn();
+            self.bytes += header.frame_bytes() as u64;
+        }
+        let required = required.expect("only a required end ends the loop");
+        if (walked.end, walked.next_lsn) != (required.end, required.next_lsn) {
+            let expected = format!("record {} to come next: {}", required.next_lsn, required.testimony);
+            let actual =
+                format!("frames up to offset {} and record {} to come next", walked.end, walked.next_lsn);
+            return Err(contradiction(self.storage, segment.file.id, required.end, expected, actual));
+        }
+        if required.sealed {
+            self.seal(segment, &walked)?;
+        }
+        Ok(walked)
+    }
+
+    /// Looks at the seal that is due at the end of a segment which the lane left for the next one.
+    ///
+    /// It may be missing only if nothing was written to the next segment, whose header is durable before the seal is.
+    fn seal(&mut self, segment: &BegunSegment, walked: &Walked) -> Result<(), RecoveryError> {
+        let cause = match self.reader.frame(walked.end, &segment.home)? {
+            Ok(frame) => {
+                check_frame(self.storage, segment, walked, &frame)?;
+                if frame.header.kind == FrameKind::Seal {
+                    self.bytes += BLOCK;
+                    return Ok(());
+                }
+                let actual = format!("a frame of records from {} on", frame.header.first_lsn);
+                let expected = "the seal of the segment".to_owned();
+                return Err(contradiction(self.storage, segment.file.id, walked.end, expected, actual));
+            }
+            Err(cause) => cause,
+        };
+        let next = segment.file.id.number.next();
+        let begun = &self.survey.lanes[&segment.file.id.lane].begun;
+        let of_generation = begun.iter().filter(|other| other.header.generation == segment.header.generation);
+        let mut later = of_generation.skip_while(|other| other.file.id.number < next);
+        let next = later.next().expect("the next segment's header says where this one ends");
+        let next_but_one = later.next();
+        self.reader.open(next.file, next.limit());
+        if next_but_one.is_none() && self.reader.first_written(BLOCK)?.is_none() {
+            return Ok(());
+        }
+        let testimony =
+            format!("{} was written to, for which the seal of this segment must be durable", next.file.id);
+        Err(self.damage(segment, walked.end, cause, testimony))
+    }
+
+    /// Where nothing says that the lane went on: looks behind `walked.end`, where `cause` is instead of a frame,
+    /// whether a frame was written when that was durable. If not, the lane ends here.
+    fn tail(
+        &mut self,
+        segment: &BegunSegment,
+        walked: &Walked,
+        cause: FrameError,
+    ) -> Result<(), RecoveryError> {
+        let mut written_end = walked.end;
+        while let Some(offset) = self.reader.first_written(written_end)? {
+            written_end = offset + BLOCK;
+            if offset == walked.end {
+                continue;
+            }
+            let Ok(frame) = self.reader.frame(offset, &segment.home)? else { continue };
+            let FrameHeader { committed_end, committed_lsn, .. } = frame.header;
+            if committed_end > walked.end || committed_lsn >= walked.next_lsn {
+                let testimony = format!(
+                    "the frame at offset {offset} was written when everything before offset {committed_end} was durable"
+                );
+                return Err(self.damage(segment, walked.end, cause, testimony));
+            }
+        }
+        let written_end = written_end.min(segment.limit());
+        if written_end > walked.end {
+            self.tails_dropped.push(DroppedTail {
+                path: self.storage.path(segment.file.id),
+                offset: walked.end,
+                bytes: written_end - walked.end,
+                reason: cause.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks that a generation, of which there is a frame besides its record, has that record in all its lanes.
+    fn check_opened(
+        &mut self,
+        generation: Generation,
+        segment: SegmentId,
+        offset: u64,
+    ) -> Result<(), RecoveryError> {
+        let surveyed = self.survey.generations.get(&generation);
+        let surveyed = surveyed.expect("a frame behind the record of a generation");
+        let mut lanes = (0..surveyed.record.lanes).map(LaneId);
+        let Some(lane) = lanes.find(|lane| !surveyed.found_in.contains_key(lane)) else {
+            return Ok(());
+        };
+        let testimony = format!(
+            "the frame at offset {offset} of {segment} was written when all lanes of generation {generation} had its record"
+        );
+        let id = SegmentId { lane, number: surveyed.record.first_segment_of(lane) };
+        let begun = self.survey.lanes.get(&lane).map_or(&[][..], |lane| &lane.begun);
+        let Some(first) = begun.iter().find(|segment| segment.file.id == id) else {
+            return Err(self.survey.unbegun(self.storage, id, &testimony));
+        };
+        self.reader.open(first.file, first.limit());
+        let cause = self.reader.frame(BLOCK, &first.home)?.expect_err("its record was found not to be valid");
+        Err(self.damage(first, BLOCK, cause, testimony))
+    }
+
+    /// The error for a seal in a segment behind which the lane did not go on.
+    fn sealed(&self, segment: &BegunSegment, offset: u64, ends_elsewhere: bool) -> RecoveryError {
+        let id = segment.file.id;
+        if ends_elsewhere {
+            let actual = "a seal, as if the lane went on in the next segment".to_owned();
+            return contradiction(self.storage, id, offset, "the end of the lane".to_owned(), actual);
+        }
+        let testimony =
+            format!("the seal at offset {offset} of {id} was written when its header was durable");
+        self.survey.unbegun(self.storage, SegmentId { number: id.number.next(), ..id }, &testimony)
+    }
+
+    fn damage(
+        &self,
+        segment: &BegunSegment,
+        offset: u64,
+        cause: FrameError,
+        testimony: String,
+    ) -> RecoveryError {
+        let path = self.storage.path(segment.file.id);
+        RecoveryError::Frame { path, offset, cause: Box::new(cause), testimony }
+    }
+}
+
+/// Checks that a valid frame is the one that comes next in its segment.
+fn check_frame(
+    storage: &dyn LogStorage,
+    segment: &BegunSegment,
+    walked: &Walked,
+    frame: &Frame<'_>,
+) -> Result<(), RecoveryError> {
+    let header = &frame.header;
+    let testifies = (BLOCK..=walked.end).contains(&header.committed_end);
+    if header.first_lsn == walked.next_lsn && testifies {
+        return Ok(());
+    }
+    let expected = format!("a frame that goes on with record {}", walked.next_lsn);
+    Err(contradiction(storage, segment.file.id, walked.end, expected, format!("{header:?}")))
+}

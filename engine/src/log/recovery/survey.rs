@@ -1,0 +1,390 @@
+//! The first pass of recovery: which segments there are, and what they say about each other.
+//!
+//! Reads the beginning of every segment only. What comes out is consistent: the begun segments of a lane are numbered
+//! without gap, each begins where the one before it ends, and everything that a generation's record names is there.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use crate::log::frame::{FrameHome, FrameKind};
+use crate::log::generation::{GenerationRecord, LaneEnd};
+use crate::log::record::RecordKind;
+use crate::log::recovery::RecoveryError;
+use crate::log::recovery::reader::{SegmentReader, is_zero};
+use crate::log::segment::{SegmentHeader, SegmentHeaderError, SegmentId};
+use crate::log::storage::{LogStorage, SegmentFile};
+use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_MIN, SegmentNumber};
+use crate::slot::LaneId;
+
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// Bytes read of a segment to learn what it is: its header and, as a rule, the record of its generation.
+const GLANCE_BYTES: usize = 64 * 1024;
+
+/// A segment with a valid header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BegunSegment {
+    pub(super) file: SegmentFile,
+    pub(super) header: SegmentHeader,
+    pub(super) home: FrameHome,
+}
+
+impl BegunSegment {
+    /// Up to where it can hold frames.
+    pub(super) fn limit(&self) -> u64 {
+        self.header.segment_bytes.min(self.file.bytes)
+    }
+}
+
+/// A file that is there for a segment that has no header.
+#[derive(Debug)]
+pub(super) struct UnbegunSegment {
+    pub(super) file: SegmentFile,
+    /// What its first block has instead of a header; `None` if that is all zeros, as it was prepared.
+    pub(super) torn: Option<SegmentHeaderError>,
+}
+
+/// The segments of a lane, by number.
+#[derive(Debug, Default)]
+pub(super) struct SurveyedLane {
+    pub(super) begun: Vec<BegunSegment>,
+    /// Behind all that were begun.
+    pub(super) unbegun: Vec<UnbegunSegment>,
+}
+
+/// A generation whose record is valid in one lane at least.
+#[derive(Debug)]
+pub(super) struct SurveyedGeneration {
+    pub(super) record: GenerationRecord,
+    /// The lanes in which it is valid, with the segments that hold it.
+    pub(super) found_in: BTreeMap<LaneId, SegmentId>,
+}
+
+/// Where the frames of a segment must end, by what was written later.
+#[derive(Debug)]
+pub(super) struct RequiredEnd {
+    pub(super) end: u64,
+    pub(super) next_lsn: Lsn,
+    /// Whether the lane went on in the next segment within the same generation, so that a seal is due.
+    pub(super) sealed: bool,
+    /// Who says so.
+    pub(super) testimony: String,
+}
+
+/// All that the beginnings of the segments say.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) lanes: BTreeMap<LaneId, SurveyedLane>,
+    pub(super) generations: BTreeMap<Generation, SurveyedGeneration>,
+}
+
+impl Survey {
+    /// Reads the beginnings of all segments and checks them against each other.
+    pub(super) fn new(storage: &dyn LogStorage) -> Result<Survey, RecoveryError> {
+        let mut files = storage.list().map_err(|source| RecoveryError::List { source })?;
+        files.sort_unstable_by_key(|file| file.id);
+        let mut survey = Survey::default();
+        let Some(&first) = files.first() else { return Ok(survey) };
+        let mut reader = SegmentReader::new(storage, first, GLANCE_BYTES);
+        for lane_files in files.chunk_by(|one, next| one.id.lane == next.id.lane) {
+            let lane = survey_lane(storage, &mut reader, lane_files)?;
+            for (at, segment) in lane.begun.iter().enumerate() {
+                if at == 0 || lane.begun[at - 1].header.generation != segment.header.generation {
+                    survey.note_generation(storage, &mut reader, segment)?;
+                }
+            }
+            survey.lanes.insert(lane_files[0].id.lane, lane);
+        }
+        survey.check_ends(storage)?;
+        Ok(survey)
+    }
+
+    /// All generations that began a segment, in order.
+    pub(super) fn begun_generations(&self) -> Vec<Generation> {
+        let begun = self.lanes.values().flat_map(|lane| &lane.begun);
+        let mut generations: Vec<_> = begun.map(|segment| segment.header.generation).collect();
+        generations.sort_unstable();
+        generations.dedup();
+        generations
+    }
+
+    /// Where the frames of the begun segment at `at` of `lane` must end; `None` if nothing written later says so.
+    pub(super) fn required_end(&self, lane: LaneId, at: usize) -> Option<RequiredEnd> {
+        let begun = &self.lanes[&lane].begun;
+        let segment = &begun[at];
+        if let Some(next) = begun.get(at + 1) {
+            return Some(RequiredEnd {
+                end: next.header.previous_end,
+                next_lsn: next.header.first_lsn,
+                sealed: next.header.generation == segment.header.generation,
+                testimony: format!(
+                    "the header of {} says that everything before offset {} was durable",
+                    next.file.id, next.header.previous_end
+                ),
+            });
+        }
+        let (generation, end) = self.end_stated_after(lane, segment.header.generation)?;
+        Some(RequiredEnd {
+            end: end.end_offset,
+            next_lsn: end.next_lsn,
+            sealed: false,
+            testimony: format!(
+                "the record of generation {generation} says that everything before offset {} was durable",
+                end.end_offset
+            ),
+        })
+    }
+
+    /// The end of `lane` in the first record of a generation after `generation`.
+    fn end_stated_after(&self, lane: LaneId, generation: Generation) -> Option<(Generation, &LaneEnd)> {
+        let later = self.generations.range(generation.next()..);
+        later.filter_map(|(&later, surveyed)| Some((later, surveyed.record.end_of(lane)?))).next()
+    }
+
+    /// Notes the generation's record, if the first frame of its first segment is valid.
+    fn note_generation(
+        &mut self,
+        storage: &dyn LogStorage,
+        reader: &mut SegmentReader<'_>,
+        segment: &BegunSegment,
+    ) -> Result<(), RecoveryError> {
+        reader.open(segment.file, segment.limit());
+        let Ok(frame) = reader.frame(BLOCK, &segment.home)? else { return Ok(()) };
+        let id = segment.file.id;
+        let generation = segment.header.generation;
+        let no_record = |actual: &str| {
+            let expected = format!("the record of generation {generation}");
+            Err(contradiction(storage, id, BLOCK, expected, actual.to_owned()))
+        };
+        if frame.header.kind != FrameKind::Records {
+            return no_record("an empty frame");
+        }
+        let mut records = frame.records();
+        let record = match (records.next(), records.next()) {
+            (Some(Ok(record)), None) => record,
+            (Some(Err(cause)), _) | (_, Some(Err(cause))) => {
+                return Err(RecoveryError::Records { path: storage.path(id), offset: BLOCK, cause });
+            }
+            _ => return no_record("a frame of several records"),
+        };
+        if record.kind != RecordKind::Generation {
+            return no_record("another record");
+        }
+        let record = GenerationRecord::decode(record.payload).map_err(|cause| RecoveryError::Generation {
+            path: storage.path(id),
+            offset: BLOCK,
+            cause: Box::new(cause),
+        })?;
+        if record.generation != generation || id.lane.0 >= record.lanes {
+            let expected = format!("generation {generation} with lane {}", id.lane.0);
+            let actual = format!("generation {} of {} lanes", record.generation, record.lanes);
+            return Err(contradiction(storage, id, BLOCK, expected, actual));
+        }
+        let surveyed = self
+            .generations
+            .entry(generation)
+            .or_insert_with(|| SurveyedGeneration { record: record.clone(), found_in: BTreeMap::new() });
+        if surveyed.record != record {
+            let other = surveyed.found_in.values().next().expect("the record was found somewhere");
+            let expected = format!("the record of generation {generation} as in {other}");
+            return Err(contradiction(storage, id, BLOCK, expected, "another".to_owned()));
+        }
+        surveyed.found_in.insert(id.lane, id);
+        Ok(())
+    }
+
+    /// Checks that each generation's record and the segments before that generation agree.
+    fn check_ends(&self, storage: &dyn LogStorage) -> Result<(), RecoveryError> {
+        for (&generation, surveyed) in &self.generations {
+            let record = &surveyed.record;
+            let witness = surveyed.found_in.values().next().expect("the record was found somewhere");
+            let testimony = format!("the record of generation {generation} in {witness} says so");
+            for end in &record.ends {
+                self.check_end(storage, generation, end, &testimony)?;
+            }
+            let begun = self.lanes.values().flat_map(|lane| &lane.begun);
+            for segment in begun {
+                let lane = segment.file.id.lane;
+                let unnamed = match segment.header.generation.cmp(&generation) {
+                    Ordering::Less => record.end_of(lane).is_none(),
+                    Ordering::Equal => lane.0 >= record.lanes,
+                    Ordering::Greater => false,
+                };
+                if unnamed {
+                    let actual = format!("a segment of generation {}", segment.header.generation);
+                    let expected = format!("none of lane {}: {testimony}", lane.0);
+                    return Err(contradiction(storage, segment.file.id, 0, expected, actual));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that a lane ends before `generation` where that generation's record says.
+    fn check_end(
+        &self,
+        storage: &dyn LogStorage,
+        generation: Generation,
+        end: &LaneEnd,
+        testimony: &str,
+    ) -> Result<(), RecoveryError> {
+        let id = SegmentId { lane: end.lane, number: end.segment };
+        let begun = self.lanes.get(&end.lane).map_or(&[][..], |lane| &lane.begun);
+        let Some(at) = begun.iter().position(|segment| segment.file.id == id) else {
+            return Err(self.unbegun(storage, id, testimony));
+        };
+        let found = begun[at].header.generation;
+        if found != end.generation {
+            let expected = format!("generation {}: {testimony}", end.generation);
+            return Err(contradiction(storage, id, 0, expected, format!("generation {found}")));
+        }
+        if let Some(next) = begun.get(at + 1).filter(|next| next.header.generation < generation) {
+            let expected = format!("no segment between {id} and generation {generation}: {testimony}");
+            let actual = format!("a segment of generation {}", next.header.generation);
+            return Err(contradiction(storage, next.file.id, 0, expected, actual));
+        }
+        let required = self.required_end(end.lane, at).expect("a later generation's record states an end");
+        if (required.end, required.next_lsn) != (end.end_offset, end.next_lsn) {
+            let place = |offset, lsn| format!("an end at offset {offset} with record {lsn} to follow");
+            let expected = format!("{}: {testimony}", place(end.end_offset, end.next_lsn));
+            let actual = place(required.end, required.next_lsn);
+            return Err(contradiction(storage, id, end.end_offset, expected, actual));
+        }
+        Ok(())
+    }
+
+    /// The error for a segment that must have been begun, and was not or is not there.
+    pub(super) fn unbegun(&self, storage: &dyn LogStorage, id: SegmentId, testimony: &str) -> RecoveryError {
+        let path = storage.path(id);
+        let testimony = testimony.to_owned();
+        let files = self.lanes.get(&id.lane).map_or(&[][..], |lane| &lane.unbegun);
+        match files.iter().find(|segment| segment.file.id == id) {
+            Some(UnbegunSegment { torn: Some(cause), .. }) => {
+                RecoveryError::Header { path, cause: cause.clone(), testimony }
+            }
+            Some(UnbegunSegment { torn: None, .. }) => {
+                RecoveryError::Header { path, cause: SegmentHeaderError::Magic { actual: [0; 8] }, testimony }
+            }
+            None => RecoveryError::Missing { path, testimony },
+        }
+    }
+}
+
+/// Reads the headers of a lane's files, which are sorted by number.
+fn survey_lane(
+    storage: &dyn LogStorage,
+    reader: &mut SegmentReader<'_>,
+    files: &[SegmentFile],
+) -> Result<SurveyedLane, RecoveryError> {
+    let mut lane = SurveyedLane::default();
+    for &file in files {
+        reader.open(file, file.bytes);
+        let block = reader.bytes(0, BLOCK_BYTES)?;
+        let torn = match block.get(..BLOCK_BYTES).map(SegmentHeader::decode) {
+            Some(Ok((header, checksum))) => {
+                let segment = BegunSegment { file, header, home: FrameHome::new(&header, checksum) };
+                check_follows(storage, &lane, &segment)?;
+                lane.begun.push(segment);
+                continue;
+            }
+            Some(Err(SegmentHeaderError::Magic { .. })) if is_zero(&block[..BLOCK_BYTES]) => None,
+            Some(Err(cause @ SegmentHeaderError::Version { .. })) => {
+                let testimony = "it may be of a later version".to_owned();
+                return Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony });
+            }
+            Some(Err(cause)) => Some(cause),
+            None => Some(SegmentHeaderError::CutOff { actual: file.bytes }),
+        };
+        lane.unbegun.push(UnbegunSegment { file, torn });
+    }
+    let next = lane.begun.last().map_or(SegmentNumber::FIRST, |last| last.file.id.number.next());
+    for segment in &lane.unbegun {
+        check_unbegun(storage, reader, segment, next)?;
+    }
+    Ok(lane)
+}
+
+/// Checks that a begun segment is the next one of its lane, and begins where the one before it ends.
+fn check_follows(
+    storage: &dyn LogStorage,
+    lane: &SurveyedLane,
+    segment: &BegunSegment,
+) -> Result<(), RecoveryError> {
+    let (id, header) = (segment.file.id, &segment.header);
+    let wrong = |expected: String, actual: String| Err(contradiction(storage, id, 0, expected, actual));
+    if header.id != id {
+        return wrong(format!("the header of {id}"), format!("the header of {}", header.id));
+    }
+    let testimony = || format!("{id} follows it and was begun");
+    if let Some(UnbegunSegment { file, torn }) = lane.unbegun.first() {
+        let cause = torn.clone().unwrap_or(SegmentHeaderError::Magic { actual: [0; 8] });
+        return Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony: testimony() });
+    }
+    let number = lane.begun.last().map_or(SegmentNumber::FIRST, |last| last.file.id.number.next());
+    if id.number != number {
+        let path = storage.path(SegmentId { number, ..id });
+        return Err(RecoveryError::Missing { path, testimony: testimony() });
+    }
+    let size_is_sound =
+        header.segment_bytes >= SEGMENT_BYTES_MIN && header.segment_bytes.is_multiple_of(BLOCK);
+    let generations = Generation::FIRST..Generation(u32::MAX);
+    if !size_is_sound || !generations.contains(&header.generation) {
+        return wrong("a sound header".to_owned(), format!("{header:?}"));
+    }
+    let follows = match lane.begun.last() {
+        None => header.previous_end == 0 && header.first_lsn == Lsn::FIRST,
+        Some(last) => {
+            (BLOCK..=last.header.segment_bytes).contains(&header.previous_end)
+                && header.previous_end.is_multiple_of(BLOCK)
+                && header.generation >= last.header.generation
+        }
+    };
+    if follows {
+        return Ok(());
+    }
+    match lane.begun.last() {
+        None => wrong("the header of a lane's first segment".to_owned(), format!("{header:?}")),
+        Some(last) => wrong(format!("a header that follows {:?}", last.header), format!("{header:?}")),
+    }
+}
+
+/// Checks that a segment without a valid header was never begun, or was being begun when the writing stopped.
+///
+/// A header that was being written is the next one of its lane, and has nothing behind it: the first frame waits for the header.
+fn check_unbegun(
+    storage: &dyn LogStorage,
+    reader: &mut SegmentReader<'_>,
+    segment: &UnbegunSegment,
+    next: SegmentNumber,
+) -> Result<(), RecoveryError> {
+    let UnbegunSegment { file, torn } = segment;
+    let (looked_through, cause) = match torn {
+        None => (GLANCE_BYTES as u64, SegmentHeaderError::Magic { actual: [0; 8] }),
+        Some(cause) => (file.bytes, cause.clone()),
+    };
+    reader.open(*file, looked_through);
+    let (cause, testimony) = if file.bytes < SEGMENT_BYTES_MIN {
+        (
+            SegmentHeaderError::CutOff { actual: file.bytes },
+            "a segment gets its name when it has its full size",
+        )
+    } else if torn.is_some() && file.id.number != next {
+        (cause, "it is not the segment that its lane would have begun next")
+    } else if reader.first_written(BLOCK)?.is_some() {
+        (cause, "something was written behind the header, for which a durable header is needed")
+    } else {
+        return Ok(());
+    };
+    Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony: testimony.to_owned() })
+}
+
+/// The error for two valid parts of the log that do not fit together.
+pub(super) fn contradiction(
+    storage: &dyn LogStorage,
+    segment: SegmentId,
+    offset: u64,
+    expected: String,
+    actual: String,
+) -> RecoveryError {
+    RecoveryError::Contradiction { path: storage.path(segment), offset, expected, actual }
+}

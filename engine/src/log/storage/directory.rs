@@ -1,0 +1,193 @@
+//! Segments as files of one directory.
+
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::log::FRAME_BYTES_MAX;
+use crate::log::segment::SegmentId;
+use crate::log::storage::{LogDisk, LogStorage, SegmentFile};
+use crate::ring::aligned::AlignedBuffer;
+
+/// Segments as files of one directory, read and written past the page cache where the file system lets us.
+#[derive(Debug)]
+pub struct DirStorage {
+    directory: PathBuf,
+    /// The file read last: reads come in runs.
+    reading: RefCell<Option<(SegmentId, File)>>,
+}
+
+impl DirStorage {
+    /// The segments of `directory`, which exists.
+    pub fn new(directory: &Path) -> DirStorage {
+        DirStorage { directory: directory.to_path_buf(), reading: RefCell::new(None) }
+    }
+
+    fn open(&self, segment: SegmentId, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
+        open_direct(&self.path(segment), options, flags)
+    }
+
+    /// Makes the directory's entries durable.
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl LogStorage for DirStorage {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if let Some(id) = entry.file_name().to_str().and_then(SegmentId::from_file_name) {
+                files.push(SegmentFile { id, bytes: entry.metadata()?.len() });
+            }
+        }
+        Ok(files)
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut reading = self.reading.borrow_mut();
+        if reading.as_ref().is_none_or(|(open, _)| *open != segment) {
+            *reading = Some((segment, self.open(segment, OpenOptions::new().read(true), 0)?));
+        }
+        let (_, file) = reading.as_ref().expect("it was just opened");
+        let mut done = 0;
+        while done < buffer.len() {
+            match file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                // Only the end of a file ends a direct read off a block's boundary.
+                Ok(read) if !read.is_multiple_of(AlignedBuffer::ALIGNMENT) => return Ok(done + read),
+                Ok(read) => done += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.directory.join(segment.to_string())
+    }
+}
+
+impl LogDisk for DirStorage {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        let path = self.path(segment);
+        let unfinished = path.with_extension("log.prepare");
+        write_zeros(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path)).inspect_err(|_| {
+            // On a full disk, what was written would keep others from what is left. Told is the first failure.
+            let _ = fs::remove_file(&unfinished);
+        })?;
+        self.reading.take();
+        self.sync_directory()
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.open(segment, OpenOptions::new().write(true), libc::O_DSYNC)?.write_at(bytes, offset)
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        File::open(self.path(segment))?.sync_data()
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(segment))?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        fs::remove_file(self.path(segment))?;
+        self.reading.take();
+        self.sync_directory()
+    }
+}
+
+/// Creates a file of zeros, durably.
+fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
+    // What the log holds is for the server's user and group only.
+    let options = &mut OpenOptions::new();
+    let file = open_direct(path, options.write(true).create(true).truncate(true).mode(0o640), 0)?;
+    let zeros = AlignedBuffer::zeroed(FRAME_BYTES_MAX);
+    let mut offset = 0;
+    while offset < bytes {
+        let count = zeros.len().min((bytes - offset) as usize);
+        file.write_all_at(&zeros[..count], offset)?;
+        offset += count as u64;
+    }
+    file.sync_all()
+}
+
+/// Opens with `O_DIRECT` or, on a file system that refuses it (open(2): `EINVAL`), without.
+fn open_direct(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
+    match options.mode(0o640).custom_flags(flags | libc::O_DIRECT).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(flags).open(path),
+        opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{BLOCK_BYTES, SegmentNumber};
+    use crate::slot::LaneId;
+
+    const SEGMENT: SegmentId = SegmentId { lane: LaneId(3), number: SegmentNumber(9) };
+
+    #[test]
+    fn a_segment_is_prepared_written_read_cut_and_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = DirStorage::new(directory.path());
+        fs::write(directory.path().join("LOCK"), "1").unwrap();
+        fs::write(directory.path().join("segment-03-0000000010.log.prepare"), "half").unwrap();
+        let bytes = 3 * BLOCK_BYTES as u64;
+        disk.prepare(SEGMENT, bytes).unwrap();
+        assert_eq!(disk.list().unwrap(), [SegmentFile { id: SEGMENT, bytes }]);
+
+        let mut block = AlignedBuffer::zeroed(BLOCK_BYTES);
+        block.fill(7);
+        assert_eq!(disk.write(SEGMENT, BLOCK_BYTES as u64, &block).unwrap(), BLOCK_BYTES);
+        disk.sync(SEGMENT).unwrap();
+        let mut read = AlignedBuffer::zeroed(4 * BLOCK_BYTES);
+        assert_eq!(disk.read(SEGMENT, 0, &mut read).unwrap(), 3 * BLOCK_BYTES);
+        assert!(read[..BLOCK_BYTES].iter().all(|&byte| byte == 0));
+        assert_eq!(read[BLOCK_BYTES..2 * BLOCK_BYTES], block[..]);
+
+        disk.truncate(SEGMENT, BLOCK_BYTES as u64 + 100).unwrap();
+        assert_eq!(disk.read(SEGMENT, BLOCK_BYTES as u64, &mut read).unwrap(), 100);
+        assert_eq!(disk.read(SEGMENT, 2 * BLOCK_BYTES as u64, &mut read).unwrap(), 0);
+
+        disk.remove(SEGMENT).unwrap();
+        assert!(disk.list().unwrap().is_empty());
+        assert_eq!(disk.read(SEGMENT, 0, &mut read).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_segment_is_for_user_and_group_and_none_half_prepared_stays() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = DirStorage::new(directory.path());
+        disk.prepare(SEGMENT, BLOCK_BYTES as u64).unwrap();
+        let mode = fs::metadata(disk.path(SEGMENT)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7137, 0, "mode {mode:o}");
+
+        let taken = SegmentId { number: SegmentNumber(10), ..SEGMENT };
+        fs::create_dir(disk.path(taken)).unwrap();
+        disk.prepare(taken, BLOCK_BYTES as u64).unwrap_err();
+        let names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn errors_of_the_file_system_are_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut disk = DirStorage::new(&directory.path().join("absent"));
+        assert_eq!(disk.list().unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(disk.prepare(SEGMENT, 4096).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(disk.remove(SEGMENT).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,109 @@
+//! The operators' tool, `stemedb-admin`.
+//!
+//! Commands either talk to a running server over HTTP ([`import`], [`query`], [`health`]) or look at the machine
+//! and the data directory without one. Each prints for people, or, with `--json`, for programs.
+//!
+//! Exit codes: 0 the command did what it was asked, 1 it did not, 2 it was asked wrongly.
+
+mod client;
+mod doctor;
+mod error;
+mod health;
+mod import;
+mod moment;
+mod query;
+mod text;
+mod wal;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::error::AdminError;
+
+/// Runs the tool with this process's arguments, environment and standard streams.
+pub fn run() -> ExitCode {
+    let Cli { server, command } = Cli::parse();
+    let result = match command {
+        Command::Import(options) => import::run(&server, &options),
+        Command::Query(options) => query::run(&server, &options),
+        Command::Health => health::run(&server),
+        Command::Wal { command } => wal::run(server.json, &command),
+        Command::Doctor(options) => doctor::run(server.json, &options),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read the output has seen enough, as `| head` does.
+        Err(AdminError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stemedb-admin: {error}");
+            ExitCode::from(if matches!(error, AdminError::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// The operators' tool of StemeDB.
+#[derive(Debug, Parser)]
+#[command(name = "stemedb-admin", version, max_term_width = 110, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands share.
+#[derive(Debug, clap::Args)]
+struct ServerOptions {
+    /// Where the server answers: http://HOST:PORT
+    #[arg(long, global = true, env = "STEMEDB_URL", default_value = "http://127.0.0.1:18180")]
+    url: String,
+    /// Print JSON on standard output, for programs
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send claims from a file, or from standard input, to the server
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::ImportOptions),
+    /// Ask for the claims about a concept path, or for the winners a lens picks
+    #[command(after_help = query::EXAMPLES)]
+    Query(query::QueryOptions),
+    /// Ask the server how it is; exit code 0 only if it is healthy and ready
+    #[command(after_help = health::EXAMPLES)]
+    Health,
+    /// Look into a log's directory, without a server
+    Wal {
+        #[command(subcommand)]
+        command: wal::WalCommand,
+    },
+    /// Check whether this machine can run StemeDB, and how well
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorOptions),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stemedb-admin health
+  stemedb-admin import claims.ndjson
+  stemedb-admin query debian/package/openssh-server --predicate version
+  stemedb-admin query 'drug/*' --lens consensus --json | jq '.assertions[].value'
+  STEMEDB_URL=http://10.0.0.7:18180 stemedb-admin health
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+Each command has its own examples: stemedb-admin import --help";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,165 @@
+//! Points in time as operators type and read them: Unix seconds or UTC dates.
+
+use stemedb_engine::time::UnixMicros;
+
+use super::error::AdminError;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Reads `1769610600`, `1769610600.25`, `2026-01-28`, `2026-01-28 14:30:00 UTC` or `2026-01-28T14:30:00.25Z`.
+///
+/// A date without a zone is UTC; other zones are refused rather than guessed.
+pub(super) fn parse(text: &str) -> Result<UnixMicros, AdminError> {
+    parse_seconds(text).or_else(|| parse_date(text)).ok_or_else(|| {
+        AdminError::Usage(format!(
+            "`{text}` is not a time; write Unix seconds (1769610600) or a UTC date (2026-01-28T14:30:00Z)"
+        ))
+    })
+}
+
+/// Writes a time as `2026-01-28T14:30:00Z`, with a fraction only where there is one.
+pub(super) fn format(time: UnixMicros) -> String {
+    let (seconds, micros) =
+        (time.0.div_euclid(UnixMicros::PER_SECOND), time.0.rem_euclid(UnixMicros::PER_SECOND));
+    let (year, month, day) = civil_of_days(seconds.div_euclid(SECONDS_PER_DAY));
+    let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    let fraction = match micros {
+        0 => String::new(),
+        micros => format!(".{micros:06}").trim_end_matches('0').to_owned(),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+/// Writes a time as the decimal Unix seconds of the API, exact to the microsecond.
+pub(super) fn unix_seconds(time: UnixMicros) -> String {
+    let (seconds, micros) = (time.0 / UnixMicros::PER_SECOND, time.0 % UnixMicros::PER_SECOND);
+    if micros == 0 { seconds.to_string() } else { format!("{seconds}.{micros:06}") }
+}
+
+fn parse_seconds(text: &str) -> Option<UnixMicros> {
+    let (seconds, micros) = with_fraction(text)?;
+    Some(UnixMicros(seconds.checked_mul(UnixMicros::PER_SECOND)?.checked_add(micros)?))
+}
+
+fn parse_date(text: &str) -> Option<UnixMicros> {
+    let text = text.strip_suffix('Z').or_else(|| text.strip_suffix(" UTC")).unwrap_or(text);
+    let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+    let [year, month, day] = numbers(date, '-')?;
+    let (time, fraction) = time.split_once('.').map_or((time, "0"), |(time, fraction)| (time, fraction));
+    let [hour, minute, second] = numbers(time, ':')?;
+    let (_, micros) = with_fraction(&format!("0.{fraction}"))?;
+    if !(1970..=9999).contains(&year) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days_of_civil(year, month, day);
+    if civil_of_days(days) != (year, month, day) {
+        return None; // There is no such day, as on February 30th.
+    }
+    let seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+    Some(UnixMicros(seconds * UnixMicros::PER_SECOND + micros))
+}
+
+/// The whole part and the microseconds of a plain decimal number, further digits dropped.
+fn with_fraction(text: &str) -> Option<(i64, i64)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if fraction.is_empty() {
+        return None;
+    }
+    let micros = digits(&fraction[..fraction.len().min(6)])?;
+    digits(fraction.get(6..).filter(|rest| !rest.is_empty()).unwrap_or("0"))?;
+    Some((digits(whole)?, micros * 10_i64.pow(6 - fraction.len().min(6) as u32)))
+}
+
+fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
+    let mut parts = text.split(separator).map(digits);
+    let all = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(all)
+}
+
+fn digits(text: &str) -> Option<i64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar.
+///
+/// Counts in eras of 400 years that begin on March 1st, so that the leap day is the last day of a year
+/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
+fn days_of_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// The date of the Gregorian calendar, `(year, month, day)`, of days since 1970-01-01; the inverse of
+/// [`days_of_civil`] (`civil_from_days` of the same paper).
+fn civil_of_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_dates_name_the_same_moment() {
+        let half_past_two = UnixMicros(1_769_610_600_000_000);
+        for text in [
+            "1769610600",
+            "1769610600.0",
+            "2026-01-28T14:30:00Z",
+            "2026-01-28 14:30:00 UTC",
+            "2026-01-28 14:30:00",
+        ] {
+            assert_eq!(parse(text).unwrap(), half_past_two, "{text}");
+        }
+        assert_eq!(parse("1769610600.25").unwrap().0, 1_769_610_600_250_000);
+        assert_eq!(parse("2026-01-28T14:30:00.000001999Z").unwrap().0, 1_769_610_600_000_001);
+        assert_eq!(parse("2026-01-28").unwrap().0, 1_769_558_400_000_000);
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "now",
+            "-1",
+            "1e9",
+            "12.",
+            "2026-02-30",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-01-00",
+            "2026-01-28T24:00:00Z",
+            "2026-01-28T14:30Z",
+            "2026-01-28T14:30:00+01:00",
+            "2026-01-28T14:30:00.Z",
+            "99999999999999999999",
+            "1.2.3",
+        ] {
+            assert!(matches!(parse(text), Err(AdminError::Usage(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_six_centuries_survives_writing_and_reading() {
+        for day in 0..220_000 {
+            let time = UnixMicros(day * SECONDS_PER_DAY * UnixMicros::PER_SECOND + 86_399_000_001);
+            assert_eq!(parse(&format(time)).unwrap(), time);
+            assert_eq!(parse(&unix_seconds(time)).unwrap(), time);
+        }
+        assert_eq!(format(UnixMicros(951_782_400_500_000)), "2000-02-29T00:00:00.5Z");
+    }
+}

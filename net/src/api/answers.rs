@@ -1,0 +1,103 @@
+//! The answers that are one small object each.
+
+use stemedb_engine::claim::ClaimHash;
+use stemedb_engine::time::UnixMicros;
+
+use super::text::{push_count, push_hex_string, push_json_string, push_number, push_seconds};
+
+/// Appends the answer to a claim that was stored: `201`.
+pub fn write_created(out: &mut Vec<u8>, hash: &ClaimHash, timestamp: UnixMicros) {
+    out.extend_from_slice(b"{\"hash\":");
+    push_hex_string(out, &hash.0);
+    out.extend_from_slice(b",\"status\":\"created\",\"timestamp\":");
+    push_seconds(out, timestamp);
+    out.push(b'}');
+}
+
+/// Appends the answer to a claim that was stored before: `200`.
+pub fn write_exists(out: &mut Vec<u8>, hash: &ClaimHash) {
+    out.extend_from_slice(b"{\"hash\":");
+    push_hex_string(out, &hash.0);
+    out.extend_from_slice(b",\"status\":\"exists\"}");
+}
+
+/// How the server is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Health {
+    /// How long the server has been up, in seconds.
+    pub uptime_s: f64,
+    /// Claims held, retracted ones included.
+    pub assertions: u64,
+    /// Cores that serve.
+    pub cores: u16,
+    /// The number of this start, from 1.
+    pub generation: u32,
+    /// Lanes that a failed write has ended.
+    pub lanes_failed: u16,
+}
+
+impl Health {
+    /// Appends the answer to `/v1/health`.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let status = if self.lanes_failed == 0 { "healthy" } else { "degraded" };
+        out.extend_from_slice(b"{\"status\":\"");
+        out.extend_from_slice(status.as_bytes());
+        out.extend_from_slice(b"\",\"version\":");
+        push_json_string(out, env!("CARGO_PKG_VERSION"));
+        out.extend_from_slice(b",\"uptime_seconds\":");
+        push_number(out, self.uptime_s);
+        out.extend_from_slice(b",\"assertion_count\":");
+        push_count(out, self.assertions);
+        out.extend_from_slice(b",\"cores\":");
+        push_count(out, self.cores.into());
+        out.extend_from_slice(b",\"generation\":");
+        push_count(out, self.generation.into());
+        out.extend_from_slice(b",\"lanes_failed\":");
+        push_count(out, self.lanes_failed.into());
+        out.push(b'}');
+    }
+}
+
+/// The answer of `/ready` from a server that takes requests: `200`. Another answers [`ErrorCode::NotReady`].
+///
+/// [`ErrorCode::NotReady`]: super::ErrorCode::NotReady
+pub const READY_JSON: &[u8] = b"{\"status\":\"ready\"}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("answers are UTF-8")
+    }
+
+    #[test]
+    fn an_assert_is_answered_with_hash_status_and_time() {
+        let hash = ClaimHash([0xAB; 32]);
+        let digits = "ab".repeat(32);
+        assert_eq!(
+            json(|out| write_created(out, &hash, UnixMicros(1_754_000_000_500_000))),
+            format!(r#"{{"hash":"{digits}","status":"created","timestamp":1754000000.5}}"#)
+        );
+        assert_eq!(
+            json(|out| write_exists(out, &hash)),
+            format!(r#"{{"hash":"{digits}","status":"exists"}}"#)
+        );
+    }
+
+    #[test]
+    fn health_is_degraded_once_a_lane_has_failed() {
+        let mut health = Health { uptime_s: 12.5, assertions: 3, cores: 2, generation: 7, lanes_failed: 0 };
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            json(|out| health.write_json(out)),
+            format!(
+                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"lanes_failed":0}}"#
+            )
+        );
+        health.lanes_failed = 1;
+        assert!(json(|out| health.write_json(out)).starts_with(r#"{"status":"degraded","#));
+    }
+}

@@ -1,0 +1,218 @@
+//! Pages of query results: each core writes its rows, one of them puts the page together.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use stemedb_engine::index::{ClaimId, ClaimView, Index};
+use stemedb_engine::lens::{Lens, Resolution};
+use stemedb_engine::order::ListKey;
+use stemedb_engine::query::Hit;
+
+use super::claim_json::{push_listed, push_value};
+use super::cursor;
+use super::text::{push_count, push_hex_string, push_number, push_seconds};
+
+/// About how long a page may become, in bytes: it ends after the row that passes this, whatever its limit.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// The rows that one core has to offer for a page, as JSON, in list order.
+#[derive(Debug, Default)]
+pub struct Rows {
+    json: Vec<u8>,
+    rows: Vec<Row>,
+    /// Whether the core has rows behind the last one that it does not offer.
+    cut: bool,
+}
+
+/// One row.
+#[derive(Debug)]
+struct Row {
+    key: ListKey,
+    /// Where its object stands in the text.
+    object: Range<usize>,
+    resolution: Option<RowResolution>,
+}
+
+/// What the answer's own `resolution` needs of a row's.
+#[derive(Debug)]
+struct RowResolution {
+    candidates: u64,
+    distinct_values: u64,
+    /// Where the object of the runner-up stands in the text.
+    runner_up: Option<Range<usize>>,
+}
+
+impl Rows {
+    /// No rows.
+    pub fn new() -> Rows {
+        Rows::default()
+    }
+
+    /// Adds a hit of `index`. Hits must come in list order. False if no more hits need to be added: the page is
+    /// full with those that there are.
+    pub fn push(&mut self, index: &Index, hit: &Hit) -> bool {
+        if self.json.len() >= PAGE_BYTES_MAX {
+            self.cut = true;
+            return false;
+        }
+        assert!(self.rows.last().is_none_or(|last| last.key < hit.key), "hits come in list order");
+        let out = &mut self.json;
+        let begin = out.len();
+        out.push(b'{');
+        push_listed(out, &index.view(hit.claim), hit.effective_confidence);
+        let resolution = hit.resolution.as_ref().map(|resolution| {
+            out.extend_from_slice(b",\"resolution\":");
+            push_resolution(out, index, resolution)
+        });
+        out.push(b'}');
+        self.rows.push(Row { key: hit.key, object: begin..out.len(), resolution });
+        true
+    }
+}
+
+/// Appends the answer to a query with this `limit` and `lens`: the page that the rows of all cores make, at most
+/// `limit` of them, and a cursor if there are more.
+pub fn write_page(out: &mut Vec<u8>, parts: &[Rows], limit: usize, lens: Option<Lens>) {
+    let begin = out.len();
+    out.extend_from_slice(b"{\"assertions\":[");
+    let mut merge = Merge::new(parts);
+    let mut totals = Totals::default();
+    let mut last = None;
+    while totals.rows < limit as u64
+        && out.len() - begin < PAGE_BYTES_MAX
+        && let Some((part, row)) = merge.next()
+    {
+        if totals.rows > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&part.json[row.object.clone()]);
+        totals.add(part, row);
+        last = Some(row.key);
+    }
+    out.extend_from_slice(b"],\"count\":");
+    push_count(out, totals.rows);
+    out.extend_from_slice(b",\"lens\":");
+    match lens {
+        Some(lens) => {
+            out.push(b'"');
+            out.extend_from_slice(lens.name().as_bytes());
+            out.extend_from_slice(b"\",\"resolution\":");
+            totals.push(out);
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    if let Some(last) = last
+        && merge.has_more()
+    {
+        out.extend_from_slice(b",\"cursor\":\"");
+        cursor::push(out, &last);
+        out.push(b'"');
+    }
+    out.push(b'}');
+}
+
+/// The rows of all cores in list order, as far as the order is certain.
+struct Merge<'r> {
+    parts: &'r [Rows],
+    /// The key of each part's next row, with the numbers of part and row; the smallest key on top.
+    heads: BinaryHeap<Reverse<(ListKey, usize, usize)>>,
+    /// Whether a part ended that was cut: what it left out may come before any further row.
+    ended_cut: bool,
+}
+
+impl<'r> Merge<'r> {
+    fn new(parts: &'r [Rows]) -> Merge<'r> {
+        let mut merge = Merge { parts, heads: BinaryHeap::with_capacity(parts.len()), ended_cut: false };
+        (0..parts.len()).for_each(|part| merge.advance(part, 0));
+        merge
+    }
+
+    fn next(&mut self) -> Option<(&'r Rows, &'r Row)> {
+        if self.ended_cut {
+            return None;
+        }
+        let Reverse((_, part, row)) = self.heads.pop()?;
+        self.advance(part, row + 1);
+        Some((&self.parts[part], &self.parts[part].rows[row]))
+    }
+
+    fn has_more(&self) -> bool {
+        self.ended_cut || !self.heads.is_empty()
+    }
+
+    fn advance(&mut self, part: usize, row: usize) {
+        match self.parts[part].rows.get(row) {
+            Some(next) => self.heads.push(Reverse((next.key, part, row))),
+            None => self.ended_cut |= self.parts[part].cut,
+        }
+    }
+}
+
+/// What the answer says of all its rows together.
+#[derive(Default)]
+struct Totals<'r> {
+    rows: u64,
+    candidates: u64,
+    distinct_values: u64,
+    /// The runner-up of the last row, as JSON.
+    runner_up: Option<&'r [u8]>,
+}
+
+impl<'r> Totals<'r> {
+    fn add(&mut self, part: &'r Rows, row: &'r Row) {
+        self.rows += 1;
+        if let Some(resolution) = &row.resolution {
+            self.candidates += resolution.candidates;
+            self.distinct_values += resolution.distinct_values;
+            self.runner_up = resolution.runner_up.clone().map(|range| &part.json[range]);
+        }
+    }
+
+    /// Appends the answer's `resolution`. It has a runner-up if there is one winner: among several, each row has
+    /// its own.
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"candidates\":");
+        push_count(out, self.candidates);
+        out.extend_from_slice(b",\"distinct_values\":");
+        push_count(out, self.distinct_values);
+        if let (1, Some(runner_up)) = (self.rows, self.runner_up) {
+            out.extend_from_slice(b",\"runner_up\":");
+            out.extend_from_slice(runner_up);
+        }
+        out.push(b'}');
+    }
+}
+
+/// Appends a row's `resolution`.
+fn push_resolution(out: &mut Vec<u8>, index: &Index, resolution: &Resolution<ClaimId>) -> RowResolution {
+    out.extend_from_slice(b"{\"candidates\":");
+    push_count(out, resolution.candidates);
+    out.extend_from_slice(b",\"distinct_values\":");
+    push_count(out, resolution.distinct_values);
+    out.extend_from_slice(b",\"supporting\":");
+    push_count(out, resolution.supporting);
+    let runner_up = resolution.runner_up.map(|runner_up| {
+        out.extend_from_slice(b",\"runner_up\":");
+        let begin = out.len();
+        push_runner_up(out, &index.view(runner_up.claim), runner_up.supporting);
+        begin..out.len()
+    });
+    out.push(b'}');
+    let Resolution { candidates, distinct_values, .. } = *resolution;
+    RowResolution { candidates, distinct_values, runner_up }
+}
+
+fn push_runner_up(out: &mut Vec<u8>, view: &ClaimView<'_>, supporting: u64) {
+    out.extend_from_slice(b"{\"hash\":");
+    push_hex_string(out, &view.hash().0);
+    out.push(b',');
+    push_value(out, &view.value());
+    out.extend_from_slice(b",\"confidence\":");
+    push_number(out, view.confidence().value());
+    out.extend_from_slice(b",\"timestamp\":");
+    push_seconds(out, view.key().timestamp);
+    out.extend_from_slice(b",\"supporting\":");
+    push_count(out, supporting);
+    out.push(b'}');
+}

@@ -1,0 +1,248 @@
+//! Numbers, times and strings as JSON text.
+
+use stemedb_engine::time::UnixMicros;
+
+/// Integers of a magnitude up to this one have one f64 each, and each such f64 is one integer: 2^53.
+pub(super) const EXACT_INTEGER_MAX: u64 = 1 << 53;
+
+/// Appends `text` as a JSON string. Only what RFC 8259 section 7 demands is escaped.
+pub(super) fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..=0x1F | b'"' | b'\\')) {
+        out.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => {
+                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[digit(control >> 4), digit(control & 0xF)]);
+            }
+        }
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// Appends a finite number: the fewest digits that read back as the same f64. Integers have neither fraction nor
+/// exponent up to [`EXACT_INTEGER_MAX`] and an exponent beyond, where a request's integer would not be a Number.
+pub(super) fn push_number(out: &mut Vec<u8>, number: f64) {
+    use std::io::Write;
+
+    assert!(number.is_finite(), "JSON has no text for {number}");
+    let magnitude = number.abs();
+    if number.trunc() == number && magnitude <= EXACT_INTEGER_MAX as f64 {
+        push_integer(out, number as i64);
+    } else if (1e-5..EXACT_INTEGER_MAX as f64).contains(&magnitude) {
+        write!(out, "{number}").expect("writing to memory does not fail");
+    } else {
+        write!(out, "{number:e}").expect("writing to memory does not fail");
+    }
+}
+
+/// Appends an integer.
+pub(super) fn push_integer(out: &mut Vec<u8>, integer: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
+}
+
+/// Appends an integer that is not negative.
+pub(super) fn push_count(out: &mut Vec<u8>, count: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+}
+
+/// Appends bytes as lower-case hexadecimal digits in quotes.
+pub(super) fn push_hex_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    for byte in bytes {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xF)]]);
+    }
+    out.push(b'"');
+}
+
+/// Appends a time, not before 1970, as Unix seconds: an integer when it is one, else with up to six decimals.
+pub(super) fn push_seconds(out: &mut Vec<u8>, time: UnixMicros) {
+    assert!(time.0 >= 0, "{} µs is before 1970", time.0);
+    push_integer(out, time.0 / UnixMicros::PER_SECOND);
+    let mut micros = time.0 % UnixMicros::PER_SECOND;
+    if micros == 0 {
+        return;
+    }
+    let mut decimals = *b".000000";
+    for digit in decimals[1..].iter_mut().rev() {
+        *digit += (micros % 10) as u8;
+        micros /= 10;
+    }
+    let last = decimals.iter().rposition(|digit| *digit != b'0').expect("the point is no zero");
+    out.extend_from_slice(&decimals[..=last]);
+}
+
+/// Reads a number of JSON's grammar as Unix seconds, to the nearest microsecond; what is beyond the range of
+/// [`UnixMicros`] becomes its last or first.
+///
+/// Exact for decimals, which an f64 is not for times after 2106.
+pub(super) fn seconds(text: &str) -> UnixMicros {
+    exact_seconds(text).unwrap_or_else(|| {
+        let seconds: f64 = text.parse().expect("Rust's grammar of floats includes that of JSON numbers");
+        UnixMicros((seconds * UnixMicros::PER_SECOND as f64).round() as i64)
+    })
+}
+
+/// Reads a number without an exponent. `None` where there is one, or where the number is out of range.
+fn exact_seconds(text: &str) -> Option<UnixMicros> {
+    let (sign, magnitude) = match text.strip_prefix('-') {
+        Some(magnitude) => (-1, magnitude),
+        None => (1, text),
+    };
+    let (whole, fraction) = magnitude.split_once('.').unwrap_or((magnitude, ""));
+    let whole: i64 = whole.parse().ok()?;
+    let mut micros = 0;
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0'));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    for digit in digits.clone().take(6) {
+        micros = micros * 10 + i64::from(digit - b'0');
+    }
+    if digits.clone().nth(6).is_some_and(|digit| digit >= b'5') {
+        micros += 1;
+    }
+    let micros = whole.checked_mul(UnixMicros::PER_SECOND)?.checked_add(micros)?;
+    Some(UnixMicros(sign * micros))
+}
+
+/// Whether `text` is a number of JSON's grammar (RFC 8259, section 6).
+pub(super) fn is_json_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let magnitude = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match magnitude.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (magnitude, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(push: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        push(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn numbers_have_the_fewest_digits() {
+        let cases = [
+            (0.0, "0"),
+            (96.7, "96.7"),
+            (-5.0, "-5"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (9_007_199_254_740_994.0, "9.007199254740994e15"),
+            (1e300, "1e300"),
+            (-2.5e-7, "-2.5e-7"),
+            (0.00001, "0.00001"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (5e-324, "5e-324"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(text(|out| push_number(out, number)), expected);
+        }
+    }
+
+    #[test]
+    fn times_are_integers_or_have_up_to_six_decimals() {
+        let cases = [
+            (0, "0"),
+            (1_754_000_000_000_000, "1754000000"),
+            (1_754_000_000_500_000, "1754000000.5"),
+            (1_754_000_000_123_456, "1754000000.123456"),
+            (1, "0.000001"),
+            (10, "0.00001"),
+        ];
+        for (micros, expected) in cases {
+            assert_eq!(text(|out| push_seconds(out, UnixMicros(micros))), expected);
+        }
+    }
+
+    #[test]
+    fn seconds_are_read_exactly_and_rounded_to_the_nearest_microsecond() {
+        let cases = [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.0", 0),
+            ("-1.5", -1_500_000),
+            ("1754000000", 1_754_000_000_000_000),
+            ("1754000000.1234564999", 1_754_000_000_123_456),
+            ("1754000000.1234565", 1_754_000_000_123_457),
+            ("0.9999999", 1_000_000),
+            ("9223372036854.775807", i64::MAX),
+            ("9223372036854.775808", i64::MAX),
+            ("9223372036855", i64::MAX),
+            ("1754e6", 1_754_000_000_000_000),
+            ("1.5E+0", 1_500_000),
+            ("1.5e-3", 1_500),
+            ("1e400", i64::MAX),
+            ("-1e400", i64::MIN),
+            ("1e-400", 0),
+            ("99999999999999999999999999", i64::MAX),
+        ];
+        for (text, micros) in cases {
+            assert!(is_json_number(text), "{text}");
+            assert_eq!(seconds(text), UnixMicros(micros), "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_escape_what_they_must() {
+        assert_eq!(
+            text(|out| push_json_string(out, "a\"\\/\n\r\t\u{0}\u{1f}\u{7f}é😀")),
+            "\"a\\\"\\\\/\\n\\r\\t\\u0000\\u001f\u{7f}é😀\""
+        );
+    }
+
+    #[test]
+    fn numbers_are_those_of_json() {
+        for number in ["0", "-0", "10", "1.5", "1e5", "1E+5", "-1.25e-10", "0.0"] {
+            assert!(is_json_number(number), "{number}");
+        }
+        for other in [
+            "", "-", "+1", "01", "1.", ".5", "1e", "1e+", "1e+-5", "inf", "nan", "0x1", " 1", "1 ", "1_0",
+            "1.5.5",
+        ] {
+            assert!(!is_json_number(other), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(number in any::<f64>().prop_filter("finite", |n| n.is_finite()), micros in 0..=i64::MAX, string in any::<String>()) {
+            let written = text(|out| push_number(out, number));
+            prop_assert!(is_json_number(&written));
+            prop_assert_eq!(written.parse::<f64>().unwrap(), number);
+            prop_assert_eq!(seconds(&text(|out| push_seconds(out, UnixMicros(micros)))), UnixMicros(micros));
+            let written = text(|out| push_json_string(out, &string));
+            prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), string);
+        }
+
+        #[test]
+        fn numbers_of_json_are_those_that_serde_json_reads(text in "-?[0-9.eE+-]{0,8}") {
+            prop_assert_eq!(is_json_number(&text), serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok());
+        }
+    }
+}

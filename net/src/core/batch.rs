@@ -1,0 +1,184 @@
+//! A batch of claims on its way in: `POST /v1/assert/batch`.
+
+use stemedb_engine::shard::Outcome;
+use stemedb_engine::time::UnixMicros;
+
+use super::intake::{Encoded, Intake};
+use super::lines::{Line, Lines};
+use super::message::Ticket;
+use super::operation::OperationKey;
+use super::response::refused;
+use super::router::Router;
+use crate::api::{ApiError, BatchFormat, BatchSummary, ErrorCode, is_blank};
+use crate::metrics::Counts;
+
+/// What is known of a batch so far.
+#[derive(Debug)]
+pub(super) struct Batch {
+    form: Form,
+    /// The agent that the request's header names, valid, for claims that name none.
+    agent: Option<Vec<u8>>,
+    body_bytes_max: usize,
+    /// Whether all of the body has come in.
+    ended: bool,
+    /// Claims on their way to the disk.
+    open: usize,
+    /// The bytes of their records.
+    open_bytes: usize,
+    lines: u64,
+    summary: BatchSummary,
+}
+
+/// How the body of a batch is written.
+#[derive(Debug)]
+enum Form {
+    /// Nothing but white space has come yet.
+    Unknown,
+    /// One claim a line: NDJSON.
+    Lines(Lines),
+    /// A JSON array, to be read when it is whole.
+    Array(Vec<u8>),
+}
+
+/// What a batch works with while a piece of it is taken in.
+#[derive(Debug)]
+pub(super) struct Taking<'a> {
+    pub(super) key: OperationKey,
+    pub(super) now: UnixMicros,
+    pub(super) intake: &'a mut Intake,
+    pub(super) router: &'a mut Router,
+    /// The bytes of records on their way to the disk, of all batches of this core.
+    pub(super) open_bytes: &'a mut usize,
+    /// Claims refused, by reason.
+    pub(super) rejected: &'a mut Counts<ErrorCode>,
+}
+
+impl Batch {
+    /// An empty batch. `agent` is a valid value of the header that names an agent.
+    pub(super) fn new(agent: Option<Vec<u8>>, body_bytes_max: usize) -> Batch {
+        Batch {
+            form: Form::Unknown,
+            agent,
+            body_bytes_max,
+            ended: false,
+            open: 0,
+            open_bytes: 0,
+            lines: 0,
+            summary: BatchSummary::default(),
+        }
+    }
+
+    /// Takes in a piece of the body.
+    pub(super) fn piece(&mut self, bytes: &mut [u8], mut taking: Taking<'_>) {
+        if let Form::Unknown = self.form {
+            self.form = match BatchFormat::of(bytes) {
+                None => {
+                    self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+                    return;
+                }
+                Some(BatchFormat::Array) => {
+                    self.lines = 0;
+                    Form::Array(Vec::new())
+                }
+                Some(BatchFormat::Ndjson) => Form::Lines(Lines::new(self.body_bytes_max)),
+            };
+        }
+        match std::mem::replace(&mut self.form, Form::Unknown) {
+            Form::Unknown => panic!("the form of a batch is known by its first byte"),
+            Form::Lines(mut lines) => {
+                lines.push(bytes, |line| self.line(line, &mut taking));
+                self.form = Form::Lines(lines);
+            }
+            Form::Array(mut array) => {
+                // Of what is beyond the limit one byte is kept, by which the reader knows.
+                let room = self.body_bytes_max + 1 - array.len();
+                array.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                self.form = Form::Array(array);
+            }
+        }
+    }
+
+    /// The body is complete.
+    ///
+    /// # Errors
+    ///
+    /// When it is an array that cannot be read at all; then nothing of it has been stored.
+    pub(super) fn end(&mut self, mut taking: Taking<'_>) -> Result<(), ApiError> {
+        match std::mem::replace(&mut self.form, Form::Unknown) {
+            Form::Unknown => {}
+            Form::Lines(mut lines) => lines.finish(|line| self.line(line, &mut taking)),
+            Form::Array(array) => {
+                let agent = self.agent.take();
+                let Taking { key, now, intake, router, open_bytes, rejected } = taking;
+                intake.read_array(&array, agent.as_deref(), now, |claim| {
+                    self.lines += 1;
+                    match claim {
+                        Ok(claim) => self.store(&claim, key, router, open_bytes),
+                        Err(error) => self.reject(error, rejected),
+                    }
+                })?;
+            }
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// A claim of this batch is decided.
+    pub(super) fn outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        assert!(self.open > 0 && self.open_bytes >= ticket.bytes as usize, "a claim was decided twice");
+        self.open -= 1;
+        self.open_bytes -= ticket.bytes as usize;
+        match outcome {
+            Outcome::Created => self.summary.accepted += 1,
+            Outcome::Exists => self.summary.exists += 1,
+            Outcome::Refused(refusal) => self.summary.reject(ticket.line, refused(refusal)),
+            Outcome::Retracted(_) => panic!("a claim of a batch was answered as a retraction"),
+        }
+    }
+
+    /// The bytes of records that are on their way to the disk.
+    pub(super) fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
+    /// What became of it, once all has come in and all of it is decided.
+    pub(super) fn summary(&self) -> Option<&BatchSummary> {
+        (self.ended && self.open == 0).then_some(&self.summary)
+    }
+
+    fn line(&mut self, line: Line<'_>, taking: &mut Taking<'_>) {
+        self.lines += 1;
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::Overlong => {
+                let message = format!("a line must be at most {} bytes long", self.body_bytes_max);
+                return self.reject(ApiError::new(ErrorCode::BodyTooLarge, message), taking.rejected);
+            }
+        };
+        if is_blank(bytes) {
+            return;
+        }
+        let agent = self.agent.take();
+        match taking.intake.read(bytes, agent.as_deref(), taking.now) {
+            Ok(claim) => self.store(&claim, taking.key, taking.router, taking.open_bytes),
+            Err(error) => self.reject(error, taking.rejected),
+        }
+        self.agent = agent;
+    }
+
+    /// Sends a claim, the one of the line just read, on its way.
+    fn store(&mut self, claim: &Encoded<'_>, key: OperationKey, router: &mut Router, open_bytes: &mut usize) {
+        let bytes = claim.payload.len();
+        self.open += 1;
+        self.open_bytes += bytes;
+        *open_bytes += bytes;
+        let ticket = Ticket { core: router.id, operation: key, line: self.lines, bytes: bytes as u32 };
+        router.assert(claim.slot, claim.payload, ticket);
+    }
+
+    /// The line just read is wrong.
+    fn reject(&mut self, error: ApiError, rejected: &mut Counts<ErrorCode>) {
+        rejected.increment(error.code);
+        self.summary.reject(self.lines, error);
+    }
+}

@@ -1,0 +1,144 @@
+//! What cores say to each other.
+//!
+//! A core asks the owner of a slot to do something and is told what became of it. Every request between cores
+//! carries a [`Ticket`], which comes back with the answer and leads the asking core to whatever waits for it.
+
+use std::sync::Arc;
+
+use stemedb_engine::claim::ClaimHash;
+use stemedb_engine::query::Query;
+use stemedb_engine::shard::{Admission, Outcome};
+use stemedb_engine::slot::CoreId;
+
+use super::operation::OperationKey;
+use super::room::CoreState;
+use crate::api::Rows;
+
+/// Leads from an answer back to the request that waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The core that asked.
+    pub core: CoreId,
+    /// What waits there.
+    pub operation: OperationKey,
+    /// Which line of a batch, counted from 1; 0 where there is only one.
+    pub line: u64,
+    /// The size of the claim's record, to be given back to the bound on claims that wait.
+    pub bytes: u32,
+}
+
+impl Ticket {
+    /// How the claim is let in, by whichever core owns its slot.
+    pub(super) fn admission(self) -> Admission {
+        if self.line == 0 { Admission::Single } else { Admission::Stream }
+    }
+}
+
+/// One message from a core to another.
+#[derive(Debug)]
+pub enum Message {
+    /// Keep these claims: the receiver owns their slots.
+    Assert(Assertions),
+    /// What became of writes.
+    Outcomes(Vec<(Ticket, Outcome)>),
+    /// Retract: the receiver owns the slot of the path, and its record decides.
+    Retract {
+        /// Who waits.
+        ticket: Ticket,
+        /// The path and the reason, both valid, and the time.
+        request: Box<RetractRequest>,
+    },
+    /// The retraction is decided and durable: do it too.
+    RetractCopy {
+        /// Who waits.
+        ticket: Ticket,
+        /// The payload of its record.
+        payload: Arc<[u8]>,
+    },
+    /// Find what matches in your slots.
+    Query {
+        /// Who waits.
+        ticket: Ticket,
+        /// What for.
+        query: Arc<Query>,
+    },
+    /// What matched.
+    Found {
+        /// Who waited.
+        ticket: Ticket,
+        /// The rows, in order.
+        rows: Rows,
+    },
+    /// Look for a claim by its hash.
+    Lookup {
+        /// Who waits.
+        ticket: Ticket,
+        /// The claim.
+        hash: ClaimHash,
+    },
+    /// The claim as a response body, if it was there.
+    LookedUp {
+        /// Who waited.
+        ticket: Ticket,
+        /// The claim as JSON.
+        body: Option<Vec<u8>>,
+    },
+    /// Tell how you are.
+    Snapshot {
+        /// Who waits.
+        ticket: Ticket,
+    },
+    /// How the core is.
+    Snapped {
+        /// Who waited.
+        ticket: Ticket,
+        /// How it is.
+        state: Box<CoreState>,
+    },
+}
+
+/// A retraction as a client asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetractRequest {
+    /// The path whose claims go.
+    pub path: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Claims on their way to the core that owns them, packed together.
+#[derive(Debug, Default)]
+pub struct Assertions {
+    entries: Vec<AssertionEntry>,
+    payloads: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct AssertionEntry {
+    ticket: Ticket,
+    /// Where the payload ends; it begins where the one before ends.
+    end: usize,
+}
+
+impl Assertions {
+    /// Adds a claim: the payload of its record.
+    pub fn push(&mut self, ticket: Ticket, payload: &[u8]) {
+        self.payloads.extend_from_slice(payload);
+        self.entries.push(AssertionEntry { ticket, end: self.payloads.len() });
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The claims in the order in which they were added.
+    pub fn iter(&self) -> impl Iterator<Item = (Ticket, &[u8])> {
+        let mut start = 0;
+        self.entries.iter().map(move |entry| {
+            let payload = &self.payloads[start..entry.end];
+            start = entry.end;
+            (entry.ticket, payload)
+        })
+    }
+}

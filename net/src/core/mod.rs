@@ -1,0 +1,434 @@
+//! What one core does, without I/O: its connections, its shard, and its part in the requests of other cores.
+//!
+//! A [`Core`] is told what happened (bytes came in, a write is done, a message arrived, time passed) and says
+//! what it wants done ([`Wants`]). It has no clock, socket, file or randomness of its own: a driver puts it on a
+//! ring, and a simulator can run many of them on one thread.
+//!
+//! ```text
+//!  bytes ─▶ http::Connection ─▶ requests ─▶ shard (own slots) ─▶ lane writes
+//!                   ▲               └─────▶ messages (other cores' slots)
+//!                   └── answers ◀── operations ◀── outcomes, messages
+//! ```
+//!
+//! The order of calls in each turn of a driver: whatever happened, then [`Core::turn`], then the wants.
+
+mod batch;
+mod connection;
+mod intake;
+mod lines;
+mod message;
+mod operation;
+mod queries;
+mod requests;
+mod response;
+mod room;
+mod router;
+mod wants;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slotmap::SlotMap;
+use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::lane::WriteId;
+use stemedb_engine::ring::aligned::AlignedBuffer;
+use stemedb_engine::shard::Shard;
+use stemedb_engine::slot::CoreId;
+use stemedb_engine::time::UnixMicros;
+
+pub use connection::ConnectionKey;
+pub use message::{Message, Ticket};
+pub use room::{CoreConfig, CoreState, LogFacts, Phase};
+pub use wants::Wants;
+
+use crate::api::{Endpoint, Method};
+use crate::http::{self, Event};
+use connection::Connection;
+use queries::QUERIES_AT_ONCE;
+use room::{Answer, Room, Told};
+
+/// The time, as the driver tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Microseconds of a clock that never goes back.
+    pub monotonic_us: u64,
+    /// The time of day.
+    pub wall: UnixMicros,
+}
+
+impl Now {
+    fn monotonic_ms(self) -> u64 {
+        self.monotonic_us / 1000
+    }
+}
+
+/// One core.
+#[derive(Debug)]
+pub struct Core {
+    connections: SlotMap<ConnectionKey, Connection>,
+    connections_accepted: u64,
+    limits: Arc<http::Limits>,
+    connections_max: usize,
+    /// Connections on which something has happened since the last turn.
+    dirty: Vec<ConnectionKey>,
+    /// Connections whose wants are to be seen to at the end of the turn.
+    touched: Vec<ConnectionKey>,
+    answers: Vec<Answer>,
+    room: Room,
+    wants: Wants,
+}
+
+impl Core {
+    /// A core that has no shard yet: it answers that the log is being recovered.
+    pub fn new(config: CoreConfig) -> Core {
+        Core {
+            connections: SlotMap::with_key(),
+            connections_accepted: 0,
+            limits: Arc::clone(&config.http),
+            connections_max: config.connections_max,
+            dirty: Vec::new(),
+            touched: Vec::new(),
+            answers: Vec::new(),
+            wants: Wants::new(config.slots.cores()),
+            room: Room::new(config),
+        }
+    }
+
+    /// Gives the core its shard, with which it answers the other cores.
+    pub fn open(&mut self, shard: Shard<Ticket>, log: LogFacts) {
+        self.room.open(shard, log);
+    }
+
+    /// All cores have their shards: requests of clients are served from now on.
+    pub fn serve(&mut self) {
+        assert_eq!(self.room.phase, Phase::Recovering, "a core begins to serve once");
+        self.room.phase = Phase::Serving;
+    }
+
+    /// Begins the orderly end: no further requests are begun, those under way are answered.
+    pub fn drain(&mut self) {
+        self.room.phase = Phase::Draining;
+        for (key, connection) in &mut self.connections {
+            connection.http.drain();
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Whether a draining core has nothing left to answer.
+    pub fn is_drained(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Ends the lane in an orderly way. To be called when all cores are drained: none will send writes any more.
+    pub fn close(&mut self) {
+        if let Some(shard) = &mut self.room.router.shard {
+            shard.close();
+        }
+    }
+
+    /// Whether a closed core's lane has written all it had.
+    pub fn is_closed(&self) -> bool {
+        self.room.router.shard.as_ref().is_none_or(Shard::is_idle)
+    }
+
+    /// The core's shard, once it has one.
+    pub fn shard(&self) -> Option<&Shard<Ticket>> {
+        self.room.router.shard.as_ref()
+    }
+
+    /// Takes a new connection. `None` when there are as many as there may be: the driver is to close the socket.
+    pub fn accepted(&mut self, now: Now) -> Option<ConnectionKey> {
+        if self.connections.len() >= self.connections_max || self.room.phase == Phase::Draining {
+            return None;
+        }
+        self.connections_accepted += 1;
+        self.room.counters.connections_accepted += 1;
+        self.room.counters.connections += 1;
+        let number = u64::from(self.room.router.id.0) << 48 | self.connections_accepted;
+        let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
+        let connection = Connection {
+            http,
+            endpoint: None,
+            batch: None,
+            query: None,
+            queries_waiting: VecDeque::new(),
+            in_line: false,
+            dirty: false,
+            receiving: true,
+        };
+        Some(self.connections.insert(connection))
+    }
+
+    /// Takes bytes that a client sent.
+    pub fn received(&mut self, key: ConnectionKey, bytes: &[u8], now: Now) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            self.room.counters.received_bytes += bytes.len() as u64;
+            connection.http.receive(bytes, now.monotonic_ms());
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Notes that a client will send nothing more.
+    pub fn received_end(&mut self, key: ConnectionKey, now: Now) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.http.receive_eof(now.monotonic_ms());
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Notes that a socket broke.
+    pub fn broken(&mut self, key: ConnectionKey) {
+        self.remove(key);
+    }
+
+    /// Notes that a client took `bytes` more of the buffer that was to be sent.
+    pub fn sent(&mut self, key: ConnectionKey, bytes: usize, now: Now) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            self.room.counters.sent_bytes += bytes as u64;
+            connection.http.sent(bytes, now.monotonic_ms());
+        }
+    }
+
+    /// Takes back a buffer that was sent whole.
+    pub fn send_done(&mut self, key: ConnectionKey, buffer: Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.http.recycle(buffer);
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Takes what became of a write of the lane, and how long it took. What follows from it waits for the
+    /// [turn](Core::turn); the [next write](Core::start_writes) need not.
+    pub fn write_done(
+        &mut self,
+        id: WriteId,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+        now: Now,
+    ) {
+        self.room.write_done(id, buffer, result, elapsed_us, now);
+    }
+
+    /// Notes that a segment has been prepared for the lane.
+    pub fn segment_ready(&mut self, number: SegmentNumber) {
+        self.room.segment_ready(number);
+    }
+
+    /// Notes that a segment could not be prepared, perhaps for want of space. It will be wanted again.
+    pub fn segment_failed(&mut self, no_space: bool, now: Now) {
+        self.room.segment_failed(no_space, now);
+    }
+
+    /// Takes a message from another core.
+    pub fn message(&mut self, from: CoreId, message: Message, now: Now) {
+        self.room.message(from, message, now, &mut self.answers);
+    }
+
+    /// Notes how long the last turn took.
+    pub fn turn_took(&mut self, elapsed_us: u64) {
+        self.room.counters.loop_us.record(elapsed_us);
+    }
+
+    /// Lets time pass for connections and the lane. To be called several times a second.
+    pub fn tick(&mut self, now: Now) {
+        self.room.clients_bytes = 0;
+        for (key, connection) in &mut self.connections {
+            self.room.clients_bytes += connection.http.heap_bytes() + connection.http.unsent_bytes();
+            if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
+                // A request that is refused for it comes out as rejected, and is counted then.
+                connection.http.tick(now.monotonic_ms());
+                mark(&mut self.dirty, key, connection);
+            }
+        }
+        self.room.tick(now);
+    }
+
+    /// Does all that follows from what happened. True when there is more to do, and the driver should come back
+    /// without waiting.
+    pub fn turn(&mut self, now: Now) -> bool {
+        self.settle(now);
+        self.room.step();
+        self.settle(now);
+        self.start_writes(now);
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            self.note_wants(key, now);
+        }
+        self.touched = touched;
+        self.room.router.flush(&mut self.wants.messages);
+        self.room.has_work()
+    }
+
+    /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core
+    /// makes the last frame visible and answers for it.
+    pub fn start_writes(&mut self, now: Now) {
+        self.room.lane_wants(now, &mut self.wants.writes, &mut self.wants.segment);
+    }
+
+    /// What the core wants done since the wants were last taken out.
+    pub fn wants(&mut self) -> &mut Wants {
+        &mut self.wants
+    }
+
+    /// Serves connections and answers them until nothing more follows.
+    fn settle(&mut self, now: Now) {
+        loop {
+            while let Some(key) = self.dirty.pop() {
+                self.service(key, now);
+            }
+            self.call_next();
+            self.room.settle(now, &mut self.answers);
+            if self.answers.is_empty() {
+                return;
+            }
+            let mut answers = std::mem::take(&mut self.answers);
+            answers.drain(..).for_each(|answer| self.deliver(answer));
+            self.answers = answers;
+        }
+    }
+
+    /// Takes all events of a connection.
+    fn service(&mut self, key: ConnectionKey, now: Now) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        connection.dirty = false;
+        self.touched.push(key);
+        let now_ms = now.monotonic_ms();
+        loop {
+            let Connection { http, endpoint, batch, queries_waiting, .. } = connection;
+            let Some(event) = http.next_event(now_ms) else { break };
+            match event {
+                Event::Head { id, head } => match self.room.head(key, id, head, now) {
+                    Ok(taken) => {
+                        *endpoint = Some(taken.endpoint);
+                        *batch = taken.batch;
+                        http.accept(id, taken.mode);
+                    }
+                    Err(response) => {
+                        self.room.count_answer(Method::from_name(head.method()), response.head.status);
+                        http.respond_owned(id, &response.head, response.body);
+                    }
+                },
+                Event::Body { id, head, body } => {
+                    let response = match endpoint.take().expect("a body follows a head that was accepted") {
+                        Endpoint::Query => match self.room.read_query(id, head, body, now) {
+                            Ok(query) => {
+                                queries_waiting.push_back(query);
+                                None
+                            }
+                            Err(response) => Some(response),
+                        },
+                        endpoint => self.room.request(key, id, endpoint, head, body, now),
+                    };
+                    if let Some(response) = response {
+                        self.room.count_answer(Method::from_name(head.method()), response.head.status);
+                        http.respond_owned(id, &response.head, response.body);
+                    }
+                }
+                Event::Chunk { bytes, .. } => {
+                    let operation = batch.expect("a chunk belongs to a batch");
+                    if self.room.batch_piece(operation, bytes, now) {
+                        http.pause();
+                    }
+                }
+                Event::End { .. } => {
+                    let operation = batch.take().expect("the end of a stream belongs to a batch");
+                    self.room.batch_end(operation, now, &mut self.answers);
+                }
+                Event::Rejected { reason, .. } => {
+                    if let Some(operation) = batch.take() {
+                        self.room.forget_batch(operation);
+                    }
+                    self.room.count_answer(None, reason.status());
+                }
+            }
+        }
+        self.begin_next_query(key);
+    }
+
+    /// Begins the next query of a connection, if it has one, its client reads, and it is its turn.
+    fn begin_next_query(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if connection.query.is_some_and(|query| self.room.operations.contains_key(query)) {
+            return;
+        }
+        connection.query = None;
+        let client_reads = connection.http.unsent_bytes() < self.limits.output_bytes_max;
+        if connection.queries_waiting.is_empty() || !client_reads || connection.in_line {
+            return;
+        }
+        if self.room.queries_begun >= QUERIES_AT_ONCE {
+            connection.in_line = true;
+            self.room.line.push_back(key);
+        } else if let Some(query) = connection.queries_waiting.pop_front() {
+            connection.query = Some(self.room.begin_query(key, query));
+        }
+    }
+
+    /// Lets the connections first in line begin their queries, as far as others have come to their end.
+    fn call_next(&mut self) {
+        while self.room.queries_begun < QUERIES_AT_ONCE
+            && let Some(key) = self.room.line.pop_front()
+        {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.in_line = false;
+            }
+            self.begin_next_query(key);
+        }
+    }
+
+    /// Hands an answer to the connection that waits for it, if it still does.
+    fn deliver(&mut self, answer: Answer) {
+        let Some(connection) = self.connections.get_mut(answer.connection) else { return };
+        match answer.told {
+            Told::Response(request, response) => {
+                connection.http.respond_owned(request, &response.head, response.body);
+            }
+            Told::Resume => connection.http.resume(),
+        }
+        mark(&mut self.dirty, answer.connection, connection);
+    }
+
+    /// Passes on what a connection wants from the driver.
+    fn note_wants(&mut self, key: ConnectionKey, now: Now) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        if let Some(output) = connection.http.take_output(now.monotonic_ms()) {
+            self.wants.sends.push((key, output));
+        }
+        if connection.http.should_close() {
+            self.wants.closes.push(key);
+            self.remove(key);
+            return;
+        }
+        if connection.http.take_shutdown() {
+            self.wants.shutdowns.push(key);
+        }
+        let wants_receive = connection.http.wants_receive();
+        if wants_receive != connection.receiving {
+            connection.receiving = wants_receive;
+            self.wants.receives.push((key, wants_receive));
+        }
+    }
+
+    fn remove(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.remove(key) {
+            self.room.counters.connections -= 1;
+            if let Some(operation) = connection.batch {
+                self.room.forget_batch(operation);
+            }
+            if let Some(operation) = connection.query {
+                self.room.forget_query(operation);
+            }
+        }
+    }
+}
+
+fn mark(dirty: &mut Vec<ConnectionKey>, key: ConnectionKey, connection: &mut Connection) {
+    if !connection.dirty {
+        connection.dirty = true;
+        dirty.push(key);
+    }
+}

@@ -1,0 +1,494 @@
+//! What a core does with each kind of request, and how it answers when all is known.
+
+use std::sync::Arc;
+
+use stemedb_engine::query::{Query, SubjectFilter};
+use stemedb_engine::shard::{Outcome, Refusal};
+use stemedb_engine::slot::Slot;
+
+use super::Now;
+use super::batch::{Batch, Taking};
+use super::connection::ConnectionKey;
+use super::message::{Message, RetractRequest, Ticket};
+use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
+use super::queries::WaitingQuery;
+use super::response::{Response, refused};
+use super::room::{Answer, CoreState, Phase, Room, Told};
+use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
+use crate::http::{BodyMode, Head, RequestId, ResponseHead, Status};
+use crate::metrics::{self, CoreSnapshot, Read};
+
+/// Batches whose bodies may be coming in at once on one core.
+pub(super) const BATCHES_MAX: usize = 64;
+
+/// Bytes that the connections of a core may hold before its clients are asked to come again for queries: what they have
+/// sent and was not read yet, and answers that they have not read.
+pub(super) const CLIENTS_BYTES_MAX: usize = 256 << 20;
+
+/// What is to become of a request, as its head decides.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) endpoint: Endpoint,
+    pub(super) mode: BodyMode,
+    /// The batch that the body belongs to.
+    pub(super) batch: Option<OperationKey>,
+}
+
+/// Requests, from their heads on.
+impl Room {
+    /// Decides by its head what a request is for and how its body is wanted.
+    pub(super) fn head(
+        &mut self,
+        connection: ConnectionKey,
+        request: RequestId,
+        head: &Head,
+        now: Now,
+    ) -> Result<Taken, Response> {
+        let (method, path) = (head.method(), head.path());
+        let endpoint =
+            api::route(method, path).map_err(|error| Response::misrouted(error, method, path))?.endpoint;
+        let serves_itself =
+            matches!(endpoint, Endpoint::Health | Endpoint::Ready | Endpoint::Metrics | Endpoint::ApiDoc);
+        if self.phase == Phase::Recovering && !serves_itself {
+            return Err(Response::error(&refused(Refusal::Recovering)));
+        }
+        if endpoint != Endpoint::AssertBatch {
+            return Ok(Taken { endpoint, mode: BodyMode::Whole, batch: None });
+        }
+        let asked = Asked { connection, request, method: Method::from_name(method), now };
+        let agent = head.field("x-agent-id");
+        agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
+        if self.batches.count >= BATCHES_MAX {
+            return Err(Response::error(&refused(Refusal::Busy)));
+        }
+        self.batches.count += 1;
+        let batch = Batch::new(agent.map(<[u8]>::to_vec), self.body_bytes_max);
+        let ticket = self.begin(asked, Awaits::Batch(Box::new(batch)));
+        Ok(Taken { endpoint, mode: BodyMode::Stream, batch: Some(ticket.operation) })
+    }
+
+    /// Does what a request asks for. Answers at once where nothing has to be waited for.
+    pub(super) fn request(
+        &mut self,
+        connection: ConnectionKey,
+        request: RequestId,
+        endpoint: Endpoint,
+        head: &Head,
+        body: &[u8],
+        now: Now,
+    ) -> Option<Response> {
+        let asked = Asked { connection, request, method: Method::from_name(head.method()), now };
+        let begun = match endpoint {
+            Endpoint::Assert => self.assert_one(asked, head, body),
+            Endpoint::Retract => self.retract(asked, body),
+            Endpoint::Assertion => self.assertion(asked, head),
+            Endpoint::Health => self.ask_for_states(asked, SnapshotPurpose::Health),
+            Endpoint::Ready => self.ask_for_states(asked, SnapshotPurpose::Ready),
+            Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
+            Endpoint::ApiDoc => {
+                return Some(Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON)));
+            }
+            Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
+            Endpoint::Query => panic!("a query waits for its turn"),
+        };
+        begun.err().map(|error| {
+            if endpoint == Endpoint::Assert {
+                self.counters.assertions_rejected.increment(error.code);
+            }
+            Response::error(&error)
+        })
+    }
+
+    /// Takes what became of a write that this core asked for.
+    pub(super) fn outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
+        self.batches.open_bytes -= ticket.bytes as usize;
+        // The operation is gone if its connection broke, or if it was answered with an error already.
+        let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
+        match &mut operation.awaits {
+            Awaits::Assert { .. } => self.asserted(ticket, outcome, now, answers),
+            Awaits::Batch(batch) => {
+                if let Outcome::Refused(refusal) = outcome {
+                    self.counters.assertions_rejected.increment(refused(refusal).code);
+                }
+                batch.outcome(ticket, outcome);
+                self.finish_batch(ticket.operation, now, answers);
+            }
+            Awaits::Retract { .. } => self.retracted(ticket, outcome, now, answers),
+            other => panic!("a write was answered to {other:?}"),
+        }
+    }
+
+    /// Begins to wait for something.
+    fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
+        let Asked { connection, request, method, now } = asked;
+        let started_us = now.monotonic_us;
+        let operation = self.operations.insert(Operation { connection, request, method, started_us, awaits });
+        Ticket { core: self.router.id, operation, line: 0, bytes: 0 }
+    }
+
+    /// Ends an operation with a response.
+    fn finish(
+        &mut self,
+        key: OperationKey,
+        endpoint: Endpoint,
+        response: Response,
+        now: Now,
+        answers: &mut Vec<Answer>,
+    ) {
+        let Operation { connection, request, method, started_us, .. } =
+            self.operations.remove(key).expect("an operation is finished once");
+        let elapsed_us = now.monotonic_us.saturating_sub(started_us);
+        match endpoint {
+            Endpoint::Query => self.counters.read(Read::Query, elapsed_us),
+            Endpoint::Assertion => self.counters.read(Read::Assertion, elapsed_us),
+            _ => {}
+        }
+        self.count_answer(method, response.head.status);
+        answers.push(Answer { connection, told: Told::Response(request, response) });
+    }
+}
+
+/// Who asks, and when.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    connection: ConnectionKey,
+    request: RequestId,
+    method: Option<Method>,
+    now: Now,
+}
+
+/// One claim.
+impl Room {
+    fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
+        let Room { intake, operations, router, .. } = self;
+        let claim = intake.read(body, head.field("x-agent-id"), asked.now.wall)?;
+        let operation = operations.insert(Operation {
+            connection: asked.connection,
+            request: asked.request,
+            method: asked.method,
+            started_us: asked.now.monotonic_us,
+            awaits: Awaits::Assert { hash: claim.hash, timestamp: claim.timestamp },
+        });
+        let ticket = Ticket { core: router.id, operation, line: 0, bytes: 0 };
+        router.assert(claim.slot, claim.payload, ticket);
+        Ok(())
+    }
+
+    fn asserted(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
+        let Awaits::Assert { hash, timestamp } = self.operations[ticket.operation].awaits else {
+            panic!("the caller has looked")
+        };
+        let response = match outcome {
+            Outcome::Created => {
+                Response::json(Status::Created, |out| api::write_created(out, &hash, timestamp))
+            }
+            Outcome::Exists => Response::json(Status::Ok, |out| api::write_exists(out, &hash)),
+            Outcome::Refused(refusal) => {
+                let error = refused(refusal);
+                self.counters.assertions_rejected.increment(error.code);
+                Response::error(&error)
+            }
+            Outcome::Retracted(_) => panic!("a claim was answered as a retraction"),
+        };
+        self.finish(ticket.operation, Endpoint::Assert, response, now, answers);
+    }
+}
+
+/// Batches.
+impl Room {
+    /// Takes in a piece of a batch. True when the connection is to wait before the next piece.
+    pub(super) fn batch_piece(&mut self, key: OperationKey, bytes: &mut [u8], now: Now) -> bool {
+        let (batch, taking) = self.batch(key, now);
+        batch.piece(bytes, taking);
+        let open_bytes = batch.open_bytes();
+        let batches = &mut self.batches;
+        let pause = open_bytes > batches.open_bytes_max / 4 || batches.open_bytes > batches.open_bytes_max;
+        if pause {
+            batches.paused.push(key);
+        }
+        pause
+    }
+
+    /// The body of a batch is complete.
+    pub(super) fn batch_end(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
+        let (batch, taking) = self.batch(key, now);
+        match batch.end(taking) {
+            Ok(()) => self.finish_batch(key, now, answers),
+            Err(error) => {
+                self.batches.count -= 1;
+                self.finish(key, Endpoint::AssertBatch, Response::error(&error), now, answers);
+            }
+        }
+    }
+
+    /// The connection of a batch is gone: what was let in is stored, nobody will be told.
+    pub(super) fn forget_batch(&mut self, key: OperationKey) {
+        if self.operations.remove(key).is_some() {
+            self.batches.count -= 1;
+        }
+    }
+
+    /// Answers a batch if all of it is decided.
+    fn finish_batch(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
+        let Some(Operation { awaits: Awaits::Batch(batch), .. }) = self.operations.get_mut(key) else {
+            panic!("only a batch is finished as one")
+        };
+        if let Some(summary) = batch.summary() {
+            self.batches.count -= 1;
+            let response = Response::json(Status::Ok, |out| summary.write_json(out));
+            self.finish(key, Endpoint::AssertBatch, response, now, answers);
+        }
+    }
+
+    /// Lets batches go on that waited for their claims to reach the disk.
+    pub(super) fn resume_batches(&mut self, answers: &mut Vec<Answer>) {
+        let Room { batches, operations, .. } = self;
+        if batches.open_bytes > batches.open_bytes_max / 2 {
+            return;
+        }
+        let share_bytes = batches.open_bytes_max / 8;
+        batches.paused.retain(|&key| {
+            // Gone if the connection broke.
+            let Some(operation) = operations.get(key) else { return false };
+            let Awaits::Batch(batch) = &operation.awaits else { panic!("only batches pause") };
+            let waits = batch.open_bytes() > share_bytes;
+            if !waits {
+                answers.push(Answer { connection: operation.connection, told: Told::Resume });
+            }
+            waits
+        });
+    }
+
+    fn batch(&mut self, key: OperationKey, now: Now) -> (&mut Batch, Taking<'_>) {
+        let Room { operations, intake, router, batches, counters, .. } = self;
+        let Some(Operation { awaits: Awaits::Batch(batch), .. }) = operations.get_mut(key) else {
+            panic!("a batch that is coming in is under way")
+        };
+        let taking = Taking {
+            key,
+            now: now.wall,
+            intake,
+            router,
+            open_bytes: &mut batches.open_bytes,
+            rejected: &mut counters.assertions_rejected,
+        };
+        (batch, taking)
+    }
+}
+
+/// Retractions.
+impl Room {
+    fn retract(&mut self, asked: Asked, body: &[u8]) -> Result<(), ApiError> {
+        let request = api::RetractRequest::read(&mut self.reader, body)?;
+        let owner = self.router.slots.owner(Slot::of(request.path.as_str().as_bytes()));
+        let request = Box::new(RetractRequest {
+            path: request.path.as_str().to_owned(),
+            reason: request.reason.as_str().to_owned(),
+        });
+        let awaits = Awaits::Retract { open: self.router.slots.cores(), retracted: 0 };
+        let ticket = self.begin(asked, awaits);
+        self.router.send(owner, Message::Retract { ticket, request });
+        Ok(())
+    }
+
+    /// One core has done its part of a retraction, or cannot.
+    fn retracted(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
+        let Awaits::Retract { open, retracted } = &mut self.operations[ticket.operation].awaits else {
+            panic!("the caller has looked")
+        };
+        let response = match outcome {
+            Outcome::Retracted(claims) => {
+                *retracted += claims;
+                *open -= 1;
+                if *open > 0 {
+                    return;
+                }
+                let retracted = *retracted;
+                Response::json(Status::Ok, |out| api::write_retracted(out, retracted))
+            }
+            Outcome::Refused(refusal) => Response::error(&refused(refusal)),
+            Outcome::Created | Outcome::Exists => panic!("a retraction was answered as a claim"),
+        };
+        self.finish(ticket.operation, Endpoint::Retract, response, now, answers);
+    }
+}
+
+/// Queries.
+impl Room {
+    /// Reads a query. It begins when its connection has its turn.
+    pub(super) fn read_query(
+        &mut self,
+        request: RequestId,
+        head: &Head,
+        body: &[u8],
+        now: Now,
+    ) -> Result<WaitingQuery, Response> {
+        if self.clients_bytes > CLIENTS_BYTES_MAX {
+            let message =
+                "the memory for answers that clients have not read is used up; try again in a moment";
+            return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
+        }
+        let method = Method::from_name(head.method());
+        let query = if method == Some(Method::Post) {
+            api::query_of_body(&mut self.reader, body, now.wall)
+        } else {
+            let pairs: Vec<_> = head.query_pairs().collect();
+            api::query_of_parameters(pairs.iter().map(|(name, value)| (&**name, &**value)), now.wall)
+        };
+        match query {
+            Ok(query) => Ok(WaitingQuery { request, method, asked_us: now.monotonic_us, query }),
+            Err(error) => Err(Response::error(&error)),
+        }
+    }
+
+    /// Begins a query of a connection that has none under way.
+    pub(super) fn begin_query(&mut self, connection: ConnectionKey, waiting: WaitingQuery) -> OperationKey {
+        let WaitingQuery { request, method, asked_us, query } = waiting;
+        let owner = match &query.subject {
+            SubjectFilter::Exact(path) => Some(self.router.slots.owner(Slot::of(path.as_bytes()))),
+            SubjectFilter::Subtree(_) => None,
+        };
+        let query = Arc::new(query);
+        let open = if owner.is_some() { 1 } else { self.router.slots.cores() };
+        let awaits = Awaits::Query { query: Arc::clone(&query), parts: Vec::new(), open };
+        let operation =
+            self.operations.insert(Operation { connection, request, method, started_us: asked_us, awaits });
+        self.queries_begun += 1;
+        let ticket = Ticket { core: self.router.id, operation, line: 0, bytes: 0 };
+        let message = || Message::Query { ticket, query: Arc::clone(&query) };
+        match owner {
+            Some(owner) => self.router.send(owner, message()),
+            None => self.router.send_all(message),
+        }
+        operation
+    }
+
+    /// The connection of a query is gone: nobody waits for what is found.
+    pub(super) fn forget_query(&mut self, key: OperationKey) {
+        if self.operations.remove(key).is_some() {
+            self.queries_begun -= 1;
+        }
+    }
+
+    /// One core has found what it has for a query.
+    pub(super) fn found(&mut self, ticket: Ticket, rows: Rows, now: Now, answers: &mut Vec<Answer>) {
+        // Gone if its connection broke.
+        let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
+        let Awaits::Query { query, parts, open } = &mut operation.awaits else {
+            panic!("rows belong to a query")
+        };
+        parts.push(rows);
+        *open -= 1;
+        if *open == 0 {
+            let Query { limit, lens, .. } = **query;
+            let response = Response::json(Status::Ok, |out| api::write_page(out, parts, limit, lens));
+            self.queries_begun -= 1;
+            self.finish(ticket.operation, Endpoint::Query, response, now, answers);
+        }
+    }
+}
+
+/// Single claims, by hash.
+impl Room {
+    fn assertion(&mut self, asked: Asked, head: &Head) -> Result<(), ApiError> {
+        let route = api::route(head.method(), head.path()).expect("the request was routed by its head");
+        let hash = api::hash_of_path(route.parameter.expect("the pattern has a parameter"))?;
+        let awaits = Awaits::Lookup { hash, body: None, open: self.router.slots.cores() };
+        let ticket = self.begin(asked, awaits);
+        self.router.send_all(|| Message::Lookup { ticket, hash });
+        Ok(())
+    }
+
+    /// One core has looked for a claim.
+    pub(super) fn looked_up(
+        &mut self,
+        ticket: Ticket,
+        found: Option<Vec<u8>>,
+        now: Now,
+        answers: &mut Vec<Answer>,
+    ) {
+        let Awaits::Lookup { hash, body, open } = &mut self.operations[ticket.operation].awaits else {
+            panic!("a claim that was looked up belongs to a lookup")
+        };
+        *open -= 1;
+        *body = body.take().or(found);
+        if *open > 0 {
+            return;
+        }
+        let response = match body.take() {
+            Some(body) => Response { head: ResponseHead::json(Status::Ok), body },
+            None => {
+                let message = format!("no claim has the hash {hash}");
+                let error = ApiError::new(ErrorCode::AssertionNotFound, message);
+                Response::error(&error)
+            }
+        };
+        self.finish(ticket.operation, Endpoint::Assertion, response, now, answers);
+    }
+}
+
+/// Questions about the server.
+impl Room {
+    fn ask_for_states(&mut self, asked: Asked, purpose: SnapshotPurpose) -> Result<(), ApiError> {
+        let awaits = Awaits::Snapshots { purpose, states: Vec::new(), open: self.router.slots.cores() };
+        let ticket = self.begin(asked, awaits);
+        self.router.send_all(|| Message::Snapshot { ticket });
+        Ok(())
+    }
+
+    /// One core has told how it is.
+    pub(super) fn snapped(&mut self, ticket: Ticket, state: CoreState, now: Now, answers: &mut Vec<Answer>) {
+        let Awaits::Snapshots { purpose, states, open } = &mut self.operations[ticket.operation].awaits
+        else {
+            panic!("a state belongs to a question about the server")
+        };
+        states.push(state);
+        *open -= 1;
+        if *open > 0 {
+            return;
+        }
+        let (purpose, states) = (*purpose, std::mem::take(states));
+        let (endpoint, response) = match purpose {
+            SnapshotPurpose::Health => (Endpoint::Health, self.health(&states, now)),
+            SnapshotPurpose::Ready => (Endpoint::Ready, ready(&states)),
+            SnapshotPurpose::Metrics => (Endpoint::Metrics, self.metrics(states)),
+        };
+        self.finish(ticket.operation, endpoint, response, now, answers);
+    }
+
+    fn health(&self, states: &[CoreState], now: Now) -> Response {
+        let health = Health {
+            uptime_s: now.wall.0.saturating_sub(self.started.0).max(0) as f64 / 1e6,
+            assertions: states.iter().map(|core| core.figures.assertions).sum(),
+            cores: states.len() as u16,
+            generation: self.log.generation,
+            lanes_failed: states.iter().filter(|core| core.figures.lane_failed).count() as u16,
+        };
+        Response::json(Status::Ok, |out| health.write_json(out))
+    }
+
+    fn metrics(&self, mut states: Vec<CoreState>) -> Response {
+        states.sort_by_key(|state| state.figures.core);
+        let figures: Vec<CoreSnapshot> = states.into_iter().map(|state| state.figures).collect();
+        let mut response =
+            Response::json(Status::Ok, |out| metrics::render(out, &self.log.server(), &figures));
+        response.head.content_type = metrics::CONTENT_TYPE;
+        response
+    }
+}
+
+fn ready(states: &[CoreState]) -> Response {
+    let in_phase = |phase| states.iter().any(|core| core.phase == phase);
+    let problem = if states.iter().any(|core| core.figures.lane_failed) {
+        (ErrorCode::StorageFailed, "a lane of the log has failed; a restart is needed")
+    } else if in_phase(Phase::Recovering) {
+        (ErrorCode::NotReady, "the log is being recovered")
+    } else if in_phase(Phase::Draining) {
+        (ErrorCode::ShuttingDown, "the server is stopping")
+    } else {
+        return Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON));
+    };
+    let mut response = Response::error(&ApiError::new(problem.0, problem.1));
+    response.head.status = Status::ServiceUnavailable;
+    response
+}

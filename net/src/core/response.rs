@@ -1,0 +1,80 @@
+//! Whole responses.
+
+use stemedb_engine::claim::ClaimHash;
+use stemedb_engine::index::Index;
+use stemedb_engine::shard::Refusal;
+
+use crate::api::{self, ApiError, ErrorCode, RouteError};
+use crate::http::{ResponseHead, Status};
+
+/// A response to be handed to the connection.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) head: ResponseHead,
+    pub(super) body: Vec<u8>,
+}
+
+impl Response {
+    /// A response of JSON.
+    pub(super) fn json(status: Status, write: impl FnOnce(&mut Vec<u8>)) -> Response {
+        let mut body = Vec::new();
+        write(&mut body);
+        Response { head: ResponseHead::json(status), body }
+    }
+
+    /// The response that tells an error.
+    pub(super) fn error(error: &ApiError) -> Response {
+        let mut response = Response::json(error.code.status(), |out| error.write_json(out));
+        response.head.retry_after_s = error.code.retry_after_s();
+        response
+    }
+
+    /// The response to a request that no endpoint takes.
+    pub(super) fn misrouted(error: RouteError, method: &str, path: &str) -> Response {
+        match error {
+            RouteError::NotFound => {
+                let message =
+                    format!("there is nothing at {path}; /api-doc/openapi.json lists what there is");
+                Response::error(&ApiError::new(ErrorCode::NotFound, message))
+            }
+            RouteError::MethodNotAllowed { allow } => {
+                let message = format!("{path} does not take {method}, but {}", allow[0].1);
+                let mut response = Response::error(&ApiError::new(ErrorCode::MethodNotAllowed, message));
+                response.head.fields = allow;
+                response
+            }
+        }
+    }
+
+    /// The body of the response with one claim, if it is in the index.
+    pub(super) fn assertion(index: &Index, hash: &ClaimHash) -> Option<Vec<u8>> {
+        let view = index.claim(hash)?;
+        let mut body = Vec::new();
+        api::write_assertion(&mut body, &view);
+        Some(body)
+    }
+}
+
+/// What a client is told about a write that was refused.
+pub(super) fn refused(refusal: Refusal) -> ApiError {
+    let (code, message) = match refusal {
+        Refusal::Recovering => (ErrorCode::NotReady, "the log is being recovered; try again in a moment"),
+        Refusal::Busy => (ErrorCode::Overloaded, "too many writes wait for the disk; try again in a moment"),
+        Refusal::IndexFull => (
+            ErrorCode::MemoryFull,
+            "the memory for claims is used up; raise STEMEDB_INDEX_BYTES_MAX or move to a larger machine",
+        ),
+        Refusal::DiskFull => {
+            (ErrorCode::DiskFull, "no space is left on the log's disk; writes go on when there is")
+        }
+        Refusal::NoSegment => (
+            ErrorCode::StorageFailed,
+            "the log cannot be extended, its server knows why; nothing was written, and writes go on when it can",
+        ),
+        Refusal::LaneFailed => (
+            ErrorCode::StorageFailed,
+            "a write to the log has failed; whether this one is stored shows after a restart, which is needed",
+        ),
+    };
+    ApiError::new(code, message)
+}

@@ -1,0 +1,412 @@
+//! Everything of a core but its connections: requests under way, the shard, messages, counters.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use slotmap::SlotMap;
+use stemedb_engine::claim::{ConceptPath, Reason};
+use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::lane::{LaneWrite, WriteId};
+use stemedb_engine::ring::aligned::AlignedBuffer;
+use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
+use stemedb_engine::slot::{CoreId, SlotMap as Slots};
+use stemedb_engine::time::UnixMicros;
+
+use super::Now;
+use super::connection::ConnectionKey;
+use super::intake::Intake;
+use super::message::{Message, RetractRequest, Ticket};
+use super::operation::{Operation, OperationKey};
+use super::queries::{CLAIMS_A_TURN, RunningQuery};
+use super::response::Response;
+use super::router::Router;
+use crate::api::Method;
+use crate::http::{self, RequestId, Status};
+use crate::json;
+use crate::metrics::{CoreSnapshot, HttpOutcome, ServerSnapshot};
+
+/// What a core must know from the start.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// Which core it is.
+    pub id: CoreId,
+    /// Who owns which slots.
+    pub slots: Slots,
+    /// Limits of a connection.
+    pub http: Arc<http::Limits>,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Microseconds by which a claim's timestamp may lie in the future.
+    pub timestamp_future_us_max: i64,
+    /// Bytes of claims of batches that may be on their way to the disk before batches pause.
+    pub batch_bytes_open_max: usize,
+    /// When the server was started.
+    pub started: UnixMicros,
+}
+
+/// What is known of the log once it is recovered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogFacts {
+    /// How long recovery took, in microseconds.
+    pub recovery_us: u64,
+    /// The generation that this start has opened.
+    pub generation: u32,
+    /// Segments of the core's lane.
+    pub segments: u64,
+    /// Bytes of their files.
+    pub segment_bytes: u64,
+    /// Bytes of each further segment.
+    pub segment_bytes_each: u64,
+}
+
+impl LogFacts {
+    /// The figures that are the same for all cores.
+    pub(super) fn server(&self) -> ServerSnapshot {
+        ServerSnapshot {
+            recovery_us: self.recovery_us,
+            restarts: u64::from(self.generation.saturating_sub(1)),
+        }
+    }
+}
+
+/// How a core is.
+#[derive(Debug, Clone)]
+pub struct CoreState {
+    /// Where it stands between start and stop.
+    pub(super) phase: Phase,
+    /// Its figures.
+    pub(super) figures: CoreSnapshot,
+}
+
+/// Where a core stands between start and stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The log is being recovered: only questions about the server itself are answered.
+    Recovering,
+    /// Everything is served.
+    Serving,
+    /// The server stops: what was begun is finished.
+    Draining,
+}
+
+/// What a connection is to be told.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) connection: ConnectionKey,
+    pub(super) told: Told,
+}
+
+#[derive(Debug)]
+pub(super) enum Told {
+    /// The response to one of its requests.
+    Response(RequestId, Response),
+    /// To go on with a body that was paused.
+    Resume,
+}
+
+/// How long after a failed preparation of a segment the next one is asked for.
+const SEGMENT_RETRY_US: u64 = 1_000_000;
+
+#[derive(Debug)]
+pub(super) struct Room {
+    pub(super) phase: Phase,
+    pub(super) router: Router,
+    pub(super) intake: Intake,
+    pub(super) reader: json::Reader,
+    pub(super) operations: SlotMap<OperationKey, Operation>,
+    pub(super) batches: Batches,
+    /// What the core counts; what it holds is filled in when somebody asks.
+    pub(super) counters: CoreSnapshot,
+    /// What recovery found.
+    pub(super) log: LogFacts,
+    pub(super) started: UnixMicros,
+    pub(super) body_bytes_max: usize,
+    /// Queries of this core's clients that are under way.
+    pub(super) queries_begun: usize,
+    /// Connections whose next query waits for its turn.
+    pub(super) line: VecDeque<ConnectionKey>,
+    /// Bytes that the connections hold, as of the last tick.
+    pub(super) clients_bytes: usize,
+    queries: VecDeque<RunningQuery>,
+    /// Retractions that this core has decided and that are on their way to its disk.
+    deciding: Vec<(Ticket, Arc<[u8]>)>,
+    /// Retractions of other cores that the lane had no room for yet.
+    copies: VecDeque<(Ticket, Arc<[u8]>)>,
+    /// Those that the lane has taken and that are not durable yet.
+    copying: Vec<(Ticket, Arc<[u8]>)>,
+    segment: SegmentWish,
+}
+
+/// The batches whose bodies are coming in.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    pub(super) count: usize,
+    /// Bytes of their claims that are on their way to the disk, here or on another core.
+    pub(super) open_bytes: usize,
+    pub(super) open_bytes_max: usize,
+    /// Those that wait until there are fewer.
+    pub(super) paused: Vec<OperationKey>,
+}
+
+/// Where the lane's wish for a further segment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SegmentWish {
+    None,
+    Asked,
+    /// It could not be prepared; to be asked again at this time, monotonic microseconds.
+    Failed(u64),
+}
+
+impl Room {
+    pub(super) fn new(config: CoreConfig) -> Room {
+        let body_bytes_max = config.http.body_bytes_max;
+        Room {
+            phase: Phase::Recovering,
+            router: Router::new(config.id, config.slots),
+            intake: Intake::new(body_bytes_max, config.timestamp_future_us_max),
+            reader: json::Reader::new(body_bytes_max),
+            operations: SlotMap::with_key(),
+            batches: Batches { open_bytes_max: config.batch_bytes_open_max, ..Batches::default() },
+            counters: CoreSnapshot::new(config.id),
+            log: LogFacts::default(),
+            started: config.started,
+            body_bytes_max,
+            queries_begun: 0,
+            line: VecDeque::new(),
+            clients_bytes: 0,
+            queries: VecDeque::new(),
+            deciding: Vec::new(),
+            copies: VecDeque::new(),
+            copying: Vec::new(),
+            segment: SegmentWish::None,
+        }
+    }
+
+    pub(super) fn open(&mut self, shard: Shard<Ticket>, log: LogFacts) {
+        assert!(self.router.shard.is_none(), "a core gets its shard once");
+        self.router.shard = Some(shard);
+        self.log = log;
+        self.counters.wal_segments = log.segments;
+        self.counters.wal_disk_bytes = log.segment_bytes;
+    }
+
+    /// Takes a message from a core, which may be this one.
+    pub(super) fn message(&mut self, from: CoreId, message: Message, now: Now, answers: &mut Vec<Answer>) {
+        match message {
+            Message::Assert(assertions) => match &mut self.router.shard {
+                Some(shard) => assertions
+                    .iter()
+                    .for_each(|(ticket, payload)| shard.assert(payload, ticket.admission(), ticket)),
+                None => assertions.iter().for_each(|(ticket, _)| {
+                    self.router.outcome(ticket, Outcome::Refused(Refusal::Recovering));
+                }),
+            },
+            Message::Outcomes(outcomes) => {
+                for (ticket, outcome) in outcomes {
+                    self.outcome(ticket, outcome, now, answers);
+                }
+            }
+            Message::Retract { ticket, request } => self.decide_retraction(ticket, &request, now),
+            Message::RetractCopy { ticket, payload } => self.copies.push_back((ticket, payload)),
+            Message::Query { ticket, query } => {
+                let shard = self.router.shard.as_ref().expect("queries begin when all cores have shards");
+                self.queries.push_back(RunningQuery::new(from, ticket, query, shard.index()));
+            }
+            Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
+            Message::Lookup { ticket, hash } => {
+                let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
+                let body = Response::assertion(shard.index(), &hash);
+                self.router.send(from, Message::LookedUp { ticket, body });
+            }
+            Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
+            Message::Snapshot { ticket } => {
+                let state = Box::new(self.state());
+                self.router.send(from, Message::Snapped { ticket, state });
+            }
+            Message::Snapped { ticket, state } => self.snapped(ticket, *state, now, answers),
+        }
+    }
+
+    /// Does what follows within the core from all that has happened, until nothing more does.
+    pub(super) fn settle(&mut self, now: Now, answers: &mut Vec<Answer>) {
+        self.apply_committed();
+        loop {
+            while let Some((ticket, payload)) = self.copies.pop_front() {
+                match self.router.copy_retraction(ticket, &payload) {
+                    Ok(()) => self.copying.push((ticket, payload)),
+                    Err(refusal) if may_pass(refusal) => {
+                        self.copies.push_front((ticket, payload));
+                        break;
+                    }
+                    Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
+                }
+            }
+            self.pass_on_outcomes();
+            let Some(message) = self.router.next_own() else { break };
+            self.message(self.router.id, message, now, answers);
+        }
+        self.resume_batches(answers);
+    }
+
+    /// Goes on with queries and retractions, a bounded piece of work.
+    pub(super) fn step(&mut self) {
+        let Some(shard) = &mut self.router.shard else { return };
+        shard.step(CLAIMS_A_TURN);
+        if let Some(mut query) = self.queries.pop_front() {
+            // The client of another core is not known here: its query runs to its end.
+            if query.asker == self.router.id && !self.operations.contains_key(query.ticket.operation) {
+                return;
+            }
+            match query.step(shard.index(), CLAIMS_A_TURN) {
+                Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
+                // The others come first now.
+                None => self.queries.push_back(query),
+            }
+        }
+    }
+
+    /// Whether there are queries or retractions to go on with.
+    pub(super) fn has_work(&self) -> bool {
+        !self.queries.is_empty() || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
+    }
+
+    /// Asks the lane for its next writes and whether it wants a segment.
+    pub(super) fn lane_wants(
+        &mut self,
+        now: Now,
+        writes: &mut VecDeque<LaneWrite>,
+        segment: &mut Option<SegmentNumber>,
+    ) {
+        let Some(shard) = &mut self.router.shard else { return };
+        while let Some(write) = shard.next_write(now.wall) {
+            writes.push_back(write);
+        }
+        let due = match self.segment {
+            SegmentWish::None => true,
+            SegmentWish::Asked => false,
+            SegmentWish::Failed(again_us) => again_us <= now.monotonic_us,
+        };
+        if due && let Some(number) = shard.lane().segment_wanted() {
+            self.segment = SegmentWish::Asked;
+            *segment = Some(number);
+        }
+    }
+
+    pub(super) fn write_done(
+        &mut self,
+        id: WriteId,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+        now: Now,
+    ) {
+        let shard = self.router.shard.as_mut().expect("a write belongs to a shard");
+        let counters = &mut self.counters;
+        if let Ok(bytes) = result {
+            counters.wal_write_us.record(elapsed_us);
+            counters.wal_bytes_written += bytes as u64;
+        }
+        shard.write_done(id, buffer, result, now.monotonic_us);
+    }
+
+    /// Makes what has become durable visible.
+    fn apply_committed(&mut self) {
+        let Some(shard) = &mut self.router.shard else { return };
+        let counters = &mut self.counters;
+        shard.apply_committed(|done| match done {
+            Done::Frame { records, claims } => {
+                counters.wal_batch_records.record(u64::from(records));
+                counters.assertions_ingested += u64::from(claims);
+            }
+            Done::SegmentSealed => counters.wal_rotations += 1,
+            Done::LaneFailed => counters.wal_write_errors += 1,
+        });
+    }
+
+    pub(super) fn segment_ready(&mut self, number: SegmentNumber) {
+        self.segment = SegmentWish::None;
+        self.counters.wal_segments += 1;
+        self.counters.wal_disk_bytes += self.log.segment_bytes_each;
+        self.router.shard.as_mut().expect("a segment belongs to a shard").segment_ready(number);
+    }
+
+    pub(super) fn segment_failed(&mut self, no_space: bool, now: Now) {
+        self.segment = SegmentWish::Failed(now.monotonic_us + SEGMENT_RETRY_US);
+        if let Some(shard) = &mut self.router.shard {
+            shard.segment_failed(no_space);
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Now) {
+        if let Some(shard) = &mut self.router.shard {
+            shard.tick(now.monotonic_us);
+        }
+    }
+
+    /// Counts an answer.
+    pub(super) fn count_answer(&mut self, method: Option<Method>, status: Status) {
+        self.counters.http_requests.increment(HttpOutcome { method, status: status.code() });
+    }
+
+    /// How the core is.
+    fn state(&self) -> CoreState {
+        let mut figures = self.counters.clone();
+        figures.requests_parked = self.operations.len() as u64;
+        figures.messages_waiting = self.router.messages_waiting() as u64;
+        if let Some(shard) = &self.router.shard {
+            figures.assertions = shard.index().len();
+            figures.index_bytes = shard.index().bytes();
+            figures.lane_failed = shard.lane().failure().is_some();
+        }
+        CoreState { phase: self.phase, figures }
+    }
+
+    /// Writes the record by which a retraction is decided.
+    fn decide_retraction(&mut self, ticket: Ticket, request: &RetractRequest, now: Now) {
+        let path = ConceptPath::new(&request.path).expect("the asking core has checked it");
+        let reason = Reason::new(&request.reason).expect("the asking core has checked it");
+        let decided = match &mut self.router.shard {
+            Some(shard) => shard.retract(path, reason, now.wall, ticket),
+            None => Err(Refusal::Recovering),
+        };
+        match decided {
+            Ok(payload) => self.deciding.push((ticket, payload)),
+            Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
+        }
+    }
+
+    /// Sends the outcomes of the shard to those who asked. A retraction that this core decided goes to all others
+    /// as soon as it is durable here.
+    fn pass_on_outcomes(&mut self) {
+        let Router { id, slots, .. } = self.router;
+        let Some(shard) = &mut self.router.shard else { return };
+        let outcomes: Vec<_> = shard.drain_outcomes().collect();
+        for (ticket, outcome) in outcomes {
+            if let Some(place) = self.copying.iter().position(|(copied, _)| *copied == ticket) {
+                let copy = self.copying.swap_remove(place);
+                if let Outcome::Refused(refusal) = outcome
+                    && may_pass(refusal)
+                {
+                    // It has been decided, so it is copied, however long that takes.
+                    self.copies.push_back(copy);
+                    continue;
+                }
+            }
+            self.router.outcome(ticket, outcome);
+            let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else {
+                continue;
+            };
+            let (_, payload) = self.deciding.swap_remove(place);
+            if let Outcome::Retracted(_) = outcome {
+                for other in (0..slots.cores()).map(CoreId).filter(|other| *other != id) {
+                    self.router.send(other, Message::RetractCopy { ticket, payload: Arc::clone(&payload) });
+                }
+            }
+        }
+    }
+}
+
+/// Whether what was refused may be taken later, without a restart.
+fn may_pass(refusal: Refusal) -> bool {
+    matches!(refusal, Refusal::Busy | Refusal::DiskFull | Refusal::NoSegment)
+}

@@ -1,0 +1,34 @@
+//! What the server's main thread and its drivers say to each other.
+
+use stemedb_engine::shard::Shard;
+
+use crate::core::{LogFacts, Ticket};
+
+/// What the main thread tells a driver.
+#[derive(Debug)]
+pub enum Control {
+    /// Here is the core's shard.
+    Open(Box<Shard<Ticket>>, LogFacts),
+    /// All cores have their shards: serve.
+    Serve,
+    /// Take nothing new, answer what was asked.
+    Drain,
+    /// All cores are drained: finish the lane and end.
+    Close,
+}
+
+/// What a driver tells the main thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// The core has its shard.
+    Opened,
+    /// Everything asked is answered.
+    Drained,
+    /// The lane is finished; the driver ends.
+    Closed {
+        /// The claims that the core holds.
+        claims: u64,
+    },
+    /// The driver has ended by itself, which is an error.
+    Failed,
+}

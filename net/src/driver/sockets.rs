@@ -1,0 +1,196 @@
+//! The sockets of a core's connections.
+
+use slotmap::SecondaryMap;
+use stemedb_engine::ring::{Descriptor, Errno, Full, OperationId, Received, Ring};
+
+use super::{NO_CONNECTION, key_of, user_of};
+use crate::core::{ConnectionKey, Core, Now, Wants};
+
+/// What a connection beyond the bound is told before it is closed.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+content-type: application/json\r\ncontent-length: 81\r\n\r\n\
+{\"error\":{\"code\":\"overloaded\",\"message\":\"too many connections, come back later\"}}";
+
+/// Operations of the ring that sockets leave free, for the log, the timer and messages: connections that do nothing
+/// must not keep a claim from the disk.
+const OPERATIONS_RESERVED: u32 = 64;
+
+/// The sockets, by connection.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    sockets: SecondaryMap<ConnectionKey, Socket>,
+    /// Connections that are to receive and do not.
+    to_receive: Vec<ConnectionKey>,
+    /// What found the ring full and is tried again.
+    to_send: Vec<(ConnectionKey, Vec<u8>)>,
+    to_close: Vec<Descriptor>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    descriptor: Descriptor,
+    receive: Option<OperationId>,
+    receive_wanted: bool,
+    /// How much of the buffer being sent the socket has taken.
+    sent_bytes: usize,
+}
+
+impl Sockets {
+    pub(super) fn new() -> Sockets {
+        Sockets {
+            sockets: SecondaryMap::new(),
+            to_receive: Vec::new(),
+            to_send: Vec::new(),
+            to_close: Vec::new(),
+        }
+    }
+
+    /// Takes the socket of a new connection, which receives from now on.
+    pub(super) fn insert(&mut self, key: ConnectionKey, descriptor: Descriptor) {
+        self.sockets.insert(key, Socket { descriptor, receive: None, receive_wanted: true, sent_bytes: 0 });
+        self.to_receive.push(key);
+    }
+
+    /// Takes what a socket received.
+    pub(super) fn received(&mut self, core: &mut Core, user: u64, received: Received, more: bool, now: Now) {
+        let key = key_of(user);
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let mut again = !more;
+        match received {
+            Received::Data(bytes) => core.received(key, &bytes, now),
+            Received::EndOfStream => {
+                again = false;
+                socket.receive = None;
+                core.received_end(key, now);
+            }
+            Received::NoBuffer | Received::Failed(Errno::CANCELLED) => {}
+            Received::Failed(_) => {
+                self.broken(core, key);
+                return;
+            }
+        }
+        if again {
+            socket.receive = None;
+            if socket.receive_wanted {
+                self.to_receive.push(key);
+            }
+        }
+    }
+
+    /// Takes what became of bytes to send.
+    pub(super) fn sent(
+        &mut self,
+        core: &mut Core,
+        ring: &mut Ring,
+        user: u64,
+        buffer: Vec<u8>,
+        result: Result<usize, Errno>,
+        now: Now,
+    ) {
+        let key = key_of(user);
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        let Ok(bytes) = result else {
+            self.broken(core, key);
+            return;
+        };
+        socket.sent_bytes += bytes;
+        core.sent(key, bytes, now);
+        if socket.sent_bytes == buffer.len() {
+            socket.sent_bytes = 0;
+            core.send_done(key, buffer);
+        } else {
+            self.send(ring, key, buffer);
+        }
+    }
+
+    /// Does what the core wants of its sockets.
+    pub(super) fn do_wants(&mut self, ring: &mut Ring, wants: &mut Wants) {
+        for (key, buffer) in std::mem::take(&mut self.to_send) {
+            self.send(ring, key, buffer);
+        }
+        for (key, buffer) in wants.sends.drain(..) {
+            self.send(ring, key, buffer);
+        }
+        for key in wants.shutdowns.drain(..) {
+            if let Some(socket) = self.sockets.get(key) {
+                // The peer may have been faster; then there is nothing left to shut down.
+                let _ = socket.descriptor.shutdown(std::net::Shutdown::Write);
+            }
+        }
+        for (key, wanted) in wants.receives.drain(..) {
+            let Some(socket) = self.sockets.get_mut(key) else { continue };
+            socket.receive_wanted = wanted;
+            match socket.receive {
+                Some(receive) if !wanted => ring.cancel(receive),
+                None if wanted => self.to_receive.push(key),
+                _ => {}
+            }
+        }
+        for key in wants.closes.drain(..) {
+            if let Some(socket) = self.sockets.remove(key) {
+                self.to_close.push(socket.descriptor);
+            }
+        }
+        while let Some(descriptor) = self.to_close.pop() {
+            if let Err(Full(descriptor)) = ring.close(descriptor) {
+                self.to_close.push(descriptor);
+                break;
+            }
+        }
+        for key in std::mem::take(&mut self.to_receive) {
+            self.receive(ring, key);
+        }
+    }
+
+    fn receive(&mut self, ring: &mut Ring, key: ConnectionKey) {
+        let Some(socket) = self.sockets.get_mut(key) else { return };
+        if socket.receive.is_some() || !socket.receive_wanted {
+            return;
+        }
+        if ring.operations_free() <= OPERATIONS_RESERVED {
+            self.to_receive.push(key);
+            return;
+        }
+        let receive = ring.receive_multishot(&socket.descriptor, user_of(key));
+        socket.receive = Some(receive.expect("operations are free"));
+    }
+
+    fn send(&mut self, ring: &mut Ring, key: ConnectionKey, buffer: Vec<u8>) {
+        let Some(socket) = self.sockets.get(key) else { return };
+        if ring.operations_free() <= OPERATIONS_RESERVED {
+            self.to_send.push((key, buffer));
+            return;
+        }
+        let rest = socket.sent_bytes..buffer.len();
+        ring.send(&socket.descriptor, buffer, rest, user_of(key)).expect("operations are free");
+    }
+
+    fn broken(&mut self, core: &mut Core, key: ConnectionKey) {
+        core.broken(key);
+        if let Some(socket) = self.sockets.remove(key) {
+            self.to_close.push(socket.descriptor);
+        }
+    }
+}
+
+/// Tells a client that there are too many, and lets go of its socket.
+pub(super) fn refuse(ring: &mut Ring, socket: &Descriptor) {
+    // If even that does not fit, the connection is just closed.
+    let _ = ring.send(socket, REFUSAL.to_vec(), 0..REFUSAL.len(), NO_CONNECTION);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REFUSAL;
+
+    #[test]
+    fn the_refusal_says_its_own_length() {
+        let text = std::str::from_utf8(REFUSAL).expect("ASCII");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "the body has {} bytes",
+            body.len()
+        );
+    }
+}

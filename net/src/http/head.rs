@@ -1,0 +1,308 @@
+//! The head of a request: request line and header fields.
+
+use std::mem::MaybeUninit;
+
+use super::body::Framing;
+use super::character::REQUEST_ID;
+use super::framing_fields::FramingFields;
+use super::host::authority_is_valid;
+use super::{Limits, QueryPairs, Reject, target};
+
+/// How many header fields a request may have.
+pub(super) const FIELDS_MAX: usize = 64;
+
+/// The longest `x-request-id` that is taken over from a client, in bytes.
+pub(super) const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// The version of HTTP a request is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+/// A valid head.
+#[derive(Debug)]
+pub struct Head {
+    /// The method, the decoded path and the query as sent, one after the other.
+    text: String,
+    method_bytes: usize,
+    path_bytes: usize,
+    /// The head as it was received, for the names and values of the fields.
+    raw: Vec<u8>,
+    fields: Vec<Field>,
+    version: Version,
+    framing: Framing,
+    keep_alive: bool,
+    expects_continue: bool,
+    request_id: Option<Span>,
+    /// Room to decode a target in, kept to be used again.
+    scratch: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    name: Span,
+    value: Span,
+}
+
+/// A place within [`Head::raw`].
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Head {
+    /// The method, as sent: methods are case-sensitive. Any token; known or not is for the router to say.
+    pub fn method(&self) -> &str {
+        &self.text[..self.method_bytes]
+    }
+
+    /// The path of the target, percent-decoded; `*` for a request about the server as a whole.
+    ///
+    /// An encoded slash is refused, so the path has the same segments in every reading. Dot segments stay as
+    /// they are.
+    pub fn path(&self) -> &str {
+        &self.text[self.method_bytes..self.method_bytes + self.path_bytes]
+    }
+
+    /// The query as sent, without the `?`; empty when there is none.
+    pub fn query(&self) -> &str {
+        &self.text[self.method_bytes + self.path_bytes..]
+    }
+
+    /// The parameters of the query, decoded.
+    pub fn query_pairs(&self) -> QueryPairs<'_> {
+        QueryPairs::new(self.query())
+    }
+
+    /// The version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The value of the first header field of this name, without white space around it. `name` in any case.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    }
+
+    /// All header fields in the order in which they were sent: names as sent, values without white space
+    /// around them. Names are tokens, values have no control characters but tabs.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (field.name.of(&self.raw), field.value.of(&self.raw)))
+    }
+
+    /// The length of the body as the client declared it: `None` when it is chunked or nothing is declared.
+    pub fn content_length(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Length(bytes) => Some(bytes),
+            Framing::Chunked | Framing::Absent => None,
+        }
+    }
+
+    /// Whether the body is chunked. A request that is neither chunked nor has a content length has no body.
+    pub fn is_chunked(&self) -> bool {
+        self.framing == Framing::Chunked
+    }
+
+    /// The client's `x-request-id`, if it sent one, once, of 1 to 64 letters, digits, dots, underscores and
+    /// dashes.
+    pub fn request_id(&self) -> Option<&str> {
+        let bytes = self.request_id?.of(&self.raw);
+        Some(std::str::from_utf8(bytes).expect("letters, digits, dots, underscores and dashes"))
+    }
+
+    /// How the body is delimited.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whether the connection persists after the response.
+    pub(super) fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Whether the client waits for leave to send the body.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// A head of no request, to read requests into.
+    pub(super) fn new() -> Head {
+        Head {
+            text: String::new(),
+            method_bytes: 0,
+            path_bytes: 0,
+            raw: Vec::new(),
+            fields: Vec::new(),
+            version: Version::Http11,
+            framing: Framing::Absent,
+            keep_alive: true,
+            expects_continue: false,
+            request_id: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Reads a complete head, from its request line to the empty line, whose lines have been found to end as
+    /// lines must. What was here before is overwritten, whether the new head is valid or not.
+    pub(super) fn read(&mut self, raw: &[u8], limits: &Limits) -> Result<(), Reject> {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(raw, &mut fields) {
+            Ok(httparse::Status::Complete(bytes)) => assert_eq!(bytes, raw.len(), "a head has one end"),
+            Ok(httparse::Status::Partial) => unreachable!("a head that ends with an empty line is complete"),
+            Err(error) => return Err(reject_of(error, raw)),
+        }
+        let parsed = "the tokeniser accepted the request line";
+        self.version = if request.version.expect(parsed) == 0 { Version::Http10 } else { Version::Http11 };
+        self.read_target(request.method.expect(parsed), request.path.expect(parsed), limits)?;
+        self.read_fields(raw, request.headers)
+    }
+
+    /// Forgets the head and gives its memory back.
+    pub(super) fn release(&mut self) {
+        *self = Head::new();
+    }
+
+    /// Bytes of heap it holds.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.text.capacity()
+            + self.raw.capacity()
+            + self.scratch.capacity()
+            + self.fields.capacity() * size_of::<Field>()
+    }
+
+    fn read_target(&mut self, method: &str, target: &str, limits: &Limits) -> Result<(), Reject> {
+        if target.len() > limits.target_bytes_max {
+            return Err(Reject::TargetTooLong { bytes_max: limits.target_bytes_max });
+        }
+        //= RFC 9110 section 9.1
+        //# An origin server that receives a request method that is unrecognized or not implemented SHOULD respond
+        //# with the 501 (Not Implemented) status code.
+        // Other methods are the router's to know; this one changes what follows on the connection.
+        if method == "CONNECT" {
+            return Err(Reject::Connect);
+        }
+        let target = target::parse(method, target, &mut self.scratch)?;
+        self.text.clear();
+        self.text.push_str(method);
+        self.method_bytes = method.len();
+        if target.path.contains('%') {
+            self.scratch.clear();
+            target::decode_onto(target.path, &mut self.scratch);
+            self.text.push_str(std::str::from_utf8(&self.scratch).expect("checked by target::parse"));
+        } else {
+            self.text.push_str(target.path);
+        }
+        self.path_bytes = self.text.len() - self.method_bytes;
+        self.text.push_str(target.query);
+        Ok(())
+    }
+
+    fn read_fields(&mut self, raw: &[u8], parsed: &[httparse::Header<'_>]) -> Result<(), Reject> {
+        self.raw.clear();
+        self.raw.extend_from_slice(raw);
+        self.fields.clear();
+        self.request_id = None;
+        let mut hosts = 0_u32;
+        let mut request_ids = 0_u32;
+        let mut framing = FramingFields::default();
+        for field in parsed {
+            let (name, value) = (field.name, field.value);
+            let value_span = Span::within(raw, value);
+            self.fields.push(Field { name: Span::within(raw, name.as_bytes()), value: value_span });
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    hosts += 1;
+                    check_host(hosts, value)?;
+                }
+                6 if name.eq_ignore_ascii_case("expect") => framing.expect(value, self.version)?,
+                10 if name.eq_ignore_ascii_case("connection") => framing.connection(value),
+                12 if name.eq_ignore_ascii_case("x-request-id") => {
+                    request_ids += 1;
+                    let sane = request_id_is_sane(value) && request_ids == 1;
+                    self.request_id = sane.then_some(value_span);
+                }
+                14 if name.eq_ignore_ascii_case("content-length") => framing.content_length(value)?,
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => framing.transfer_encoding(value),
+                _ => {}
+            }
+        }
+        //= RFC 9112 section 3.2
+        //# A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks a
+        //# Host header field
+        if hosts == 0 && self.version == Version::Http11 {
+            return Err(Reject::MissingHost);
+        }
+        self.framing = framing.framing(self.version)?;
+        self.keep_alive = framing.keep_alive(self.version);
+        self.expects_continue = framing.expects_continue();
+        Ok(())
+    }
+}
+
+impl Span {
+    /// Where `part` lies in `whole`, of which it is a part.
+    fn within(whole: &[u8], part: &[u8]) -> Span {
+        let start = part.as_ptr().addr() - whole.as_ptr().addr();
+        // Limits keep a head far below 4 GiB.
+        Span { start: start as u32, end: (start + part.len()) as u32 }
+    }
+
+    fn of(self, whole: &[u8]) -> &[u8] {
+        &whole[self.start as usize..self.end as usize]
+    }
+}
+
+//= RFC 9112 section 3.2
+//# A server MUST respond with a 400 (Bad Request) status code [...] to any request message that contains more
+//# than one Host header field line or a Host header field with an invalid field value.
+fn check_host(count: u32, value: &[u8]) -> Result<(), Reject> {
+    if count > 1 {
+        Err(Reject::RepeatedHost)
+    } else if authority_is_valid(value) {
+        Ok(())
+    } else {
+        Err(Reject::InvalidHost)
+    }
+}
+
+fn request_id_is_sane(value: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && REQUEST_ID.has_all(value)
+}
+
+/// What the tokeniser's complaint about `raw` means.
+fn reject_of(error: httparse::Error, raw: &[u8]) -> Reject {
+    match error {
+        //= RFC 9112 section 5.1
+        //# A server MUST reject, with a response status code of 400 (Bad Request), any received request message
+        //# that contains whitespace between a header field name and colon.
+        httparse::Error::HeaderName => Reject::InvalidFieldName,
+        //= RFC 9110 section 5.5
+        //# Field values containing CR, LF, or NUL characters are invalid and dangerous [...]; a recipient of CR,
+        //# LF, or NUL within a field value MUST either reject the message or replace each of those characters
+        //# with SP
+        httparse::Error::HeaderValue => Reject::InvalidFieldValue,
+        httparse::Error::TooManyHeaders => Reject::TooManyFields { fields_max: FIELDS_MAX },
+        httparse::Error::Version if names_another_version(raw) => Reject::UnsupportedVersion,
+        httparse::Error::Version
+        | httparse::Error::NewLine
+        | httparse::Error::Token
+        | httparse::Error::Status => Reject::InvalidRequestLine,
+    }
+}
+
+//= RFC 9112 section 2.3
+//# HTTP-version = HTTP-name "/" DIGIT "." DIGIT
+/// Whether the request line is a good one but for its version.
+fn names_another_version(raw: &[u8]) -> bool {
+    let line_bytes = memchr::memchr(b'\r', raw).unwrap_or(raw.len());
+    let mut parts = raw[..line_bytes].split(|&byte| byte == b' ');
+    let version = parts.nth(2).and_then(|version| version.strip_prefix(b"HTTP/"));
+    parts.next().is_none()
+        && matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+}

@@ -1,0 +1,210 @@
+//! Requests that have not been answered on the wire, and their answers.
+
+use std::collections::VecDeque;
+
+use super::ResponseHead;
+use super::connection::RequestId;
+use super::limits::BUFFER_BYTES_KEPT;
+use super::output::Output;
+use super::response::{Persistence, RequestName, write_head};
+
+//= RFC 9112 section 9.3.2
+//# A server MAY process a sequence of pipelined requests in parallel if they all have safe methods, but it MUST
+//# send the corresponding responses in the same order that the requests were received.
+// Whether requests run side by side is for the caller to say; the order is kept here.
+/// The requests from the first one without an answer on the wire. Answers that come before their turn wait
+/// here.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    waiting: VecDeque<Reply>,
+    /// The number of the first request in `waiting`.
+    first: u64,
+    /// Bytes of answers that wait for their turn.
+    early_bytes: usize,
+    /// Empty buffers for answers that come early.
+    spare: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct Reply {
+    name: RequestName,
+    /// A HEAD request: its answer has no body.
+    without_body: bool,
+    persistence: Persistence,
+    /// The client is to be given leave to send its body, when it is this request's turn.
+    continues: bool,
+    answer: Option<Answer>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    /// The head, and the body if it is not apart.
+    bytes: Vec<u8>,
+    /// A body that was given away.
+    body: Option<Vec<u8>>,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Content<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Vec<u8>),
+}
+
+impl Replies {
+    /// Adds a request and numbers it.
+    pub(super) fn push(
+        &mut self,
+        name: RequestName,
+        without_body: bool,
+        persistence: Persistence,
+    ) -> RequestId {
+        let id = self.next_id();
+        self.waiting.push_back(Reply { name, without_body, persistence, continues: false, answer: None });
+        id
+    }
+
+    /// The number of the next request to be added.
+    pub(super) fn next_id(&self) -> RequestId {
+        RequestId::new(self.first + self.waiting.len() as u64)
+    }
+
+    /// Whether the request has an answer, on the wire or waiting for its turn.
+    pub(super) fn is_answered(&self, id: RequestId) -> bool {
+        assert!(id < self.next_id(), "request {} has not been given out", id.number());
+        match id.number().checked_sub(self.first) {
+            None => true,
+            Some(index) => self.waiting[index as usize].answer.is_some(),
+        }
+    }
+
+    /// Lets the answer to a request say that the connection closes after it.
+    pub(super) fn set_close(&mut self, id: RequestId) {
+        self.reply(id).persistence = Persistence::Close;
+    }
+
+    /// Gives the client leave to send its body, once what comes before is answered.
+    pub(super) fn set_continue(&mut self, id: RequestId, output: &mut Output) {
+        self.reply(id).continues = true;
+        self.write_continue(output);
+    }
+
+    /// Takes the answer to a request that has none, and writes all answers whose turn it is.
+    pub(super) fn answer(
+        &mut self,
+        id: RequestId,
+        head: &ResponseHead,
+        content: Content<'_>,
+        output: &mut Output,
+    ) {
+        assert!(!self.is_answered(id), "request {} is answered once", id.number());
+        if id.number() > self.first {
+            self.keep(id, head, content);
+            return;
+        }
+        let reply = self.waiting.pop_front().expect("a request without an answer is waiting");
+        self.first += 1;
+        reply.write(head, content, output);
+        while self.waiting.front().is_some_and(|reply| reply.answer.is_some()) {
+            self.write_early(output);
+        }
+        self.write_continue(output);
+    }
+
+    /// Gives all memory back. Nothing must be waiting.
+    pub(super) fn release(&mut self) {
+        assert!(self.waiting.is_empty(), "requests that wait for answers are not forgotten");
+        self.waiting = VecDeque::new();
+        self.spare = Vec::new();
+    }
+
+    /// How many requests have no answer on the wire.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Bytes of answers that wait for their turn.
+    pub(super) fn early_bytes(&self) -> usize {
+        self.early_bytes
+    }
+
+    /// Bytes of heap it holds, without answers that wait for their turn.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.waiting.capacity() * size_of::<Reply>()
+            + self.spare.capacity() * size_of::<Vec<u8>>()
+            + self.spare.iter().map(Vec::capacity).sum::<usize>()
+    }
+
+    fn reply(&mut self, id: RequestId) -> &mut Reply {
+        let index = id.number().checked_sub(self.first).expect("the request is not answered");
+        &mut self.waiting[index as usize]
+    }
+
+    fn keep(&mut self, id: RequestId, head: &ResponseHead, content: Content<'_>) {
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        let reply = self.reply(id);
+        write_head(head, content.len(), &reply.name, reply.persistence, &mut bytes);
+        let mut body = None;
+        match content {
+            _ if reply.without_body => {}
+            Content::Borrowed(content) => bytes.extend_from_slice(content),
+            Content::Owned(content) => body = Some(content),
+        }
+        let early_bytes = bytes.len() + body.as_ref().map_or(0, Vec::len);
+        reply.answer = Some(Answer { bytes, body });
+        self.early_bytes += early_bytes;
+    }
+
+    /// Writes the first answer, which has been waiting for its turn.
+    fn write_early(&mut self, output: &mut Output) {
+        let reply = self.waiting.pop_front().expect("the caller looked at it");
+        let Answer { mut bytes, body } = reply.answer.expect("the caller looked at it");
+        self.first += 1;
+        self.early_bytes -= bytes.len() + body.as_ref().map_or(0, Vec::len);
+        output.tail().extend_from_slice(&bytes);
+        if let Some(body) = body {
+            output.push(body);
+        }
+        if bytes.capacity() <= BUFFER_BYTES_KEPT {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+    }
+
+    //= RFC 9110 section 15.2
+    //# A client MUST be able to parse one or more 1xx responses received prior to a final response
+    fn write_continue(&mut self, output: &mut Output) {
+        if let Some(reply) = self.waiting.front_mut()
+            && std::mem::take(&mut reply.continues)
+        {
+            output.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+}
+
+impl Reply {
+    fn write(&self, head: &ResponseHead, content: Content<'_>, output: &mut Output) {
+        let out = output.tail();
+        write_head(head, content.len(), &self.name, self.persistence, out);
+        match content {
+            //= RFC 9110 section 9.3.2
+            //# The HEAD method is identical to GET except that the server MUST NOT send content in the response.
+            _ if self.without_body => {}
+            Content::Borrowed(content) => out.extend_from_slice(content),
+            Content::Owned(content) => output.push(content),
+        }
+    }
+}
+
+impl Content<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Content::Borrowed(bytes) => bytes.len(),
+            Content::Owned(bytes) => bytes.len(),
+        }
+    }
+}

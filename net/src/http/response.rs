@@ -1,0 +1,111 @@
+//! Responses: what is said before the body, and how it is written.
+
+use super::Status;
+use super::head::REQUEST_ID_BYTES_MAX;
+
+/// The head of a response, as far as the caller decides it.
+///
+/// `content-length`, `connection`, `server` and `x-request-id` are the connection's own. What may vary is
+/// typed or static, so that no request can put a line of its own into a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: Status,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// After how many seconds the client should come again: `Retry-After`.
+    pub retry_after_s: Option<u32>,
+    /// Further header fields, names in lower case, such as `("allow", "GET, HEAD")`.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+impl ResponseHead {
+    /// A response whose body is JSON.
+    pub fn json(status: Status) -> ResponseHead {
+        ResponseHead { status, content_type: "application/json", retry_after_s: None, fields: &[] }
+    }
+}
+
+/// What the connection itself says in a response about the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// Nothing: an HTTP/1.1 connection persists.
+    Silent,
+    /// `connection: keep-alive`, which an HTTP/1.0 client has to be told.
+    KeepAlive,
+    /// `connection: close`.
+    Close,
+}
+
+/// The name under which a request is found in logs, of the client's choice or made here.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestName {
+    text: [u8; REQUEST_ID_BYTES_MAX],
+    bytes: u8,
+}
+
+impl RequestName {
+    /// The client's own.
+    pub(super) fn of_client(text: &str) -> RequestName {
+        let mut name = RequestName { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0 };
+        name.push(text.as_bytes());
+        name
+    }
+
+    /// The number of the connection in sixteen hexadecimal digits, a dash, and the number of the request.
+    pub(super) fn made(connection: u64, request: u64) -> RequestName {
+        let mut name = RequestName { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0 };
+        let mut digits = [0; 16];
+        for (index, digit) in digits.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(connection >> (60 - 4 * index) & 0xf) as usize];
+        }
+        name.push(&digits);
+        name.push(b"-");
+        name.push(itoa::Buffer::new().format(request).as_bytes());
+        name
+    }
+
+    fn push(&mut self, part: &[u8]) {
+        let start = usize::from(self.bytes);
+        self.text[start..start + part.len()].copy_from_slice(part);
+        self.bytes += part.len() as u8;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.bytes)]
+    }
+}
+
+/// Writes the head of a response whose body has `body_bytes`.
+pub(super) fn write_head(
+    head: &ResponseHead,
+    body_bytes: usize,
+    name: &RequestName,
+    persistence: Persistence,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(head.status.line().as_bytes());
+    out.extend_from_slice(b"server: stemedb\r\ncontent-type: ");
+    out.extend_from_slice(head.content_type.as_bytes());
+    out.extend_from_slice(b"\r\ncontent-length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(body_bytes).as_bytes());
+    out.extend_from_slice(b"\r\nx-request-id: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(match persistence {
+        Persistence::Silent => b"\r\n".as_slice(),
+        Persistence::KeepAlive => b"\r\nconnection: keep-alive\r\n",
+        Persistence::Close => b"\r\nconnection: close\r\n",
+    });
+    if let Some(seconds) = head.retry_after_s {
+        out.extend_from_slice(b"retry-after: ");
+        out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    for (field, value) in head.fields {
+        out.extend_from_slice(field.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}

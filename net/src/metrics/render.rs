@@ -1,0 +1,256 @@
+//! The figures of all cores as one text.
+
+use super::exposition::{Exposition, Kind};
+use super::snapshot::{CoreSnapshot, Read, ServerSnapshot};
+
+/// The bounds of the buckets of durations, in microseconds: close together where a durable write or an answer falls.
+const DURATION_BOUNDS_US: [u64; 29] = [
+    10, 25, 50, 75, 100, 125, 150, 200, 250, 300, 400, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500,
+    10_000, 20_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// The bounds of the buckets of batch sizes, in records.
+const BATCH_BOUNDS: [u64; 15] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384];
+
+const US_PER_SECOND: f64 = 1e6;
+
+/// Appends the figures of the server and of all its cores, at least one.
+pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]) {
+    let (first, others) = cores.split_first().expect("a server has cores");
+    let mut all = first.clone();
+    others.iter().for_each(|other| all.merge(other));
+
+    let mut text = Exposition::new(out);
+    render_claims(&mut text, &all);
+    render_requests(&mut text, &all);
+    render_log(&mut text, &all, server);
+    render_cores(&mut text, cores);
+}
+
+fn render_claims(text: &mut Exposition<'_>, all: &CoreSnapshot) {
+    text.single(
+        "stemedb_assertions_total",
+        Kind::GaugeNamedTotal,
+        "Claims held now, retracted ones included.",
+        all.assertions,
+    );
+    text.single(
+        "stemedb_assertions_ingested_total",
+        Kind::Counter,
+        "Claims stored since the start.",
+        all.assertions_ingested,
+    );
+    text.metric(
+        "stemedb_assertions_rejected_total",
+        Kind::Counter,
+        "Claims refused since the start, by the code of the error.",
+    );
+    for (reason, count) in all.assertions_rejected.sorted() {
+        text.sample(format_args!("reason=\"{}\"", reason.as_str()), count);
+    }
+}
+
+fn render_requests(text: &mut Exposition<'_>, all: &CoreSnapshot) {
+    let reads = || Read::ALL.into_iter().zip(&all.reads_us);
+    text.metric("stemedb_queries_total", Kind::Counter, "Reads answered, by endpoint.");
+    for (read, durations) in reads() {
+        text.sample(format_args!("endpoint=\"{}\"", read.name()), durations.count());
+    }
+    text.metric(
+        "stemedb_query_latency_seconds",
+        Kind::Histogram,
+        "Time of reads from request to answer, by endpoint.",
+    );
+    for (read, durations) in reads() {
+        let labels = format!("endpoint=\"{}\"", read.name());
+        text.distribution(&labels, durations, &DURATION_BOUNDS_US, US_PER_SECOND);
+    }
+    text.metric("stemedb_http_requests_total", Kind::Counter, "Requests answered, by method and status.");
+    for (outcome, count) in all.http_requests.sorted() {
+        let method = outcome.method.map_or("other", |method| method.name());
+        text.sample(format_args!("method=\"{method}\",status=\"{}\"", outcome.status), count);
+    }
+}
+
+fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnapshot) {
+    text.metric("stemedb_wal_fsync_latency_seconds", Kind::Histogram, "Time of durable writes to the log.");
+    text.distribution("", &all.wal_write_us, &DURATION_BOUNDS_US, US_PER_SECOND);
+    let errors = "Durable writes to the log that failed; each ends its lane until a restart.";
+    text.single("stemedb_wal_fsync_errors_total", Kind::Counter, errors, all.wal_write_errors);
+    let writes = all.wal_write_us.count();
+    text.single("stemedb_wal_writes_total", Kind::Counter, "Durable writes to the log.", writes);
+    let bytes = all.wal_bytes_written;
+    text.single("stemedb_wal_bytes_written_total", Kind::Counter, "Bytes written to the log.", bytes);
+    text.metric("stemedb_wal_batch_size", Kind::Histogram, "Records that one durable write made durable.");
+    text.distribution("", &all.wal_batch_records, &BATCH_BOUNDS, 1.0);
+    let segments = "Segments of the log, prepared ones included.";
+    text.single("stemedb_wal_segments_total", Kind::GaugeNamedTotal, segments, all.wal_segments);
+    let disk = "Disk space that the segments take.";
+    text.single("stemedb_wal_disk_usage_bytes", Kind::Gauge, disk, all.wal_disk_bytes);
+    let rotations = "Full segments that gave way to the next.";
+    text.single("stemedb_wal_rotations_total", Kind::Counter, rotations, all.wal_rotations);
+    let recovery_s = server.recovery_us as f64 / US_PER_SECOND;
+    let recovery = "Time that the recovery at this start took.";
+    text.single("stemedb_wal_recovery_duration_seconds", Kind::Gauge, recovery, recovery_s);
+    let restarts = "Starts on this data after the first.";
+    text.single("stemedb_restarts_total", Kind::Counter, restarts, server.restarts);
+}
+
+fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
+    type Figure = (&'static str, Kind, &'static str, fn(&CoreSnapshot) -> u64);
+    const FIGURES: [Figure; 7] = [
+        ("stemedb_core_connections", Kind::Gauge, "Connections open now.", |core| core.connections),
+        (
+            "stemedb_core_connections_accepted_total",
+            Kind::Counter,
+            "Connections accepted since the start.",
+            |core| core.connections_accepted,
+        ),
+        ("stemedb_core_received_bytes_total", Kind::Counter, "Bytes received from clients.", |core| {
+            core.received_bytes
+        }),
+        ("stemedb_core_sent_bytes_total", Kind::Counter, "Bytes sent to clients.", |core| core.sent_bytes),
+        ("stemedb_core_index_bytes", Kind::Gauge, "Memory that the core's index has in use.", |core| {
+            core.index_bytes
+        }),
+        ("stemedb_core_assertions", Kind::Gauge, "Claims that the core holds now.", |core| core.assertions),
+        ("stemedb_core_lane_failed", Kind::Gauge, "1 if a failed write has ended the core's lane.", |core| {
+            core.lane_failed.into()
+        }),
+    ];
+    for (name, kind, help, figure) in FIGURES {
+        text.metric(name, kind, help);
+        for core in cores {
+            text.sample(format_args!("core=\"{}\"", core.core.0), figure(core));
+        }
+    }
+    text.metric("stemedb_core_queue_depth", Kind::Gauge, "What waits now, by queue.");
+    for core in cores {
+        for (queue, depth) in [("parked", core.requests_parked), ("messages", core.messages_waiting)] {
+            text.sample(format_args!("core=\"{}\",queue=\"{queue}\"", core.core.0), depth);
+        }
+    }
+    text.metric(
+        "stemedb_core_loop_seconds",
+        Kind::Histogram,
+        "Time of the loop's turns without their waiting.",
+    );
+    for core in cores {
+        let labels = format!("core=\"{}\"", core.core.0);
+        text.distribution(&labels, &core.loop_us, &DURATION_BOUNDS_US, US_PER_SECOND);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use stemedb_engine::slot::CoreId;
+
+    use super::super::HttpOutcome;
+    use super::*;
+    use crate::api::{ErrorCode, Method};
+
+    fn two_cores() -> String {
+        let (mut first, mut second) = (CoreSnapshot::new(CoreId(0)), CoreSnapshot::new(CoreId(1)));
+        first.assertions = 5;
+        second.assertions = 7;
+        second.assertions_rejected.add(ErrorCode::InvalidConfidence, 2);
+        first.assertions_rejected.increment(ErrorCode::InvalidConfidence);
+        first.read(Read::Query, 150);
+        second.read(Read::Query, 2_500);
+        second.read(Read::Assertion, 90);
+        first.http_requests.add(HttpOutcome { method: Some(Method::Post), status: 201 }, 3);
+        second.http_requests.increment(HttpOutcome { method: None, status: 405 });
+        first.wal_write_us.record(100);
+        first.wal_write_us.record(200);
+        first.wal_batch_records.record(64);
+        second.requests_parked = 9;
+        second.lane_failed = true;
+        let mut out = Vec::new();
+        render(&mut out, &ServerSnapshot { recovery_us: 1_250_000, restarts: 4 }, &[first, second]);
+        String::from_utf8(out).expect("metrics are UTF-8")
+    }
+
+    #[test]
+    fn cores_add_up_and_show_apart() {
+        let text = two_cores();
+        for line in [
+            "stemedb_assertions_total 12",
+            "stemedb_assertions_rejected_total{reason=\"invalid_confidence\"} 3",
+            "stemedb_queries_total{endpoint=\"query\"} 2",
+            "stemedb_query_latency_seconds_bucket{endpoint=\"query\",le=\"0.000125\"} 0",
+            "stemedb_query_latency_seconds_bucket{endpoint=\"query\",le=\"0.00015\"} 1",
+            "stemedb_query_latency_seconds_bucket{endpoint=\"query\",le=\"+Inf\"} 2",
+            "stemedb_query_latency_seconds_sum{endpoint=\"query\"} 0.00265",
+            "stemedb_query_latency_seconds_count{endpoint=\"assertion\"} 1",
+            "stemedb_http_requests_total{method=\"POST\",status=\"201\"} 3",
+            "stemedb_http_requests_total{method=\"other\",status=\"405\"} 1",
+            "stemedb_wal_fsync_latency_seconds_bucket{le=\"0.0001\"} 1",
+            "stemedb_wal_fsync_latency_seconds_bucket{le=\"0.0002\"} 2",
+            "stemedb_wal_writes_total 2",
+            "stemedb_wal_batch_size_bucket{le=\"32\"} 0",
+            "stemedb_wal_batch_size_bucket{le=\"64\"} 1",
+            "stemedb_wal_recovery_duration_seconds 1.25",
+            "stemedb_restarts_total 4",
+            "stemedb_core_queue_depth{core=\"1\",queue=\"parked\"} 9",
+            "stemedb_core_lane_failed{core=\"0\"} 0",
+            "stemedb_core_lane_failed{core=\"1\"} 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_name_that_alerts_use_is_there_from_the_start() {
+        let mut out = Vec::new();
+        let server = ServerSnapshot { recovery_us: 0, restarts: 0 };
+        render(&mut out, &server, &[CoreSnapshot::new(CoreId(0))]);
+        let text = String::from_utf8(out).expect("metrics are UTF-8");
+        for name in [
+            "stemedb_assertions_total",
+            "stemedb_assertions_ingested_total",
+            "stemedb_assertions_rejected_total",
+            "stemedb_queries_total",
+            "stemedb_query_latency_seconds",
+            "stemedb_http_requests_total",
+            "stemedb_wal_fsync_latency_seconds",
+            "stemedb_wal_fsync_errors_total",
+            "stemedb_wal_writes_total",
+            "stemedb_wal_bytes_written_total",
+            "stemedb_wal_batch_size",
+            "stemedb_wal_segments_total",
+            "stemedb_wal_disk_usage_bytes",
+            "stemedb_wal_rotations_total",
+            "stemedb_wal_recovery_duration_seconds",
+            "stemedb_restarts_total",
+        ] {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name}");
+        }
+    }
+
+    /// Goal: the text is what Prometheus reads. Method: Prometheus' own checker, where it is installed.
+    #[test]
+    fn promtool_accepts_the_text() {
+        let mut promtool = Command::new("promtool");
+        promtool
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = match promtool.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                eprintln!("skipped: promtool does not run here ({error})");
+                return;
+            }
+        };
+        let mut stdin = child.stdin.take().expect("it was asked for");
+        stdin.write_all(two_cores().as_bytes()).expect("promtool reads its input");
+        drop(stdin);
+        let output = child.wait_with_output().expect("promtool ends");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+}

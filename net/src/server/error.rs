@@ -1,0 +1,101 @@
+//! Why a server did not start, or ended by itself.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use stemedb_engine::background::BackgroundError;
+use stemedb_engine::data_dir::DataDirError;
+use stemedb_engine::log::opening::OpenError;
+use stemedb_engine::log::recovery::RecoveryError;
+use stemedb_engine::ring::RingError;
+use stemedb_engine::ring::probe::ProbeError;
+
+/// Why a server did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel lacks something, or does not let us have it.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {}{}", reason(.cause), holder.map_or_else(String::new, |pid| format!("; process {pid} listens there")))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The process that listens there, if it is one that we may see.
+        holder: Option<u32>,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+    /// The directories cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The executor for background work cannot be started.
+    #[error(transparent)]
+    Background(#[from] BackgroundError),
+    /// A ring cannot be made.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// A core's thread cannot be started or bound to its CPU.
+    #[error("cannot start core {core} on CPU {cpu}: {source}")]
+    Core {
+        /// The core.
+        core: u16,
+        /// Its CPU.
+        cpu: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A thread of the server's own cannot be started.
+    #[error("cannot start a thread for signals or recovery: {0}")]
+    Thread(io::Error),
+    /// The log cannot be recovered.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The next generation cannot be begun.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The metadata cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The metadata cannot be read.
+    #[error("cannot read {path}: {source}")]
+    ReadMetadata {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The log, or all of its last generation, is gone.
+    #[error(
+        "the log in {wal} is not the one that was here: {path} says that generation {known} was begun, but the log ends \
+         with generation {found}; is the right disk mounted? Bring the log back; or, to go on without what is lost, remove {path}"
+    )]
+    LogLost {
+        /// The metadata.
+        path: PathBuf,
+        /// The directory of the log.
+        wal: PathBuf,
+        /// The generation that the metadata names.
+        known: u32,
+        /// The last one of the log, 0 if it is empty.
+        found: u32,
+    },
+    /// A core has ended by itself.
+    #[error("a core has failed, see above; acknowledged writes are safe, start the server again")]
+    CoreFailed,
+    /// A core did not end in time.
+    #[error("a core did not finish its lane in time; acknowledged writes are safe")]
+    CoreStuck,
+}
+
+/// The kernel's words without the number that the standard library adds.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,124 @@
+//! `metadata.json`: what a data directory is, for people and scripts. The log does not need it; but where it
+//! names a later generation than the log has, the log has been lost.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::log::Generation;
+use stemedb_engine::slot::{SLOTS, SlotMap};
+
+use super::StartError;
+
+/// The version of the format of everything below the data directory.
+const FORMAT_VERSION: u32 = 1;
+
+/// What `metadata.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Metadata {
+    format_version: u32,
+    /// The server that wrote the file.
+    version: String,
+    slots: u16,
+    slot_hash: String,
+    /// The generation begun last.
+    generation: u32,
+    /// How many cores, and lanes, it has.
+    cores: u16,
+    /// The assertions stored when the file was written: at the start and at an orderly stop.
+    pub(super) assertion_count: u64,
+}
+
+impl Metadata {
+    pub(super) fn new(generation: Generation, slots: SlotMap, assertion_count: u64) -> Metadata {
+        Metadata {
+            format_version: FORMAT_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: SLOTS,
+            slot_hash: "crc32c".to_owned(),
+            generation: generation.0,
+            cores: slots.cores(),
+            assertion_count,
+        }
+    }
+
+    /// Refuses a log that has not even begun the generation that the file names: its disk is not mounted, or
+    /// somebody has removed it. `next` is the generation that the log would begin.
+    pub(super) fn check_log(data: &DataDir, next: Generation) -> Result<(), StartError> {
+        let path = path(data);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(StartError::ReadMetadata { path, source }),
+        };
+        match serde_json::from_slice::<Metadata>(&text) {
+            Ok(metadata) if metadata.generation >= next.0 => Err(StartError::LogLost {
+                path,
+                wal: data.wal().to_owned(),
+                known: metadata.generation,
+                found: next.0 - 1,
+            }),
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(
+                    "{} is not what a server has written, and is replaced: {error}",
+                    path.display()
+                );
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn with_assertions(self, assertion_count: u64) -> Metadata {
+        Metadata { assertion_count, ..self }
+    }
+
+    /// Writes the file: whole or not at all.
+    pub(super) fn write(&self, data: &DataDir) -> Result<(), StartError> {
+        let path = path(data);
+        let failed = |source| StartError::Metadata { path: path.clone(), source };
+        let mut text = serde_json::to_string_pretty(self).expect("a struct of numbers and strings is JSON");
+        text.push('\n');
+        replace(&path, text.as_bytes()).map_err(failed)
+    }
+}
+
+/// The file stands beside the directory of the tables.
+fn path(data: &DataDir) -> PathBuf {
+    data.db().parent().unwrap_or(Path::new(".")).join("metadata.json")
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("json.new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_lacks_the_last_generation_is_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        let data = DataDir::open(&root.path().join("wal"), &root.path().join("db")).expect("it is new");
+        Metadata::check_log(&data, Generation::FIRST).expect("nothing is known of an earlier start");
+        Metadata::new(Generation(3), SlotMap::new(2), 7).write(&data).expect("writable");
+        Metadata::check_log(&data, Generation(4)).expect("the log has the generation that the file names");
+        Metadata::check_log(&data, Generation(9)).expect("the file is only behind");
+        for next in [1, 3] {
+            let error = Metadata::check_log(&data, Generation(next)).expect_err("the log is gone");
+            assert!(error.to_string().contains("generation 3"), "{error}");
+        }
+        fs::write(path(&data), "{}").expect("writable");
+        Metadata::check_log(&data, Generation::FIRST).expect("what nobody wrote says nothing");
+    }
+}

@@ -1,0 +1,205 @@
+//! The server: starts the cores, recovers the log, and stops in an orderly way.
+//!
+//! The main thread owns the start and the stop. Cores run from the start and answer questions about health while
+//! the log is recovered; they get their shards when that is done.
+
+mod bind;
+mod cores;
+mod descriptors;
+mod error;
+mod holder;
+mod metadata;
+mod recovery;
+
+pub use error::StartError;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stemedb_engine::background::{Background, BackgroundConfig};
+use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::log::Generation;
+use stemedb_engine::log::lane::LaneConfig;
+use stemedb_engine::log::opening::{Opening, open_generation};
+use stemedb_engine::log::recovery::RecoveryError;
+use stemedb_engine::log::storage::{DirStorage, LogStorage};
+use stemedb_engine::ring::probe;
+use stemedb_engine::ring::signals::StopSignals;
+use stemedb_engine::shard::Shard;
+use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
+
+use crate::config::Config;
+use crate::core::LogFacts;
+use crate::driver::{Report, wall_clock};
+use cores::Cores;
+use metadata::Metadata;
+use recovery::Recovery;
+
+/// Jobs that may wait for the background executor: a few for each core.
+const BACKGROUND_JOBS_MAX: usize = 4096;
+
+/// How long cores have to answer what was asked before the server stopped.
+const DRAIN_TIME: Duration = Duration::from_millis(3000);
+
+/// How long cores have to finish their lanes after that.
+const CLOSE_TIME: Duration = Duration::from_millis(1500);
+
+/// How long the lane must be idle before it writes a marker.
+const MARKER_IDLE_US: u64 = 250_000;
+
+/// What wakes the main thread.
+#[derive(Debug)]
+enum Event {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// A core reports.
+    Report(Report),
+    /// The log is recovered, or cannot be.
+    Recovered(Box<Result<Recovery, RecoveryError>>),
+}
+
+/// Runs a server until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When it cannot start, or when a core fails. Nothing that was acknowledged is lost by that.
+pub fn run(config: &Config) -> Result<(), StartError> {
+    let started = Instant::now();
+    let (sender, events) = channel();
+    forward_signals(sender.clone())?;
+
+    let capabilities = probe::check()?;
+    let connections = descriptors::raise_limit(config.connections_max * config.cpus.len());
+    tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel_release);
+    for warning in &capabilities.warnings {
+        tracing::warn!("{}: {}", warning.subject, warning.text);
+    }
+    let listeners = bind::listeners(config.bind_addr, config.cpus.len())?;
+    tracing::info!("Bound to {} on {} cores", listeners.address, config.cpus.len());
+    let data = DataDir::open(&config.wal_dir, &config.db_dir)?;
+    tracing::info!("Opened and locked WAL in {} and tables in {}", data.wal().display(), data.db().display());
+    let background = Background::start(&BackgroundConfig {
+        directory: data.wal().to_owned(),
+        jobs_max: BACKGROUND_JOBS_MAX,
+    })?;
+    tracing::info!("Background executor started");
+    let cores = Cores::start(
+        config,
+        (connections / config.cpus.len()).max(1),
+        listeners.sockets,
+        &background,
+        &sender,
+    )?;
+    tracing::info!("Cores started on CPUs {:?}; /ready answers 503 until the WAL is recovered", config.cpus);
+
+    // A start that fails leaves the cores to the end of the process: they have nothing to finish.
+    let metadata = open(config, &data, &cores, &events, sender)?;
+    if let Some(metadata) = metadata {
+        tracing::info!(
+            "Startup complete: serving {} assertions on http://{} after {:.1?}",
+            metadata.assertion_count,
+            listeners.address,
+            started.elapsed()
+        );
+        wait_for_stop(&events)?;
+        tracing::info!("Stopping: answering what was asked, taking nothing new");
+        let assertions = cores.stop(&events)?;
+        metadata.with_assertions(assertions).write(&data)?;
+        tracing::info!("Stopped with {assertions} assertions, all of them durable");
+    }
+    Ok(())
+}
+
+/// Recovers the log, opens the next generation, and lets the cores serve. `None` when the server was told to stop
+/// before it came to that.
+fn open(
+    config: &Config,
+    data: &DataDir,
+    cores: &Cores,
+    events: &Receiver<Event>,
+    sender: Sender<Event>,
+) -> Result<Option<Metadata>, StartError> {
+    let slots = SlotMap::new(config.cpus.len() as u16);
+    tracing::info!("Starting WAL recovery...");
+    let directory = data.wal().to_owned();
+    let recover = move || {
+        // Nobody listens any more if the server was told to stop meanwhile.
+        let _ = sender.send(Event::Recovered(Box::new(recovery::recover(&directory, slots))));
+    };
+    thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
+    let recovery = match events.recv() {
+        Ok(Event::Recovered(recovery)) => (*recovery)?,
+        Ok(Event::Stop) => return Ok(None),
+        Ok(Event::Report(_)) | Err(_) => return Err(StartError::CoreFailed),
+    };
+    Metadata::check_log(data, recovery.recovered.next_generation)?;
+    recovery.log();
+
+    let mut disk = DirStorage::new(data.wal());
+    let opening = Opening {
+        lanes: slots.cores(),
+        lane: LaneConfig {
+            segment_bytes: config.segment_bytes,
+            frame_bytes_max: config.frame_bytes_max,
+            frames_in_flight: config.frames_in_flight,
+            frame_buffers: config.frame_buffers,
+            marker_idle_us: MARKER_IDLE_US,
+            ..LaneConfig::new(LaneId(0), Generation::FIRST)
+        },
+        now: wall_clock(),
+        monotonic_us: 0,
+    };
+    let lanes = open_generation(&mut disk, &recovery.recovered, &opening)?;
+    tracing::info!("Opened generation {} with {} lanes", recovery.recovered.next_generation, lanes.len());
+
+    let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
+    let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
+    let files = disk.list().map_err(|source| RecoveryError::List { source })?;
+    let generation = recovery.recovered.next_generation.0;
+    let recovery_us = recovery.took.as_micros() as u64;
+    let shards = lanes.into_iter().zip(recovery.indexes).enumerate().map(|(core, (lane, index))| {
+        let own = files.iter().filter(|file| usize::from(file.id.lane.0) == core);
+        let log = LogFacts {
+            recovery_us,
+            generation,
+            segments: own.clone().count() as u64,
+            segment_bytes: own.map(|file| file.bytes).sum(),
+            segment_bytes_each: config.segment_bytes,
+        };
+        (Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max), log)
+    });
+    if !cores.open(shards, events)? {
+        return Ok(None);
+    }
+    // The log does not need it, and the server serves already.
+    if let Err(error) = metadata.write(data) {
+        tracing::warn!("{error}");
+    }
+    Ok(Some(metadata))
+}
+
+fn wait_for_stop(events: &Receiver<Event>) -> Result<(), StartError> {
+    loop {
+        match events.recv() {
+            Ok(Event::Stop) => return Ok(()),
+            Ok(Event::Report(Report::Failed)) | Err(_) => return Err(StartError::CoreFailed),
+            Ok(Event::Report(_) | Event::Recovered(_)) => {}
+        }
+    }
+}
+
+/// Turns signals to stop into events. To be called before any other thread is started.
+fn forward_signals(events: Sender<Event>) -> Result<(), StartError> {
+    let signals = StopSignals::block().map_err(StartError::Thread)?;
+    let forward = move || {
+        while let Ok(name) = signals.wait() {
+            tracing::info!("Received {name}");
+            if events.send(Event::Stop).is_err() {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(forward).map_err(StartError::Thread)?;
+    Ok(())
+}

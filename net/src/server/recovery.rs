@@ -1,0 +1,213 @@
+//! Rebuilds the cores' indexes from the log.
+
+use std::ops::Range;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stemedb_engine::claim::{Assertion, DecodeError, Retraction};
+use stemedb_engine::index::{Index, IndexConfig, IndexFull};
+use stemedb_engine::log::record::RecordKind;
+use stemedb_engine::log::recovery::{
+    Recovered, RecoveryError, Replayed, UnfinishedRetraction, recover as recover_log,
+};
+use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::order::WriteOrder;
+use stemedb_engine::slot::{CoreId, Slot, SlotMap, SlotSet};
+
+/// What recovery found, and what it built of that.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    pub(super) recovered: Recovered,
+    /// By core.
+    pub(super) indexes: Vec<Index>,
+    pub(super) took: Duration,
+}
+
+/// A record that is whole and cannot be understood.
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Full(#[from] IndexFull),
+    #[error("a record of kind {0:?}, which this version does not know; a newer version has written here")]
+    Kind(RecordKind),
+}
+
+/// Reads the log in `directory` and builds the index of each core: all at once, each core's thread reads all of
+/// the log and keeps what is in its slots.
+pub(super) fn recover(directory: &Path, slots: SlotMap) -> Result<Recovery, RecoveryError> {
+    let began = Instant::now();
+    let seed = hash_seed();
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..slots.cores())
+            .map(|core| scope.spawn(move || recover_core(directory, slots.slots_of(CoreId(core)), seed)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Result<_, _>>()
+    })?;
+    let (recovered, indexes): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let mut recovered = recovered.into_iter();
+    let first = recovered.next().expect("there is at least one core");
+    assert!(recovered.all(|other| other == first), "two readings of one log differ");
+    Ok(Recovery { recovered: first, indexes, took: began.elapsed() })
+}
+
+impl Recovery {
+    /// How many claims there are.
+    pub(super) fn assertions(&self) -> u64 {
+        self.indexes.iter().map(Index::len).sum()
+    }
+
+    /// Tells what was found.
+    pub(super) fn log(&self) {
+        let Recovered { records, bytes, tails_dropped, unfinished_retractions, .. } = &self.recovered;
+        for tail in tails_dropped {
+            tracing::warn!(
+                "Dropped {} bytes of an unfinished, never acknowledged commit at offset {} of {}: {}",
+                tail.bytes,
+                tail.offset,
+                tail.path.display(),
+                tail.reason
+            );
+        }
+        tracing::info!("Replayed {records} entries from WAL ({bytes} bytes in {:.1?})", self.took);
+        if !unfinished_retractions.is_empty() {
+            tracing::info!(
+                "Completing {} retractions that a crash interrupted",
+                unfinished_retractions.len()
+            );
+        }
+        tracing::info!(
+            "Rebuilding indexes... {} assertions in {} cores",
+            self.assertions(),
+            self.indexes.len()
+        );
+    }
+}
+
+fn recover_core(
+    directory: &Path,
+    own: Range<u16>,
+    hash_seed: u64,
+) -> Result<(Recovered, Index), RecoveryError> {
+    let mut index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
+    let storage = DirStorage::new(directory);
+    let recovered = recover_log(&storage, &mut |record| Ok(replay(&mut index, &own, &record)?))?;
+    for UnfinishedRetraction { payload, slots } in &recovered.unfinished_retractions {
+        let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
+        retract(&mut index, retraction.path.as_str(), slots, &own);
+    }
+    Ok((recovered, index))
+}
+
+/// Applies a record to the index of the core that owns the slots `own`.
+fn replay(index: &mut Index, own: &Range<u16>, record: &Replayed<'_>) -> Result<(), ReplayError> {
+    match record.kind {
+        RecordKind::Assertion => {
+            let assertion = Assertion::decode(record.payload)?;
+            let slot = Slot::of(assertion.claim.subject.as_str().as_bytes());
+            if own.contains(&slot.number()) {
+                let order = WriteOrder::new(record.generation.0, record.lsn.0);
+                index.insert(&assertion.hash, &assertion.claim, order)?;
+            }
+        }
+        RecordKind::Retraction => {
+            let retraction = Retraction::decode(record.payload)?;
+            let slots = record.retracts.expect("recovery says it of every retraction");
+            retract(index, retraction.path.as_str(), &slots, own);
+        }
+        kind => return Err(ReplayError::Kind(kind)),
+    }
+    Ok(())
+}
+
+/// Takes back what rests on `path` in those of the slots `own` that are in `slots`.
+fn retract(index: &mut Index, path: &str, slots: &SlotSet, own: &Range<u16>) {
+    for range in slots.ranges_within(own.clone()) {
+        index.retract(path, range);
+    }
+}
+
+/// A number that nobody outside can guess, to key the hash tables.
+fn hash_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u64)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: recovery takes back what a retraction took back while it was served, and no more. Method: a log of two
+    //! lanes in which the retraction reached one of them, recovered, opened and recovered again.
+
+    use stemedb_engine::claim::{
+        Claim, ConceptPath, Predicate, Reason, RetractionId, Timestamp, Value, assertion,
+    };
+    use stemedb_engine::log::Generation;
+    use stemedb_engine::log::blocking::drive;
+    use stemedb_engine::log::lane::{Lane, LaneConfig};
+    use stemedb_engine::log::opening::{Opening, open_generation};
+    use stemedb_engine::slot::LaneId;
+    use stemedb_engine::time::UnixMicros;
+
+    use super::*;
+
+    const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
+
+    fn open(disk: &mut DirStorage, recovered: &Recovered) -> Vec<Lane> {
+        let lane = LaneConfig { segment_bytes: 2 << 20, ..LaneConfig::new(LaneId(0), Generation::FIRST) };
+        open_generation(disk, recovered, &Opening { lanes: 2, lane, now: NOW, monotonic_us: 0 })
+            .expect("a working disk")
+    }
+
+    fn assert(lane: &mut Lane, subject: &str, source: &str, value: &str) {
+        let mut claim = Claim::new(
+            ConceptPath::new(subject).expect("a valid path"),
+            Predicate::new("is").expect("a valid predicate"),
+            Value::text(value).expect("a valid value"),
+            Timestamp::new(UnixMicros(1)).expect("a valid time"),
+        );
+        claim.source = Some(ConceptPath::new(source).expect("a valid path"));
+        let mut payload = Vec::new();
+        assertion::encode(&claim, &[], &mut payload);
+        lane.append(RecordKind::Assertion, 0, &payload).expect("there is room");
+    }
+
+    #[test]
+    fn an_interrupted_retraction_spares_what_was_written_after_it() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut disk = DirStorage::new(directory.path());
+        let slots = SlotMap::new(2);
+        let subject = |core| {
+            let owned = |path: &String| slots.owner(Slot::of(path.as_bytes())) == CoreId(core);
+            (0..).map(|number| format!("s/{number}")).find(owned).expect("every core owns slots")
+        };
+        let recovered = recover(directory.path(), slots).expect("an empty log").recovered;
+        let mut lanes = open(&mut disk, &recovered);
+        for core in [0, 1] {
+            assert(&mut lanes[usize::from(core)], &subject(core), "source/x", "before");
+        }
+        let mut payload = Vec::new();
+        Retraction {
+            id: RetractionId { generation: 1, lane: LaneId(0), lsn: lanes[0].next_lsn().0 },
+            path: ConceptPath::new("source/x").expect("a valid path"),
+            reason: Reason::new("a test").expect("a valid reason"),
+            at: NOW,
+        }
+        .encode(&mut payload);
+        lanes[0].append(RecordKind::Retraction, 0, &payload).expect("there is room");
+        assert(&mut lanes[0], &subject(0), "source/x", "after");
+        for lane in &mut lanes {
+            drive(lane, &mut disk, NOW, 0).expect("a working disk");
+        }
+        for start in 0..3 {
+            let recovery = recover(directory.path(), slots).expect("a sound log");
+            let retracted: Vec<_> = recovery.indexes.iter().map(Index::retracted_len).collect();
+            assert_eq!((recovery.assertions(), &retracted[..]), (3, &[1, 1][..]), "start {start}");
+            open(&mut disk, &recovery.recovered);
+        }
+    }
+}

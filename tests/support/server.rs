@@ -1,0 +1,226 @@
+//! The server under test: started, watched, ended.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::transcript::Transcript;
+use crate::{Client, Data, binary, process};
+
+/// How long a server may take for a step before the test gives up on it. Far beyond what it does take: nothing is
+/// measured by it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The line that says what the server listens on, up to the address.
+const BOUND: &str = "Bound to ";
+
+/// The line that says that requests are served.
+const COMPLETE: &str = "Startup complete";
+
+/// A server that is to be started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    variables: BTreeMap<String, OsString>,
+    arguments: Vec<OsString>,
+}
+
+/// A running server. It is killed when it is dropped, also by a test that panics.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+    transcript: Transcript,
+}
+
+/// A server that has ended instead of serving.
+#[derive(Debug)]
+pub struct Refused {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it said on its standard error.
+    pub text: String,
+}
+
+impl Start {
+    /// A server on `data` and a free port of 127.0.0.1, of one core, with the smallest segments.
+    pub fn on(data: &Data) -> Start {
+        let start = Start { variables: BTreeMap::new(), arguments: Vec::new() };
+        start
+            .with("STEMEDB_BIND_ADDR", "127.0.0.1:0")
+            .with("STEMEDB_WAL_DIR", data.wal())
+            .with("STEMEDB_DB_DIR", data.db())
+            .with("STEMEDB_SEGMENT_BYTES", "2MiB")
+            .with("STEMEDB_CORES", "1")
+    }
+
+    /// Sets an environment variable.
+    pub fn with(mut self, variable: &str, value: impl Into<OsString>) -> Start {
+        self.variables.insert(variable.to_owned(), value.into());
+        self
+    }
+
+    /// Leaves a variable to its default.
+    pub fn without(mut self, variable: &str) -> Start {
+        self.variables.remove(variable);
+        self
+    }
+
+    /// Adds a command-line argument.
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Start {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets the number of cores, or as many as there are CPUs if that is less.
+    pub fn cores(self, cores: usize) -> Start {
+        self.with("STEMEDB_CORES", cores.min(process::cpus()).to_string())
+    }
+
+    /// Starts the server and waits until it serves.
+    pub fn serve(&self) -> Server {
+        self.try_serve()
+            .unwrap_or_else(|refused| panic!("the server ended with {}:\n{}", refused.status, refused.text))
+    }
+
+    /// Starts the server and waits until it serves or has ended.
+    pub fn try_serve(&self) -> Result<Server, Refused> {
+        let mut starting = self.begin();
+        if starting.transcript.wait_for(COMPLETE, PATIENCE).is_none() {
+            let status = starting.child.wait().expect("a child can be waited for");
+            return Err(Refused { status, text: starting.transcript.text() });
+        }
+        Ok(starting)
+    }
+
+    /// Starts a server that must refuse to.
+    pub fn refused(&self) -> Refused {
+        match self.try_serve() {
+            Err(refused) => refused,
+            Ok(_) => panic!("the server should have refused to start: {self:?}"),
+        }
+    }
+
+    /// Starts the server and waits only until it listens, or has ended; then its address is that of nobody.
+    pub fn begin(&self) -> Server {
+        let mut child = self.command().spawn().unwrap_or_else(|error| {
+            panic!("{} cannot be run: {error}", binary::stemedb_api().display());
+        });
+        let transcript = Transcript::of(child.stderr.take().expect("it is piped"));
+        let mut server = Server { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), transcript };
+        if let Some(line) = server.transcript.wait_for(BOUND, PATIENCE) {
+            let (_, rest) = line.split_once(BOUND).expect("the line was found by this part");
+            let address = rest.split(' ').next().expect("a split has a first part");
+            server.address = address.parse().unwrap_or_else(|_| panic!("no address in {line:?}"));
+        }
+        server
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary::stemedb_api());
+        // What is set for whoever runs the tests is not meant for the servers in them.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STEMEDB_")) {
+            command.env_remove(name);
+        }
+        command.envs(&self.variables).args(&self.arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Server {
+    /// Kills it, as `kill -9` does, and waits for its end.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child that was not waited for is there");
+        let status = self.child.wait().expect("a child can be waited for");
+        assert_eq!(status.signal(), Some(9), "it had ended before it was killed:\n{}", self.text());
+    }
+
+    /// Sends SIGTERM. [`Server::ended`] waits for the end.
+    pub fn terminate(&self) {
+        process::terminate(self.pid());
+    }
+
+    /// Waits for the end of a server that was told to end. Gives its status and what it said.
+    pub fn ended(mut self, limit: Duration) -> (ExitStatus, String) {
+        let ended = self.transcript.wait_for_end(limit);
+        assert!(ended, "it has not ended after {limit:?}:\n{}", self.text());
+        let status = self.child.wait().expect("a child can be waited for");
+        (status, self.text())
+    }
+
+    /// Stops it in the orderly way, which must succeed.
+    pub fn stop(self) -> String {
+        self.terminate();
+        let (status, text) = self.ended(PATIENCE);
+        assert!(status.success(), "it ended with {status}:\n{text}");
+        text
+    }
+
+    /// Waits for a line of its log that contains `part`.
+    pub fn wait_for_line(&self, part: &str) -> String {
+        let line = self.transcript.wait_for(part, PATIENCE);
+        line.unwrap_or_else(|| panic!("it ended without saying {part:?}:\n{}", self.text()))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has said so far on its standard error.
+    pub fn text(&self) -> String {
+        self.transcript.text()
+    }
+
+    /// A new connection to it.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address)
+            .unwrap_or_else(|error| panic!("cannot connect: {error}\n{}", self.text()))
+    }
+
+    /// What it answers to `/v1/health`, on a connection of its own.
+    pub fn health(&self) -> Value {
+        self.client().get("/v1/health").expect("a running server answers").ok()
+    }
+
+    /// How many claims it says it holds.
+    pub fn assertion_count(&self) -> u64 {
+        self.health()["assertion_count"].as_u64().expect("health has a count")
+    }
+
+    /// The value of a sample in `/metrics`: a name, with its labels as they stand there.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let response = self.client().get("/metrics").expect("a running server answers");
+        assert_eq!(response.status, 200, "{response:?}");
+        let text = String::from_utf8(response.body).expect("metrics are text");
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| {
+            let name = sample.split('{').next().expect("a split has a first part");
+            let samples: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();
+            panic!("no sample {sample}, but {samples:#?}")
+        });
+        value.parse().unwrap_or_else(|_| panic!("{sample} is {value}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("what the server said:\n{}", self.text());
+        }
+    }
+}
