@@ -39,7 +39,7 @@ impl Index {
         after: Option<SubjectId>,
     ) -> impl Iterator<Item = SubjectId> + 'a {
         let after = after.map(|SubjectId(after)| after);
-        self.subjects.beginning_with(prefix.as_bytes(), after).map(SubjectId)
+        self.subjects.beginning_with(prefix, after).map(SubjectId)
     }
 
     /// The predicate with this name.
@@ -54,7 +54,7 @@ impl Index {
 
     /// The series of a subject that came last.
     pub(crate) fn last_series(&self, subject: SubjectId) -> Option<SeriesId> {
-        self.subjects.series(subject.0).target().map(SeriesId)
+        self.subjects.head(subject.0).target().map(SeriesId)
     }
 
     /// The series of the same subject that came before this one. Stays what it is for ever.

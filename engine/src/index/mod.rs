@@ -12,13 +12,12 @@ mod claim_view;
 mod id_table;
 mod interner;
 mod lookup;
+mod path_chains;
 mod retraction_pass;
 mod row;
 mod seeded_hash;
 mod series;
 mod sorted_ids;
-mod sources;
-mod subjects;
 
 use std::ops::Range;
 
@@ -29,18 +28,20 @@ pub use self::claim_view::ClaimView;
 use self::id_table::{IdTable, Vacancy};
 use self::interner::Interner;
 pub(crate) use self::lookup::{EpochNumber, PredicateId, SeriesId, SubjectId};
+use self::path_chains::PathChains;
 pub use self::retraction_pass::RetractionPass;
 use self::row::{Link, Row, Rows};
 use self::seeded_hash::SeededHash;
 use self::series::SeriesStore;
-use self::sources::Sources;
-use self::subjects::Subjects;
 use crate::claim::canonical::CANONICAL_BYTES_MAX;
 use crate::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate};
 use crate::order::{ListKey, WriteOrder};
 
 /// Bytes that bodies are allocated by.
 const BODIES_CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes that subjects are allocated by.
+const SUBJECTS_CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes that predicates, sources, epochs and agents are allocated by, each.
 const NAMES_CHUNK_BYTES: usize = 64 << 10;
@@ -69,10 +70,12 @@ pub struct Index {
     rows: Rows,
     by_hash: IdTable,
     bodies: ByteArena,
-    subjects: Subjects,
+    /// With the chains of their series.
+    subjects: PathChains,
     predicates: Interner,
     series: SeriesStore,
-    sources: Sources,
+    /// With the chains of their claims.
+    sources: PathChains,
     epochs: Interner,
     agents: Interner,
     retracted: u64,
@@ -128,10 +131,10 @@ impl Index {
             rows: Rows::new(),
             by_hash: IdTable::new(),
             bodies: ByteArena::new(BODIES_CHUNK_BYTES),
-            subjects: Subjects::new(),
+            subjects: PathChains::new(SUBJECTS_CHUNK_BYTES),
             predicates: Interner::new(NAMES_CHUNK_BYTES),
             series: SeriesStore::new(),
-            sources: Sources::new(),
+            sources: PathChains::new(NAMES_CHUNK_BYTES),
             epochs: Interner::new(NAMES_CHUNK_BYTES),
             agents: Interner::new(NAMES_CHUNK_BYTES),
             retracted: 0,
@@ -162,7 +165,7 @@ impl Index {
             Ok(_) => return Ok(Inserted::Exists),
             Err(vacancy) => vacancy,
         };
-        let join_subject = |series| self.subjects.push_series(subject, series);
+        let join_subject = |series| self.subjects.push(subject, series);
         let series = self.series.find_or_add(&self.hash, subject, predicate, join_subject);
 
         let ids = self.intern_shared(claim);
@@ -170,11 +173,10 @@ impl Index {
         body::encode(claim, ids, &mut self.body);
         let body = self.bodies.push([&self.body]);
         let key = ListKey { timestamp: claim.timestamp.unix_micros(), order, hash: hash.0 };
-        let same_source = ids.source.map_or(Link::NONE, |source| self.sources.newest_claim(source));
-        let id = self.rows.push(Row::new(&key, body, series, same_source));
-        if let Some(source) = ids.source {
-            self.sources.set_newest_claim(source, id);
-        }
+        let id = self.rows.len() as u32;
+        let same_source = ids.source.map_or(Link::NONE, |source| self.sources.push(source, id));
+        let pushed = self.rows.push(Row::new(&key, body, series, same_source));
+        assert_eq!(pushed, id);
         self.series.insert(series, id, &mut self.rows);
         self.by_hash.insert(vacancy, id);
 

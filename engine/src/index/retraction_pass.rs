@@ -14,53 +14,49 @@ use crate::slot::Slot;
 /// are inserted after it began are not struck: they were written after the retraction.
 #[derive(Debug)]
 pub struct RetractionPass {
-    path: String,
+    /// What the paths of all sources below the retracted path begin with.
+    below: String,
     slots: Range<u16>,
     /// The first claim that came too late.
     end: ClaimId,
-    /// How many sources there were at the start; later ones have no claims that matter.
-    sources: u32,
+    /// The source that is the retracted path itself.
+    source: Option<u32>,
     place: Place,
     retracted: u64,
 }
 
 /// Where a pass goes on.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Place {
     /// In a series of the subject, after the claim with this key.
-    Subject {
-        series: SeriesId,
-        after: Option<ListKey>,
-    },
-    /// At the source with this number, to be compared with the path.
-    Source {
-        source: u32,
-    },
-    /// In the claims of this source, which is struck.
-    SourceClaims {
-        source: u32,
-        next: Link,
-    },
+    Subject { series: SeriesId, after: Option<ListKey> },
+    /// In the claims of a source.
+    Claims { source: u32, next: Link },
+    /// At the source below the path that comes after this one.
+    NextSource { after: Option<u32> },
+    /// At the end.
     Done,
 }
 
 impl RetractionPass {
-    /// A pass over `index` that retracts what rests on `path`, as far as the subjects are in `slots`.
+    /// A pass over `index` that retracts what is about `path` or rests on it, as far as the subjects are in
+    /// `slots`.
     pub fn new(path: &str, slots: Range<u16>, index: &Index) -> RetractionPass {
-        let subject = Some(path).filter(|path| slots.contains(&Slot::of(path.as_bytes()).number()));
-        let series =
-            subject.and_then(|path| index.subject(path)).and_then(|subject| index.last_series(subject));
-        RetractionPass {
-            path: path.to_string(),
+        let is_in_slots = slots.contains(&Slot::of(path.as_bytes()).number());
+        let subject = index.subject(path).filter(|_| is_in_slots);
+        let mut pass = RetractionPass {
+            below: format!("{path}/"),
             slots,
             end: index.next_claim(),
-            sources: index.sources.len() as u32,
-            place: match series {
-                Some(series) => Place::Subject { series, after: None },
-                None => Place::Source { source: 0 },
-            },
+            source: index.sources.find(&index.hash, path),
+            place: Place::Done,
             retracted: 0,
-        }
+        };
+        pass.place = match subject.and_then(|subject| index.last_series(subject)) {
+            Some(series) => Place::Subject { series, after: None },
+            None => pass.first_source(index),
+        };
+        pass
     }
 
     /// Goes on over about `claims_budget` claims and sources. True if there is nothing left to do.
@@ -69,17 +65,16 @@ impl RetractionPass {
     pub fn step(&mut self, index: &mut Index, claims_budget: usize) -> bool {
         let mut budget = claims_budget.max(1);
         while budget > 0 {
-            self.place = match std::mem::replace(&mut self.place, Place::Done) {
+            self.place = match self.place {
                 Place::Subject { series, after } => self.retract_series(index, series, after, &mut budget),
-                Place::Source { source } if source == self.sources => Place::Done,
-                Place::Source { source } => {
+                Place::Claims { source, next } => self.retract_claims(index, source, next, &mut budget),
+                Place::NextSource { after } => {
                     budget -= 1;
-                    match is_at_or_below(index.sources.path(source), &self.path) {
-                        true => Place::SourceClaims { source, next: index.sources.newest_claim(source) },
-                        false => Place::Source { source: source + 1 },
+                    match index.sources.beginning_with(&self.below, after).next() {
+                        Some(source) => Place::Claims { source, next: index.sources.head(source) },
+                        None => Place::Done,
                     }
                 }
-                Place::SourceClaims { source, next } => self.retract_claims(index, source, next, &mut budget),
                 Place::Done => return true,
             };
         }
@@ -108,7 +103,7 @@ impl RetractionPass {
             Some(&last) => Place::Subject { series, after: Some(index.rows[last.0].key()) },
             None => match index.previous_series(series) {
                 Some(series) => Place::Subject { series, after: None },
-                None => Place::Source { source: 0 },
+                None => self.first_source(index),
             },
         }
     }
@@ -124,7 +119,8 @@ impl RetractionPass {
         let mut subject_seen = None;
         while *budget > 0 {
             let Some(claim) = next.target() else {
-                return Place::Source { source: source + 1 };
+                let after = Some(source).filter(|source| Some(*source) != self.source);
+                return Place::NextSource { after };
             };
             *budget -= 1;
             let row = &index.rows[claim];
@@ -139,33 +135,21 @@ impl RetractionPass {
                 self.retract(index, ClaimId(claim));
             }
         }
-        Place::SourceClaims { source, next }
+        Place::Claims { source, next }
+    }
+
+    /// Where the sources begin: with the path itself, before those below it.
+    fn first_source(&self, index: &Index) -> Place {
+        match self.source {
+            Some(source) => Place::Claims { source, next: index.sources.head(source) },
+            None => Place::NextSource { after: None },
+        }
     }
 
     fn retract(&mut self, index: &mut Index, claim: ClaimId) {
         if claim < self.end && index.rows[claim.0].retract() {
             index.retracted += 1;
             self.retracted += 1;
-        }
-    }
-}
-
-/// Whether `path` is `other` or below it: `a/b` and `a/b/c` are, of `a/b`, but `a/bc` is not.
-fn is_at_or_below(path: &str, other: &str) -> bool {
-    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn below_is_by_whole_parts() {
-        for path in ["a/b", "a/b/c", "a/b/", "a/b//c"] {
-            assert!(is_at_or_below(path, "a/b"), "{path}");
-        }
-        for path in ["a/bc", "a/b-x", "a", "a/", "x/a/b"] {
-            assert!(!is_at_or_below(path, "a/b"), "{path}");
         }
     }
 }

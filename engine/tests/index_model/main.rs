@@ -125,6 +125,13 @@ fn a_long_series_and_many_subjects_are_listed_whole() {
         assert!(keys.is_sorted());
         assert!(keys.iter().map(|key| key.timestamp.0).eq((0..CLAIMS).rev()));
     }
+    // The newest page of a long series takes no longer than that of a short one.
+    let mut newest = Execution::new(
+        Query { limit: 10, ..Query::new(SubjectFilter::Exact("one".to_string())) },
+        &both.index,
+    );
+    assert_eq!(newest.step(&both.index, 20), Step::Done);
+    assert_eq!(newest.into_hits().len(), 11);
     let lens = Query { lens: Some(Lens::Consensus), ..Query::new(SubjectFilter::Exact("one".to_string())) };
     let (answers, _) = both.ask_index(&lens, 1_000);
     let outcome = answers[0].resolution.as_ref().expect("a lens resolves");

@@ -225,9 +225,6 @@ mod tests {
             "stemedb_wal_rotations_total",
             "stemedb_wal_recovery_duration_seconds",
             "stemedb_restarts_total",
-            "stemedb_quarantine_pending",
-            "stemedb_circuit_breaker_state",
-            "stemedb_replication_lag_seconds",
         ] {
             assert!(text.contains(&format!("# TYPE {name} ")), "{name}");
         }
