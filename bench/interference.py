@@ -67,7 +67,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
-    parser.add_argument("--dir", default=REPOSITORY, help="where the data goes while it is measured")
+    parser.add_argument("--dir", default="/var/tmp", help="where the data goes while it is measured; a real disk (default: %(default)s)")
     parser.add_argument("--server", default=os.path.join(REPOSITORY, "target", "release", "stemedb-api"))
     parser.add_argument("--only", action="append", choices=KINDS, help="this kind of bad clients; may be repeated")
     parser.add_argument("--json", help="also write the figures to this file")
