@@ -59,7 +59,8 @@ impl Room {
         let agent = head.field("x-agent-id");
         agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
         if self.batches.count >= BATCHES_MAX {
-            return Err(Response::error(&refused(Refusal::Busy)));
+            let message = "as many batches as may are coming in already; try again in a moment";
+            return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
         }
         self.batches.count += 1;
         let batch = Batch::new(agent.map(<[u8]>::to_vec), self.body_bytes_max);
