@@ -20,6 +20,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import socket
 import statistics
 import struct
@@ -44,6 +45,8 @@ LARGE_VALUE_BYTES = 2000
 
 def main():
     options = parse_arguments()
+    # So that whatever is running is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     absent = shutil.which("taskset") is None and "taskset" or os.cpu_count() < 2 and "a second CPU"
     if absent:
         sys.exit(f"not here, but needed: {absent}")
@@ -118,7 +121,7 @@ def report(rounds, options):
 def measure_well_behaved(port, seconds):
     """p50 and p99 of durable writes, one after another, in a process of their own."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=write_well_behaved, args=(port, seconds, there))
+    process = multiprocessing.Process(target=write_well_behaved, args=(port, seconds, there), daemon=True)
     process.start()
     there.close()
     try:
@@ -130,6 +133,7 @@ def measure_well_behaved(port, seconds):
 
 
 def write_well_behaved(port, seconds, pipe):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.sched_setaffinity(0, {LOAD_CPU})
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -289,7 +293,7 @@ KINDS = {kind.__name__: kind for kind in (
 def bad_clients(kind, port):
     """Runs bad clients of a kind in a process of their own; yields when they have begun, ends them at the end."""
     begun = multiprocessing.Event()
-    process = multiprocessing.Process(target=behave_badly, args=(kind, port, begun))
+    process = multiprocessing.Process(target=behave_badly, args=(kind, port, begun), daemon=True)
     process.start()
     try:
         while not begun.wait(0.1):
@@ -304,6 +308,7 @@ def bad_clients(kind, port):
 
 
 def behave_badly(kind, port, begun):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.sched_setaffinity(0, {LOAD_CPU})
     KINDS[kind](port, begun.set)
 
