@@ -1,2 +1,5 @@
-//! Benchmarks of StemeDB: `cargo bench -p stemedb-bench` runs the microbenchmarks in `benches/`, `python3 bench/quick` the
-//! side-by-side run against other stores.
+//! Benchmarks of StemeDB: the load generator and what is measured with it. `stemedb-bench --help` says what it can do;
+//! `cargo bench -p stemedb-bench` runs the microbenchmarks in `benches/`.
+
+pub mod client;
+pub mod load;
