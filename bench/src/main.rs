@@ -17,11 +17,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(command::run::Arguments),
+    Compare(command::compare::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => command::run::run(&arguments),
+        Command::Compare(arguments) => command::compare::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,3 +1,4 @@
 //! The subcommands: their arguments, and how results are told.
 
+pub(crate) mod compare;
 pub(crate) mod run;
