@@ -1,7 +1,9 @@
 //! NATS JetStream: a publication to a stream, and its acknowledgement, in the text protocol of NATS.
 
 use std::error::Error;
-use std::io::Write;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use memchr::memmem;
 
@@ -12,6 +14,9 @@ use super::{Client, Operation, Progress, Request};
 const CONNECT: &[u8] =
     b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\
     \"name\":\"stemedb-bench\",\"lang\":\"rust\",\"version\":\"0\",\"protocol\":1}\r\n";
+
+/// How long the server may take to make a stream.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A connection that publishes, one message a request.
 #[derive(Debug)]
@@ -77,6 +82,39 @@ impl Client for Nats {
             _ => Err(format!("NATS sent {line:?}").into()),
         }
     }
+}
+
+/// Makes a stream that keeps, in a file, what is published to `subject`. Blocks until the server has answered.
+///
+/// # Errors
+///
+/// When the server cannot be reached, or refuses.
+pub fn create_stream(address: SocketAddr, stream: &str, subject: &str) -> io::Result<()> {
+    let inbox = "_INBOX.create";
+    let request = format!(
+        "{{\"name\":\"{stream}\",\"subjects\":[\"{subject}\"],\"storage\":\"file\",\"num_replicas\":1}}"
+    );
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+    connection.write_all(CONNECT)?;
+    write!(
+        connection,
+        "SUB {inbox} 1\r\nPUB $JS.API.STREAM.CREATE.{stream} {inbox} {}\r\n{request}\r\n",
+        request.len()
+    )?;
+    let mut lines = BufReader::new(connection).lines();
+    // The answer is the line behind the one that says MSG.
+    while let Some(line) = lines.next().transpose()? {
+        if line.starts_with("MSG ") {
+            let answer = lines.next().transpose()?.unwrap_or_default();
+            let is_made = answer.contains("\"did_create\":true") && !answer.contains("\"error\"");
+            return if is_made { Ok(()) } else { Err(io::Error::other(answer)) };
+        }
+        if line.starts_with("-ERR") || line.starts_with("HMSG") {
+            return Err(io::Error::other(line));
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
 }
 
 /// An acknowledgement names the stream and the message's number in it.

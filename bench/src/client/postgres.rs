@@ -172,7 +172,7 @@ impl Client for Postgres {
 }
 
 /// The first message, if it is there as a whole: its kind, and its body.
-fn split_message(received: &[u8]) -> Result<Option<(u8, &[u8])>, Box<dyn Error + Send + Sync>> {
+fn split_message(received: &[u8]) -> Result<Option<(u8, &[u8])>, &'static str> {
     let Some((head, rest)) = received.split_first_chunk::<5>() else {
         return Ok(None);
     };

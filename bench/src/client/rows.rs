@@ -12,11 +12,11 @@ pub struct Rows {
 
 /// A claim as a key and a value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// The claim's subject: the key, or the column that has an index.
-    pub(super) subject: SubjectPath,
+    pub(crate) subject: SubjectPath,
     /// The claim as it would be posted to StemeDB, with all its bytes.
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
 }
 
 impl Rows {
@@ -27,7 +27,7 @@ impl Rows {
     }
 
     /// The next one, different from all others.
-    pub(super) fn next(&mut self) -> Row<'_> {
+    pub(crate) fn next(&mut self) -> Row<'_> {
         self.body.clear();
         let subject = self.claims.append(&mut self.body);
         Row { subject: SubjectPath::of(subject), body: &self.body }

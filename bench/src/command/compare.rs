@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use stemedb_bench::compare::{self, BUSY_LOAD, Progress};
 use stemedb_bench::process;
-use stemedb_bench::system::{Name, Programs, Site, System};
+use stemedb_bench::system::{self, Name, Programs, Site, System};
 
 /// Measure StemeDB and its peers side by side, in one run, and tell ratios.
 ///
@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// The StemeDB server; by default the one that lies beside this program.
     #[arg(long)]
     server: Option<PathBuf>,
+    /// Install peers that are missing from Debian's packages, without starting their services. Needs root.
+    #[arg(long)]
+    install: bool,
     /// Write all figures to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -59,7 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         duration: Duration::try_from_secs_f64(arguments.seconds)?,
         memory_claims: arguments.memory_claims,
     };
-    let systems = choose(arguments, &programs);
+    let names = chosen(arguments);
+    if arguments.install {
+        install_missing(&names, &programs)?;
+    }
+    let systems = find_systems(&names, &programs);
     if systems.is_empty() {
         return Err("nothing is left to measure".into());
     }
@@ -80,11 +87,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The systems that were asked for and are there.
-fn choose(arguments: &Arguments, programs: &Programs) -> Vec<Box<dyn System>> {
-    let all: &[Name] = if arguments.only.is_empty() { Name::ALL } else { &arguments.only };
+/// The systems that were asked for, in the order in which they are measured.
+fn chosen(arguments: &Arguments) -> Vec<Name> {
+    let is_chosen = |name: &Name| arguments.only.is_empty() || arguments.only.contains(name);
+    Name::ALL.iter().copied().filter(is_chosen).collect()
+}
+
+fn install_missing(names: &[Name], programs: &Programs) -> Result<(), system::InstallError> {
+    let missing = names.iter().map(|name| name.system(programs)).filter(|system| system.missing().is_some());
+    let packages: Vec<&str> = missing.flat_map(|system| system.packages()).copied().collect();
+    if packages.is_empty() { Ok(()) } else { system::install(&packages) }
+}
+
+/// Those that are there.
+fn find_systems(names: &[Name], programs: &Programs) -> Vec<Box<dyn System>> {
     let mut systems: Vec<Box<dyn System>> = Vec::new();
-    for name in Name::ALL.iter().filter(|name| all.contains(name)) {
+    for name in names {
         let system = name.system(programs);
         match system.missing() {
             Some(reason) => eprintln!("skipped {name}: {reason}"),

@@ -2,3 +2,4 @@
 
 pub(crate) mod compare;
 pub(crate) mod run;
+pub(crate) mod sqlite_loop;

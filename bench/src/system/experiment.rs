@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 pub enum Experiment {
     /// Durable writes, one claim, row or value each, the next one when one is answered.
     Write(u32),
+    /// The same by a system that answers before they are durable.
+    VolatileWrite(u32),
     /// The same request as a write, answered with nothing.
     Empty(u32),
     /// A request without a body, answered with nothing.
@@ -51,6 +53,7 @@ impl fmt::Display for Experiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Experiment::Write(connections) => format!("write, {connections} conn."),
+            Experiment::VolatileWrite(connections) => format!("write, NOT DURABLE, {connections} conn."),
             Experiment::Empty(connections) => format!("empty reply, {connections} conn."),
             Experiment::EmptyGet(connections) => format!("empty reply to GET, {connections} conn."),
             Experiment::File(connections) => format!("static file, {connections} conn."),

@@ -1,12 +1,17 @@
 //! The systems that are compared: how each is started fresh, what is measured of it, and what is not equal about it.
 
 mod drive;
+mod etcd;
 mod experiment;
 mod fio;
 mod http;
+mod install;
+mod nats;
 mod nginx;
+mod postgres;
 mod redis;
 mod site;
+mod sqlite;
 mod stemedb;
 
 use std::collections::BTreeMap;
@@ -18,7 +23,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use experiment::{Beside, Experiment, Measurement, Quantity};
+pub use install::{InstallError, install};
 pub use site::Site;
+pub use sqlite::{LoopReport, SqliteError, run_loop as run_sqlite_loop};
 
 use crate::load::LoadError;
 use crate::process::ProcessError;
@@ -65,7 +72,16 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: &[Name] = &[Name::Fio, Name::Nginx, Name::StemeDb, Name::Redis];
+    pub const ALL: &[Name] = &[
+        Name::Fio,
+        Name::Nginx,
+        Name::StemeDb,
+        Name::Redis,
+        Name::Postgres,
+        Name::Etcd,
+        Name::Nats,
+        Name::Sqlite,
+    ];
 
     /// The system of that name.
     pub fn system(self, programs: &Programs) -> Box<dyn System> {
@@ -74,7 +90,10 @@ impl Name {
             Name::Nginx => Box::new(nginx::Nginx),
             Name::StemeDb => Box::new(stemedb::StemeDb::new(&programs.stemedb)),
             Name::Redis => Box::new(redis::Redis),
-            _ => unreachable!("not among all"),
+            Name::Postgres => Box::new(postgres::Postgres::find()),
+            Name::Etcd => Box::new(etcd::Etcd),
+            Name::Nats => Box::new(nats::Nats::find()),
+            Name::Sqlite => Box::new(sqlite::Sqlite::new(&programs.bench)),
         }
     }
 }
