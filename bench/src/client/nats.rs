@@ -60,7 +60,8 @@ impl Client for Nats {
         };
         let line = std::str::from_utf8(&received[..line_end])?;
         let message_start = line_end + 2;
-        let mut words = line.split(' ');
+        // Where a message names no subject for an answer, as acknowledgements do, there may be a second space.
+        let mut words = line.split_ascii_whitespace();
         match words.next() {
             Some("INFO") => Ok(Progress::Skipped(message_start)),
             // Only the greeting asks for it.
@@ -144,8 +145,9 @@ mod tests {
         assert!(out.starts_with(b"CONNECT {"));
         assert!(out.ends_with(b"}\r\nSUB _INBOX.7 1\r\nPING\r\n"));
         let info = b"INFO {\"server_id\":\"x\"} \r\nPONG\r\n";
-        assert_eq!(client.answer(info, &mut out).expect("right"), Progress::Skipped(26));
-        assert_eq!(client.answer(&info[26..], &mut out).expect("right"), Progress::Answered(6));
+        let pong = info.len() - b"PONG\r\n".len();
+        assert_eq!(client.answer(info, &mut out).expect("right"), Progress::Skipped(pong));
+        assert_eq!(client.answer(&info[pong..], &mut out).expect("right"), Progress::Answered(6));
     }
 
     #[test]
@@ -168,9 +170,10 @@ mod tests {
     fn what_is_not_stored_is_an_error() {
         let mut client = client();
         let mut out = Vec::new();
-        let failed =
-            b"MSG _INBOX.7 1 62\r\n{\"error\":{\"code\":503,\"description\":\"insufficient resources\"}}\r\n";
-        assert!(client.answer(failed, &mut out).expect_err("refused").to_string().contains("insufficient"));
+        let message = r#"{"error":{"code":503,"description":"insufficient resources"}}"#;
+        let failed = format!("MSG _INBOX.7 1  {}\r\n{message}\r\n", message.len());
+        let error = client.answer(failed.as_bytes(), &mut out).expect_err("refused");
+        assert!(error.to_string().contains("insufficient"), "{error}");
         assert!(client.answer(b"HMSG _INBOX.7 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", &mut out).is_err());
         assert!(client.answer(b"-ERR 'Authorization Violation'\r\n", &mut out).is_err());
     }

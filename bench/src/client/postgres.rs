@@ -254,10 +254,10 @@ mod tests {
     fn the_greeting_logs_in_and_prepares() {
         let mut out = Vec::new();
         assert!(client(Writing::Insert).greet(&mut out));
-        let login = b"\0\0\0\x25\0\x03\0\0user\0bench\0database\0postgres\0\0";
+        let login = b"\0\0\0\x26\0\x03\0\0user\0bench\0database\0postgres\0\0";
         assert_eq!(&out[..login.len()], login);
         let prepared =
-            b"P\0\0\0\x40store\0INSERT INTO claim (subject, body) VALUES ($1, $2)\0\0\0S\0\0\0\x04";
+            b"P\0\0\0\x3estore\0INSERT INTO claim (subject, body) VALUES ($1, $2)\0\0\0S\0\0\0\x04";
         assert_eq!(&out[login.len()..], prepared);
     }
 
@@ -284,7 +284,7 @@ mod tests {
         let mut client = greeted(Writing::Insert);
         let mut out = Vec::new();
         assert_eq!(client.request(&mut out).units, 1);
-        assert!(out.starts_with(b"B\0\0\0\xf9\0store\0\0\0\0\x02\0\0\0\x16bench/sensor/"));
+        assert!(out.starts_with(b"B\0\0\0\xf7\0store\0\0\0\0\x02\0\0\0\x16bench/sensor/"));
         assert!(out.ends_with(b"}\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04"));
         let answer = b"2\0\0\0\x04C\0\0\0\x0fINSERT 0 1\0Z\0\0\0\x05I";
         let progress = client.answer(answer, &mut Vec::new()).expect("right");
@@ -296,8 +296,8 @@ mod tests {
         let mut client = greeted(Writing::Copy { rows: 3 });
         let mut out = Vec::new();
         assert_eq!(client.request(&mut out), Request { operation: Operation::Batch, units: 3 });
-        let (query, rest) = out.split_at(46);
-        assert_eq!(query, b"Q\0\0\0\x2dCOPY claim (subject, body) FROM STDIN\0".as_slice());
+        let (query, rest) = out.split_at(43);
+        assert_eq!(query, b"Q\0\0\0\x2aCOPY claim (subject, body) FROM STDIN\0".as_slice());
         let (kind, rows) = split_message(rest).expect("sound").expect("whole");
         assert_eq!((kind, rows.len()), (b'd', 3 * (22 + 1 + 200 + 1)));
         assert!(out.ends_with(b"\nc\0\0\0\x04"));
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn an_error_is_shown() {
         let mut client = greeted(Writing::Insert);
-        let answer = b"E\0\0\0\x2eSERROR\0C53100\0Mcould not extend file\0\0";
+        let answer = b"E\0\0\0\x2aSERROR\0C53100\0Mcould not extend file\0\0";
         let error = client.answer(answer, &mut Vec::new()).expect_err("refused");
         assert_eq!(error.to_string(), "PostgreSQL: ERROR 53100 could not extend file");
         assert!(client.answer(b"2\0\0\0\0", &mut Vec::new()).is_err(), "a length counts itself");
