@@ -62,6 +62,7 @@ pub trait System {
 pub enum Name {
     Fio,
     Nginx,
+    #[value(name = "stemedb")]
     StemeDb,
     Redis,
     Postgres,
