@@ -151,6 +151,7 @@ fn remarks(spread: &impl Fn(Quantity) -> Option<Spread>) -> String {
     remark(Quantity::Claims, &|claims| format!("{} claims", number(claims)));
     remark(Quantity::ResidentBytesAClaim, &|bytes| format!("{} resident bytes a claim", number(bytes)));
     remark(Quantity::BesidePerSecond, &|rate| format!("{} a second beside", number(rate)));
+    remark(Quantity::LatenessP99Us, &|us| format!("p99 of the generator's own lateness {} µs", number(us)));
     remark(Quantity::Unanswered, &|requests| {
         if requests > 0.0 { format!("{requests} unanswered") } else { String::new() }
     });

@@ -71,7 +71,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 16 connections ÷ Redis",
+        title: "single claims, 16 connections ÷ Redis",
         aim: Aim::AtLeast(1.5),
         value: |round| {
             ratio(
@@ -81,7 +81,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 256 connections ÷ Redis",
+        title: "single claims, 256 connections ÷ Redis",
         aim: Aim::AtLeast(1.5),
         value: |round| {
             ratio(
@@ -91,7 +91,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… one connection ÷ Redis",
+        title: "single claims, one connection ÷ Redis",
         aim: Aim::Told,
         value: |round| {
             ratio(
@@ -101,7 +101,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 64 connections ÷ PostgreSQL, one row an INSERT",
+        title: "single claims, 64 connections ÷ PostgreSQL, one row an INSERT",
         aim: Aim::AtLeast(4.0),
         value: |round| {
             ratio(
@@ -111,7 +111,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 64 connections ÷ etcd, put",
+        title: "single claims, 64 connections ÷ etcd, put",
         aim: Aim::AtLeast(7.0),
         value: |round| {
             ratio(
@@ -121,7 +121,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 64 connections ÷ SQLite, WAL, synchronous FULL, its own loop",
+        title: "single claims, 64 connections ÷ SQLite, WAL, synchronous FULL, its own loop",
         aim: Aim::AtLeast(10.0),
         value: |round| {
             ratio(
@@ -131,7 +131,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 64 connections ÷ NATS JetStream, sync_interval always",
+        title: "single claims, 64 connections ÷ NATS JetStream, sync_interval always",
         aim: Aim::Told,
         value: |round| {
             ratio(
@@ -141,7 +141,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 64 connections ÷ nginx, empty reply to the same request",
+        title: "single claims, 64 connections ÷ nginx, empty reply to the same request",
         aim: Aim::AtLeast(0.75),
         value: |round| {
             ratio(
@@ -151,7 +151,7 @@ pub const TARGETS: &[Target] = &[
         },
     },
     Target {
-        title: "… 256 connections ÷ nginx",
+        title: "single claims, 256 connections ÷ nginx",
         aim: Aim::AtLeast(0.9),
         value: |round| {
             ratio(

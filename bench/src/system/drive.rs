@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::experiment::{Measurement, Quantity};
 use super::{Site, SystemError};
-use crate::client::{Client, Operation};
+use crate::client::Client;
 use crate::load::{self, Load, Outcome, Pacing};
 use crate::process::Running;
 
@@ -44,10 +44,10 @@ fn measurement_of(outcome: &Outcome) -> Result<Measurement, SystemError> {
         .with(Quantity::P99Us, us_at(0.99))
         .with(Quantity::LoadCpus, outcome.cpu_share());
     let is_open = outcome.due > 0;
-    Ok(if is_open { measurement.with(Quantity::Unanswered, outcome.unanswered as f64) } else { measurement })
-}
-
-/// How many requests of a kind were answered a second in a load that goes on beside another.
-pub(super) fn rate_beside(outcome: &Outcome, operation: Operation) -> f64 {
-    outcome.requests_per_s(operation)
+    if !is_open {
+        return Ok(measurement);
+    }
+    Ok(measurement
+        .with(Quantity::Unanswered, outcome.unanswered as f64)
+        .with(Quantity::LatenessP99Us, outcome.lateness_ns.value_at_quantile(0.99) as f64 / 1e3))
 }

@@ -104,6 +104,8 @@ pub enum Quantity {
     ResidentBytesAClaim,
     /// Requests that went on beside those that were measured, a second.
     BesidePerSecond,
+    /// 99 of 100 requests that were due were sent no later than this behind, by the generator's own fault, in microseconds.
+    LatenessP99Us,
     /// Requests that were due and had no answer.
     Unanswered,
 }

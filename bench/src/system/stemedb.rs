@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use stemedb_engine::ring::CpuSet;
 
-use super::drive::{drive, rate_beside};
+use super::drive::drive;
 use super::experiment::{Beside, Experiment, Measurement, Quantity};
 use super::site::{SERVER_CPU, START_TIME_MAX};
 use super::{Name, Record, Site, System, SystemError, first_line, http};
@@ -148,7 +148,7 @@ impl StemeDb {
         })?;
         record.take(Experiment::HalfRate(Beside::Subtrees), || {
             let (measurement, outcome) = server.drive_beside(site, pacing, || server.ask_subtrees(site))?;
-            let rate = rate_beside(&outcome?, Operation::Subtree);
+            let rate = outcome?.requests_per_s(Operation::Subtree);
             Ok::<_, SystemError>(measurement.with(Quantity::BesidePerSecond, rate))
         })
     }
