@@ -2,5 +2,8 @@
 //! `cargo bench -p stemedb-bench` runs the microbenchmarks in `benches/`.
 
 pub mod client;
+pub mod compare;
 pub mod load;
+pub mod process;
+pub mod system;
 pub mod workload;
