@@ -6,3 +6,4 @@ pub mod client;
 pub mod curve;
 pub mod load;
 pub mod report;
+pub mod workload;

@@ -22,8 +22,8 @@ const fn column(head: &'static str, cell: fn(&Figures) -> Option<String>) -> Col
 
 const GROUPS: [Group; 6] = [
     Group {
-        head: "requests a second",
-        columns: &[column("achieved", |of| Some(Unit::Count.label(of.achieved_per_s)))],
+        head: "answered",
+        columns: &[column("a second", |of| Some(Unit::Count.label(of.achieved_per_s)))],
     },
     Group {
         head: "latency",
