@@ -2,6 +2,7 @@
 //!
 //! A [`Client`] is a state machine without I/O: the load generator owns sockets, clocks and histograms.
 
+pub mod health;
 pub mod http;
 pub mod stemedb;
 

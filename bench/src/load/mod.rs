@@ -65,7 +65,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// When a connection cannot be made or breaks, or an answer is not what it should be.
+/// When a connection cannot be made or breaks, an answer is not what it should be, or the generator was stopped.
 ///
 /// # Panics
 ///
