@@ -5,5 +5,6 @@ pub mod chart;
 pub mod client;
 pub mod curve;
 pub mod load;
+pub mod process;
 pub mod report;
 pub mod workload;
