@@ -17,11 +17,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(command::run::Arguments),
+    Curve(command::curve::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => command::run::run(&arguments),
+        Command::Curve(arguments) => command::curve::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

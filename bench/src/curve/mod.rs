@@ -6,14 +6,20 @@ mod distribution;
 mod exposition;
 mod figures;
 mod knee;
+mod machine;
+mod measure;
 mod objective;
+mod server;
 
 pub use ascent::{Ascended, Ascent, Attempt};
 pub use distribution::{Distribution, DistributionError};
 pub use exposition::ExpositionError;
 pub use figures::{Commits, Figures, Generator, Latency, Quantile, ServerUse, Step};
 pub use knee::{Knee, Plan, Search};
+pub use machine::{machine, utc_now};
+pub use measure::{Bench, BenchError, Drive};
 pub use objective::{Breach, LatencyLimit, LatencyLimitError, Objective};
+pub use server::{ServerError, Source};
 
 use serde::Serialize;
 
