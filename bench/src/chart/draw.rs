@@ -20,8 +20,8 @@ const LEADER_LENGTH: f64 = 14.0;
 /// From a text's baseline to its middle.
 const TEXT_MIDDLE: f64 = 4.0;
 
-/// A text in the middle of a line keeps this distance from the ends of the plot; nearer ones are aligned with the end.
-const CENTRED_MARGIN: f64 = 90.0;
+/// Half of the room that a letter of a bold label takes, in most fonts at most.
+const LETTER_WIDTH_HALF: f64 = 3.8;
 
 /// The rectangle that values are drawn into, and its surroundings.
 struct Layout {
@@ -150,9 +150,11 @@ impl<'a> Drawing<'a> {
         if let Some(turn) = &self.chart.turn {
             let x = self.layout.x(self.x.place(turn.x));
             line(markup, "turn", (x, top - 6.0), (x, bottom));
+            // Over its line, but not beyond the ends of the plot, where ticks and labels are.
+            let reach = turn.label.chars().count() as f64 * LETTER_WIDTH_HALF;
             let (anchor, at) = match x {
-                x if x > right - CENTRED_MARGIN => ("end", right),
-                x if x < left + CENTRED_MARGIN => ("start", left),
+                x if x > right - reach => ("end", right),
+                x if x < left + reach => ("start", left),
                 x => ("middle", x),
             };
             text(markup, "turn-label", anchor, (at, top - 12.0), &turn.label);
