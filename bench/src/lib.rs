@@ -3,8 +3,10 @@
 
 pub mod chart;
 pub mod client;
+pub mod compare;
 pub mod curve;
 pub mod load;
 pub mod process;
 pub mod report;
+pub mod system;
 pub mod workload;

@@ -1,4 +1,6 @@
-//! What clients of HTTP/1.1 share: reading the heads of responses.
+//! What clients of HTTP/1.1 share: the heads of requests and responses.
+
+use std::net::SocketAddr;
 
 use thiserror::Error;
 
@@ -36,6 +38,14 @@ pub enum HeadError {
         /// The head.
         head: Vec<u8>,
     },
+}
+
+/// The head of a POST.
+pub fn post_head(path: &str, media_type: &str, body_bytes: usize, address: SocketAddr) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media_type}\r\nContent-Length: {body_bytes}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// Reads heads, one after the other, of responses that resemble each other.

@@ -64,20 +64,14 @@ impl StemeDb {
     }
 
     fn new(workload: &Workload, address: SocketAddr, connection: u32) -> StemeDb {
-        let post = |path: &str, media_type: &str, body_bytes: usize| {
-            format!(
-                "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media_type}\r\nContent-Length: {body_bytes}\r\n\r\n"
-            )
-            .into_bytes()
-        };
         // Each line of a batch has its end.
         let batch_bytes = (workload.claim_bytes + 1) * workload.batch_claims as usize;
         StemeDb {
             claims: Claims::new(workload, connection),
             choices: workload.mix.choices(workload.seed.rotate_left(32) ^ u64::from(connection)),
             heads: RequestHeads {
-                assert: post("/v1/assert", "application/json", workload.claim_bytes),
-                batch: post("/v1/assert/batch", "application/x-ndjson", batch_bytes),
+                assert: http::post_head("/v1/assert", "application/json", workload.claim_bytes, address),
+                batch: http::post_head("/v1/assert/batch", "application/x-ndjson", batch_bytes, address),
                 query_end: format!(" HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes(),
             },
             batch_claims: workload.batch_claims,

@@ -1,7 +1,9 @@
 //! The subcommands: their arguments, and how results are told.
 
+pub(crate) mod compare;
 pub(crate) mod curve;
 pub(crate) mod run;
+pub(crate) mod sqlite_loop;
 
 use std::time::Duration;
 
