@@ -77,10 +77,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     /// How long load runs before it is measured
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = super::seconds)]
     warm_up_s: Duration,
     /// How long it is measured
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = positive_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = super::positive_seconds)]
     duration_s: Duration,
     /// How often everything is measured
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -186,21 +186,5 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(number)
     } else {
         Err("it is not above 0 and up to 100 million".to_owned())
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.0..=86_400.0).contains(&number) {
-        Ok(Duration::from_secs_f64(number))
-    } else {
-        Err("it is not between 0 and a day, 86400".to_owned())
-    }
-}
-
-fn positive_seconds(text: &str) -> Result<Duration, String> {
-    match seconds(text)? {
-        Duration::ZERO => Err("nothing can be measured in no time".to_owned()),
-        duration => Ok(duration),
     }
 }
