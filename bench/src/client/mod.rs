@@ -59,5 +59,9 @@ pub trait Client {
     /// # Errors
     ///
     /// When the answer is not the one that the request should have had; the run ends and the message is shown.
-    fn answer(&mut self, received: &[u8], out: &mut Vec<u8>) -> Result<Progress, Box<dyn Error + Send + Sync>>;
+    fn answer(
+        &mut self,
+        received: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Progress, Box<dyn Error + Send + Sync>>;
 }
