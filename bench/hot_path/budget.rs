@@ -16,10 +16,12 @@ const PREAMBLE: &str = "\
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Budget {
-    /// By how many percent a count may differ from its budget, in either direction.
-    pub(crate) tolerance_percent: f64,
     /// The compiler that it was counted with. Another one makes other instructions of the same program.
     pub(crate) rustc: String,
+    /// By how many percent a count may differ from its budget, in either direction.
+    pub(crate) tolerance_percent: f64,
+    /// The same when it is counted with another compiler.
+    pub(crate) tolerance_percent_other_rustc: f64,
     /// By case.
     pub(crate) instructions: BTreeMap<String, u64>,
 }
@@ -41,8 +43,10 @@ impl Budget {
     /// Reads a budget.
     pub(crate) fn parse(text: &str) -> Result<Budget, String> {
         let budget: Budget = toml::from_str(text).map_err(|error| error.to_string())?;
-        if !(0.0..100.0).contains(&budget.tolerance_percent) {
-            return Err(format!("tolerance_percent is {}", budget.tolerance_percent));
+        for tolerance in [budget.tolerance_percent, budget.tolerance_percent_other_rustc] {
+            if !(0.0..100.0).contains(&tolerance) {
+                return Err(format!("a tolerance of {tolerance} percent"));
+            }
         }
         if let Some((case, _)) = budget.instructions.iter().find(|(_, instructions)| **instructions == 0) {
             return Err(format!("the budget of {case} is 0"));
@@ -54,8 +58,10 @@ impl Budget {
     pub(crate) fn to_text(&self) -> String {
         let mut text = String::from(PREAMBLE);
         let mut line = |line: std::fmt::Arguments<'_>| writeln!(text, "{line}").expect("memory takes it");
+        line(format_args!("rustc = {:?}", self.rustc));
         line(format_args!("tolerance_percent = {:?}", self.tolerance_percent));
-        line(format_args!("rustc = {:?}\n\n[instructions]", self.rustc));
+        line(format_args!("tolerance_percent_other_rustc = {:?}", self.tolerance_percent_other_rustc));
+        line(format_args!("\n[instructions]"));
         for (case, instructions) in &self.instructions {
             line(format_args!("{case} = {instructions}"));
         }
@@ -68,12 +74,17 @@ impl Budget {
         Some((instructions as f64 - budget) / budget * 100.0)
     }
 
+    /// By how many percent counts with this compiler may differ from the budget.
+    pub(crate) fn tolerance_percent(&self, rustc: &str) -> f64 {
+        if rustc == self.rustc { self.tolerance_percent } else { self.tolerance_percent_other_rustc }
+    }
+
     /// Compares a count with the budget of its case.
-    pub(crate) fn judge(&self, case: &str, instructions: u64) -> Verdict {
+    pub(crate) fn judge(&self, case: &str, instructions: u64, tolerance_percent: f64) -> Verdict {
         match self.excess_percent(case, instructions) {
             None => Verdict::Unknown,
-            Some(excess) if excess > self.tolerance_percent => Verdict::Above,
-            Some(excess) if excess < -self.tolerance_percent => Verdict::Below,
+            Some(excess) if excess > tolerance_percent => Verdict::Above,
+            Some(excess) if excess < -tolerance_percent => Verdict::Below,
             Some(_) => Verdict::Within,
         }
     }
@@ -83,10 +94,13 @@ impl Budget {
 mod tests {
     use super::*;
 
+    const RUSTC: &str = "rustc 1.89.0 (29483883e 2025-08-04)";
+
     fn budget() -> Budget {
         Budget {
+            rustc: RUSTC.to_owned(),
             tolerance_percent: 2.0,
-            rustc: "rustc 1.89.0 (29483883e 2025-08-04)".to_owned(),
+            tolerance_percent_other_rustc: 10.0,
             instructions: BTreeMap::from([("assert".to_owned(), 10_000), ("query".to_owned(), 500)]),
         }
     }
@@ -105,10 +119,18 @@ mod tests {
             (10_200, Verdict::Within),
             (10_201, Verdict::Above),
         ] {
-            assert_eq!(budget().judge("assert", instructions), verdict, "{instructions}");
+            let tolerance = budget().tolerance_percent(RUSTC);
+            assert_eq!(budget().judge("assert", instructions, tolerance), verdict, "{instructions}");
         }
-        assert_eq!(budget().judge("batch", 1), Verdict::Unknown);
+        assert_eq!(budget().judge("batch", 1, 2.0), Verdict::Unknown);
         assert_eq!(budget().excess_percent("query", 505), Some(1.0));
+    }
+
+    #[test]
+    fn another_compiler_is_given_more_room() {
+        let tolerance = budget().tolerance_percent("rustc 1.99.0");
+        assert_eq!(budget().judge("assert", 10_900, tolerance), Verdict::Within);
+        assert_eq!(budget().judge("assert", 11_100, tolerance), Verdict::Above);
     }
 
     #[test]
@@ -118,7 +140,7 @@ mod tests {
         assert!(with("= 2.0", "= nan").is_err());
         assert!(with("query = 500", "query = 0").is_err());
         assert!(with("query = 500", "query = 500\nquery = 600").is_err());
-        assert!(with("tolerance_percent", "tolerance").is_err());
+        assert!(with("tolerance_percent =", "tolerance =").is_err());
         assert!(with("[instructions]", "").is_err());
     }
 
