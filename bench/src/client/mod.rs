@@ -2,7 +2,13 @@
 //!
 //! A [`Client`] is a state machine without I/O: the load generator owns sockets, clocks and histograms.
 
+pub mod http;
+pub mod stemedb;
+
+pub use stemedb::StemeDb;
+
 use std::error::Error;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -20,6 +26,29 @@ pub enum Operation {
     Subtree,
     /// A request that does no work: the ceiling of what the transport can do.
     Empty,
+}
+
+impl Operation {
+    /// All kinds, in the order in which they are told.
+    pub const ALL: [Operation; 5] =
+        [Operation::Assert, Operation::Batch, Operation::Query, Operation::Subtree, Operation::Empty];
+
+    /// Its name, as in options and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Assert => "assert",
+            Operation::Batch => "batch",
+            Operation::Query => "query",
+            Operation::Subtree => "subtree",
+            Operation::Empty => "empty",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A request that was just appended to what is to be sent.

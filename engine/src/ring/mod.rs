@@ -146,6 +146,25 @@ impl Ring {
         transient_is_ok(self.io.submit_and_wait(1))
     }
 
+    /// Submits what is queued and waits until there are `completions` completions, or `timeout` has passed: one system
+    /// call.
+    ///
+    /// Who queued sends, which mostly complete while they are submitted, and wants to sleep until something else
+    /// happens, waits for one completion more than that.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit_and_wait`](Ring::submit_and_wait).
+    pub fn submit_and_wait_for(&mut self, completions: u32, timeout: Duration) -> io::Result<()> {
+        self.submit_backlog();
+        let timeout = Timespec::from(timeout);
+        let wait = SubmitArgs::new().timespec(&timeout);
+        match self.io.submitter().submit_with_args(completions as usize, &wait) {
+            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(()),
+            result => transient_is_ok(result),
+        }
+    }
+
     /// Submits what is queued and collects the completions that are due, without waiting: at most one system call.
     ///
     /// # Errors
@@ -207,13 +226,27 @@ impl Ring {
         range: Range<usize>,
         user: u64,
     ) -> Result<OperationId, Full<Vec<u8>>> {
-        assert!(range.start < range.end && range.end <= buffer.len(), "{range:?} of {} bytes", buffer.len());
-        self.start(user, Operation::Send { socket: socket.clone(), buffer, range }).map_err(|refused| {
-            match refused {
-                Operation::Send { buffer, .. } => Full(buffer),
-                other => panic!("a send came back as {other:?}"),
-            }
-        })
+        self.start_send(socket, buffer, range, false, user)
+    }
+
+    /// Sends `buffer[range]` on a connected socket, and tells when the socket has taken all of it
+    /// ([`Completion::Sent`]); less only when the connection broke.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the buffer when too many operations are in flight.
+    ///
+    /// # Panics
+    ///
+    /// When the range is empty or outside of the buffer.
+    pub fn send_whole(
+        &mut self,
+        socket: &Descriptor,
+        buffer: Vec<u8>,
+        range: Range<usize>,
+        user: u64,
+    ) -> Result<OperationId, Full<Vec<u8>>> {
+        self.start_send(socket, buffer, range, true, user)
     }
 
     /// Writes the first `bytes` bytes of `buffer` at `offset` of a file; once it is done ([`Completion::Written`]), they
@@ -349,6 +382,22 @@ impl Ring {
     /// How many receive buffers are not lent out.
     pub fn receive_buffers_free(&self) -> u16 {
         self.receive_buffers.provided()
+    }
+
+    fn start_send(
+        &mut self,
+        socket: &Descriptor,
+        buffer: Vec<u8>,
+        range: Range<usize>,
+        whole: bool,
+        user: u64,
+    ) -> Result<OperationId, Full<Vec<u8>>> {
+        assert!(range.start < range.end && range.end <= buffer.len(), "{range:?} of {} bytes", buffer.len());
+        let send = Operation::Send { socket: socket.clone(), buffer, range, whole };
+        self.start(user, send).map_err(|refused| match refused {
+            Operation::Send { buffer, .. } => Full(buffer),
+            other => panic!("a send came back as {other:?}"),
+        })
     }
 
     /// Takes an operation in and queues it, or gives it back when the table is full.

@@ -30,6 +30,8 @@ pub(super) enum Operation {
         socket: Descriptor,
         buffer: Vec<u8>,
         range: Range<usize>,
+        /// Whether the operation goes on until the socket has taken all of it.
+        whole: bool,
     },
     Write {
         file: Descriptor,
@@ -71,11 +73,11 @@ impl Operation {
             Operation::Receive { socket } => {
                 opcode::RecvMulti::new(Fd(socket.as_raw_fd()), receive_buffers::GROUP).build()
             }
-            Operation::Send { socket, buffer, range } => {
+            Operation::Send { socket, buffer, range, whole } => {
                 let bytes = &buffer[range.clone()];
                 let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), len)
-                    .flags(libc::MSG_NOSIGNAL)
+                    .flags(libc::MSG_NOSIGNAL | if *whole { libc::MSG_WAITALL } else { 0 })
                     .build()
             }
             Operation::Write { file, buffer, bytes, offset } => {

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use stemedb_engine::ring::{Completion, Errno, Received};
 
@@ -140,4 +142,30 @@ fn closing_a_socket_ends_its_operations() {
     let mut rest = Vec::new();
     assert_eq!(peer.read_to_end(&mut rest).expect("an orderly end"), 0);
     assert_eq!(ring.operations_free(), 7);
+}
+
+/// A wait for several completions is not ended by fewer, and a wait for ever is ended by its timeout.
+#[test]
+fn a_wait_for_several_completions_has_them_all_or_times_out() {
+    let mut ring = small_ring();
+    let (socket, mut peer) = connection();
+    ring.receive_multishot(&socket, 1).expect("room for an operation");
+    ring.send(&socket, b"ping".to_vec(), 0..4, 2).expect("room for an operation");
+    let echo = thread::spawn(move || {
+        let mut bytes = [0; 4];
+        peer.read_exact(&mut bytes).expect("connected");
+        peer.write_all(&bytes).expect("connected");
+        peer
+    });
+    ring.submit_and_wait_for(2, Duration::from_secs(60)).expect("the ring works");
+    let users = [ring.next_completion(), ring.next_completion()].map(|completion| match completion {
+        Some(Completion::Sent { user, .. } | Completion::Received { user, .. }) => user,
+        other => panic!("unexpected {other:?}"),
+    });
+    assert_eq!(users, [2, 1]);
+    let _peer = echo.join().expect("no panic");
+    let started = Instant::now();
+    ring.submit_and_wait_for(1, Duration::from_millis(20)).expect("a timeout is no error");
+    assert!(started.elapsed() >= Duration::from_millis(20));
+    assert!(ring.next_completion().is_none());
 }

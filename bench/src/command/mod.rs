@@ -1,0 +1,3 @@
+//! The subcommands: their arguments, and how results are told.
+
+pub(crate) mod run;
