@@ -9,7 +9,7 @@ mod descriptors;
 mod error;
 mod holder;
 mod metadata;
-mod recovery;
+pub mod recovery;
 
 pub use error::StartError;
 

@@ -11,7 +11,7 @@ use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{
     Recovered, RecoveryError, Replayed, UnfinishedRetraction, recover as recover_log,
 };
-use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::order::WriteOrder;
 use stemedb_engine::slot::{CoreId, Slot, SlotMap, SlotSet};
 
@@ -42,7 +42,9 @@ pub(super) fn recover(directory: &Path, slots: SlotMap) -> Result<Recovery, Reco
     let seed = hash_seed();
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..slots.cores())
-            .map(|core| scope.spawn(move || recover_core(directory, slots.slots_of(CoreId(core)), seed)))
+            .map(|core| {
+                scope.spawn(move || rebuild(&DirStorage::new(directory), slots.slots_of(CoreId(core)), seed))
+            })
             .collect();
         threads
             .into_iter()
@@ -89,14 +91,18 @@ impl Recovery {
     }
 }
 
-fn recover_core(
-    directory: &Path,
+/// Builds the index of the slots `own` of the log in `storage`. `hash_seed` keys the index's hash tables.
+///
+/// # Errors
+///
+/// When the log is damaged, or holds a record that cannot be understood.
+pub fn rebuild(
+    storage: &dyn LogStorage,
     own: Range<u16>,
     hash_seed: u64,
 ) -> Result<(Recovered, Index), RecoveryError> {
     let mut index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
-    let storage = DirStorage::new(directory);
-    let recovered = recover_log(&storage, &mut |record| Ok(replay(&mut index, &own, &record)?))?;
+    let recovered = recover_log(storage, &mut |record| Ok(replay(&mut index, &own, &record)?))?;
     for UnfinishedRetraction { payload, slots } in &recovered.unfinished_retractions {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
         retract(&mut index, retraction.path.as_str(), slots, &own);

@@ -1,8 +1,8 @@
 //! How long a durable write takes: one 4 KiB or 64 KiB `O_DIRECT` write with `RWF_DSYNC` after the other, through a ring
 //! whose thread is bound to one CPU, with the kernel's workers on the same CPU, on another, and wherever.
 //!
-//! `cargo bench -p stemedb-engine --bench durable_write [-- <directory>]`; the directory defaults to the working
-//! directory. It writes one file of 64 MiB there and removes it.
+//! `cargo bench -p stemedb-bench --bench durable_write [-- <directory>]`; the directory defaults to the working
+//! directory. It writes one file of 64 MiB there and removes it. With `--test` it only shows that it works.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -17,14 +17,18 @@ use stemedb_engine::ring::{Completion, CpuSet, Descriptor, Ring, RingConfig};
 const FILE_BYTES: usize = 64 << 20;
 const WRITES: usize = 1000;
 
+/// Writes of each kind when it is only to be shown that they work.
+const TEST_WRITES: usize = 3;
+
 fn main() {
+    let writes = if std::env::args().any(|argument| argument == "--test") { TEST_WRITES } else { WRITES };
     let directory = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).map(PathBuf::from);
     let path = directory.unwrap_or_default().join("durable_write.scratch");
     write_zeros(&path);
     let allowed: Vec<u16> = CpuSet::of_current_thread().expect("the kernel tells").iter().collect();
     let (first, last) = (allowed[0], allowed[allowed.len() - 1]);
     let everywhere: CpuSet = allowed.iter().copied().collect();
-    println!("ring on CPU {first}, {WRITES} writes each, µs");
+    println!("ring on CPU {first}, {writes} writes each, µs");
     println!("{:>9}  {:<18}{:>8}{:>8}{:>8}{:>8}", "bytes", "workers", "p10", "p50", "p99", "max");
     for bytes in [4 << 10, 64 << 10] {
         for (name, workers) in [
@@ -33,7 +37,7 @@ fn main() {
             ("any CPU", everywhere),
         ] {
             let path = path.clone();
-            let measure = move || measure(&path, bytes, first, &workers);
+            let measure = move || measure(&path, bytes, writes, first, &workers);
             let mut latencies = std::thread::spawn(measure).join().expect("the measurement works");
             latencies.sort_unstable();
             let at = |percent: usize| latencies[(latencies.len() - 1) * percent / 100].as_secs_f64() * 1e6;
@@ -53,7 +57,7 @@ fn write_zeros(path: &Path) {
     file.sync_all().expect("the disk works");
 }
 
-fn measure(path: &Path, bytes: usize, cpu: u16, workers: &CpuSet) -> Vec<Duration> {
+fn measure(path: &Path, bytes: usize, writes: usize, cpu: u16, workers: &CpuSet) -> Vec<Duration> {
     CpuSet::from_iter([cpu]).bind_current_thread().expect("the CPU is allowed");
     let config = RingConfig { operations_max: 4, receive_buffers: 1, receive_buffer_bytes: 4096 };
     let mut ring = Ring::new(&config).expect("io_uring");
@@ -80,8 +84,8 @@ fn measure(path: &Path, bytes: usize, cpu: u16, workers: &CpuSet) -> Vec<Duratio
         }
     };
     let offset = |turn: usize| (turn * bytes % FILE_BYTES) as u64;
-    (0..100).map(offset).for_each(|offset| {
+    (0..writes.div_ceil(10)).map(offset).for_each(|offset| {
         write(offset);
     });
-    (0..WRITES).map(|turn| write(offset(turn))).collect()
+    (0..writes).map(|turn| write(offset(turn))).collect()
 }
