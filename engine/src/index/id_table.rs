@@ -35,7 +35,7 @@ const TAKEN: u32 = 1 << 31;
 pub(super) struct IdTable {
     /// Indices into `pages`; 2^depth of them, indexed by the lowest `depth` bits of the hash.
     directory: Vec<u32>,
-    pages: ChunkedVec<Page, 256>,
+    pages: ChunkedVec<Page, 128>,
     /// Bytes that the pages' lines have.
     lines_bytes: usize,
     len: usize,
