@@ -17,11 +17,18 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(command::run::Arguments),
+    Curve(command::curve::Arguments),
+    Compare(command::compare::Arguments),
+    #[command(hide = true)]
+    SqliteLoop(command::sqlite_loop::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => command::run::run(&arguments),
+        Command::Curve(arguments) => command::curve::run(&arguments),
+        Command::Compare(arguments) => command::compare::run(&arguments),
+        Command::SqliteLoop(arguments) => command::sqlite_loop::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

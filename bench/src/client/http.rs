@@ -1,4 +1,6 @@
-//! What clients of HTTP/1.1 share: reading the heads of responses.
+//! What clients of HTTP/1.1 share: the heads of requests and responses.
+
+use std::net::SocketAddr;
 
 use thiserror::Error;
 
@@ -36,6 +38,14 @@ pub enum HeadError {
         /// The head.
         head: Vec<u8>,
     },
+}
+
+/// The head of a POST.
+pub fn post_head(path: &str, media_type: &str, body_bytes: usize, address: SocketAddr) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media_type}\r\nContent-Length: {body_bytes}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// Reads heads, one after the other, of responses that resemble each other.
@@ -141,4 +151,86 @@ fn beginning(bytes: &[u8]) -> &[u8] {
 pub fn excerpt(received: &[u8]) -> String {
     let cut = if received.len() > EXCERPT_BYTES { "…" } else { "" };
     format!("`{}`{cut}", beginning(received).escape_ascii().to_string().replace("\\\"", "\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &[u8] =
+        b"HTTP/1.1 201 Created\r\nserver: x\r\ncontent-length: 12\r\nx-request-id: ab-1\r\n\r\n";
+
+    fn with(old: &str, new: &str) -> Vec<u8> {
+        let text = str::from_utf8(HEAD).expect("ASCII");
+        assert!(text.contains(old));
+        text.replace(old, new).into_bytes()
+    }
+
+    fn read(reader: &mut HeadReader, received: &[u8]) -> Option<Head> {
+        reader.read(received).expect("a head of a response")
+    }
+
+    #[test]
+    fn a_head_is_read_once_it_is_whole() {
+        for seen_before in [false, true] {
+            let mut reader = HeadReader::new();
+            if seen_before {
+                read(&mut reader, HEAD);
+            }
+            for end in 0..HEAD.len() {
+                assert_eq!(read(&mut reader, &HEAD[..end]), None, "{end} bytes");
+            }
+            let head = Head { status: 201, head_bytes: HEAD.len(), body_bytes: 12 };
+            assert_eq!(read(&mut reader, HEAD), Some(head));
+        }
+    }
+
+    /// A head that differs from the last one is read for what it says, whichever way it is recognised.
+    #[test]
+    fn heads_are_not_confused() {
+        let variants = [
+            HEAD.to_vec(),
+            with("ab-1", "ab-1000"),
+            with("201", "503"),
+            with("length: 12", "length: 13"),
+            with("x-request-id: ab-1", "x-request-id: ab-1\r\nretry-after: 1"),
+        ];
+        for first in &variants {
+            for second in &variants {
+                let mut reader = HeadReader::new();
+                read(&mut reader, first);
+                let expected = read(&mut HeadReader::new(), second);
+                assert_eq!(read(&mut reader, second), expected);
+                assert_eq!(expected.map(|head| head.head_bytes), Some(second.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_at_the_end_is_compared_too() {
+        let mut reader = HeadReader::new();
+        for bytes in [5, 6] {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n");
+            assert_eq!(read(&mut reader, head.as_bytes()).map(|head| head.body_bytes), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn a_body_of_uncertain_length_is_refused() {
+        let refused = [
+            with("content-length: 12\r\n", ""),
+            with("content-length: 12", "content-length: 12\r\ncontent-length: 12"),
+            with("content-length: 12", "transfer-encoding: chunked"),
+            with("content-length: 12", "content-length: +12"),
+            // Behind a head that is recognised by its beginning.
+            with("ab-1", "ab-1\r\ntransfer-encoding: chunked"),
+        ];
+        for head in refused {
+            let mut reader = HeadReader::new();
+            read(&mut reader, HEAD);
+            assert!(matches!(reader.read(&head), Err(HeadError::Length { .. })), "{}", excerpt(&head));
+        }
+        let error = HeadReader::new().read(b"SSH-2.0-OpenSSH\r\n").expect_err("this is not HTTP");
+        assert!(error.to_string().contains("SSH-2.0"), "{error}");
+    }
 }

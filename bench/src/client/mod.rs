@@ -2,9 +2,24 @@
 //!
 //! A [`Client`] is a state machine without I/O: the load generator owns sockets, clocks and histograms.
 
+pub mod empty;
+pub mod etcd;
+pub mod health;
+mod hpack;
 pub mod http;
+mod http2;
+pub mod nats;
+pub mod postgres;
+pub mod redis;
+pub mod rows;
 pub mod stemedb;
 
+pub use empty::Empty;
+pub use etcd::Etcd;
+pub use nats::Nats;
+pub use postgres::Postgres;
+pub use redis::Redis;
+pub use rows::Rows;
 pub use stemedb::StemeDb;
 
 use std::error::Error;

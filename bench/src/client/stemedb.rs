@@ -64,20 +64,14 @@ impl StemeDb {
     }
 
     fn new(workload: &Workload, address: SocketAddr, connection: u32) -> StemeDb {
-        let post = |path: &str, media_type: &str, body_bytes: usize| {
-            format!(
-                "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media_type}\r\nContent-Length: {body_bytes}\r\n\r\n"
-            )
-            .into_bytes()
-        };
         // Each line of a batch has its end.
         let batch_bytes = (workload.claim_bytes + 1) * workload.batch_claims as usize;
         StemeDb {
             claims: Claims::new(workload, connection),
             choices: workload.mix.choices(workload.seed.rotate_left(32) ^ u64::from(connection)),
             heads: RequestHeads {
-                assert: post("/v1/assert", "application/json", workload.claim_bytes),
-                batch: post("/v1/assert/batch", "application/x-ndjson", batch_bytes),
+                assert: http::post_head("/v1/assert", "application/json", workload.claim_bytes, address),
+                batch: http::post_head("/v1/assert/batch", "application/x-ndjson", batch_bytes, address),
                 query_end: format!(" HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes(),
             },
             batch_claims: workload.batch_claims,
@@ -204,4 +198,111 @@ fn count_behind(list: &[u8]) -> Option<usize> {
 
 fn require(is_so: bool, expected: impl FnOnce() -> String) -> Result<(), String> {
     if is_so { Ok(()) } else { Err(expected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::RunId;
+
+    const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// A client that has just asked, and what it said.
+    fn asked(mix: &str) -> (StemeDb, String) {
+        let mix = mix.parse().expect("a mix");
+        let workload = Workload { mix, subjects: 1, batch_claims: 3, ..Workload::new(RunId::new(1)) };
+        let mut client = StemeDb::new(&workload, ([127, 0, 0, 1], 18180).into(), 0);
+        let mut out = Vec::new();
+        client.request(&mut out);
+        (client, String::from_utf8(out).expect("requests are text"))
+    }
+
+    /// What the client makes of an answer, whole and in two parts.
+    fn answered(mix: &str, status: &str, body: &str) -> Result<Progress, String> {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let (mut client, _) = asked(mix);
+        let (begin, _) = answer.as_bytes().split_at(answer.len() - 1);
+        let progress = client.answer(begin, &mut Vec::new()).expect("the answer may become right");
+        assert_eq!(progress, Progress::Incomplete);
+        let progress = client.answer(answer.as_bytes(), &mut Vec::new()).map_err(|error| error.to_string());
+        assert!(
+            progress.as_ref().is_ok_and(|progress| *progress == Progress::Answered(answer.len()))
+                || progress.is_err()
+        );
+        progress
+    }
+
+    fn list(path: &str, count: u32) -> String {
+        format!(
+            r#"{{"assertions":[{{"hash":"{HASH}","concept_path":"{path}","predicate":"reading"}}],"count":{count},"lens":null}}"#
+        )
+    }
+
+    #[test]
+    fn lengths_are_those_of_the_bodies() {
+        for mix in ["assert=1", "batch=1"] {
+            let (_, request) = asked(mix);
+            let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+        }
+    }
+
+    #[test]
+    fn queries_ask_for_a_subject_or_its_neighbours() {
+        assert!(
+            asked("query=1")
+                .1
+                .starts_with("GET /v1/query?subject=bench/sensor/000000/00&limit=1 HTTP/1.1\r\n")
+        );
+        assert!(
+            asked("subtree=1")
+                .1
+                .starts_with("GET /v1/query?subject=bench/sensor/000000/*&limit=100 HTTP/1.1\r\n")
+        );
+    }
+
+    #[test]
+    fn right_answers_are_taken() {
+        let created = format!(r#"{{"hash":"{HASH}","status":"created","timestamp":1}}"#);
+        assert!(answered("assert=1", "201 Created", &created).is_ok());
+        assert!(
+            answered("batch=1", "200 OK", r#"{"accepted":3,"exists":0,"rejected":0,"errors":[]}"#).is_ok()
+        );
+        assert!(answered("query=1", "200 OK", &list("bench/sensor/000000/00", 1)).is_ok());
+        assert!(answered("subtree=1", "200 OK", &list("bench/sensor/000000/07", 100)).is_ok());
+        assert!(answered("query=1", "200 OK", r#"{"assertions":[],"count":0,"lens":null}"#).is_ok());
+    }
+
+    #[test]
+    fn wrong_answers_are_told_with_what_was_expected_and_what_came() {
+        let exists = format!(r#"{{"hash":"{HASH}","status":"exists"}}"#);
+        let created = format!(r#"{{"hash":"{HASH}","status":"created","timestamp":1}}"#);
+        let wrong = [
+            ("assert=1", "200 OK", exists.as_str(), "expected 201"),
+            ("assert=1", "201 Created", &exists, "expected 201"),
+            ("assert=1", "200 OK", &created, "expected 201"),
+            ("assert=1", "503 Service Unavailable", r#"{"error":{"code":"overloaded"}}"#, "overloaded"),
+            (
+                "batch=1",
+                "200 OK",
+                r#"{"accepted":2,"exists":1,"rejected":0,"errors":[]}"#,
+                r#"{"accepted":3,"exists":0"#,
+            ),
+            ("batch=1", "200 OK", r#"{"accepted":2,"exists":0,"rejected":1,"errors":[]}"#, r#""rejected":1"#),
+            ("query=1", "404 Not Found", "{}", "404 Not Found"),
+            (
+                "query=1",
+                "200 OK",
+                &list("bench/sensor/000000/01", 1),
+                "at most 1 claims about bench/sensor/000000/00",
+            ),
+            ("query=1", "200 OK", &list("bench/sensor/000000/00", 2), "at most 1 claims"),
+            ("query=1", "200 OK", r#"{"assertions":[],"count":1,"lens":null}"#, "at most 1 claims"),
+            ("subtree=1", "200 OK", &list("bench/sensor/000001/00", 1), "bench/sensor/000000/"),
+        ];
+        for (mix, status, body, part) in wrong {
+            let error = answered(mix, status, body).expect_err(body);
+            assert!(error.contains(part) && error.contains("expected"), "{error}");
+        }
+    }
 }

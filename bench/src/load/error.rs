@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use stemedb_engine::ring::{Errno, RingError};
 use thiserror::Error;
@@ -18,6 +19,12 @@ pub enum LoadError {
     /// The io_uring refuses to work.
     #[error("the load generator's io_uring fails: {0}")]
     Wait(io::Error),
+    /// The generator did not run for so long that what it saw says nothing of the server.
+    #[error(
+        "the load generator itself did not run for {} ms: it was stopped, or the machine has too much to do; measure again",
+        .0.as_millis()
+    )]
+    Stopped(Duration),
     /// A connection cannot be made.
     #[error("connection {connection} to {address} cannot be made: {source}")]
     Connect {

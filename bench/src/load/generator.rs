@@ -17,6 +17,9 @@ const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 /// A send of up to so many bytes is counted on to complete while it is submitted; it fits the buffer of a socket.
 const PROMPT_SEND_BYTES_MAX: usize = 16 << 10;
 
+/// A run in which the generator did not run for longer than this, or for as long as was to be measured, is void.
+const STOPPED_MAX: Duration = Duration::from_secs(1);
+
 /// A connected load generator.
 pub(super) struct Generator<'a, C> {
     load: &'a Load,
@@ -148,6 +151,10 @@ impl<'a, C: Client> Generator<'a, C> {
         self.ring.submit_and_wait_for(1 + self.prompt_sends, timeout).map_err(LoadError::Wait)?;
         self.prompt_sends = 0;
         self.now = self.clock();
+        let stopped = Duration::from_nanos(self.now.saturating_sub(until));
+        if stopped >= STOPPED_MAX.min(self.load.duration) {
+            return Err(LoadError::Stopped(stopped));
+        }
         while let Some(completion) = self.ring.next_completion() {
             match completion {
                 Completion::Received { user, received, more } => {

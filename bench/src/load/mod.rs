@@ -8,6 +8,10 @@
 //! One turn of the generator is one system call: it sends what the last turn brought about and waits until something
 //! happens or is due. The clock is read once after it: all that a turn finds had come before that moment, and
 //! all that it sends goes out after it. So a latency may be too long by the generator's own work, never too short.
+//!
+//! Between turns it sleeps and does not spin, although a timer wakes it tens of microseconds late on a virtual machine:
+//! where the disk interrupts the generator's CPU, the kernel's work for each durable write of the server would have to
+//! wait behind it for milliseconds. How late it was is measured ([`Outcome::lateness_ns`]).
 
 mod connection;
 mod error;
@@ -65,7 +69,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// When a connection cannot be made or breaks, or an answer is not what it should be.
+/// When a connection cannot be made or breaks, an answer is not what it should be, or the generator was stopped.
 ///
 /// # Panics
 ///

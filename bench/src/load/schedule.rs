@@ -96,3 +96,47 @@ impl Schedule {
 fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).expect("a run is shorter than five hundred years")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    fn schedule(rate_per_s: f64) -> Schedule {
+        let load = Load {
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            depth: 1,
+            pacing: Pacing::Open { rate_per_s },
+            warm_up: Duration::from_millis(700),
+            duration: Duration::from_secs(3),
+        };
+        Schedule::new(&load, 12_345)
+    }
+
+    /// Whatever the rate, and however its interval is rounded, what is due one by one is what is counted.
+    #[test]
+    fn as_many_are_due_as_are_counted() {
+        for rate_per_s in [0.1, 1.0, 3.0, 7.77, 999.999, 10_000.0, 123_456.7] {
+            let mut schedule = schedule(rate_per_s);
+            let (mut measured, mut last) = (0, None);
+            while let Some(due) = schedule.next_due(0) {
+                assert!(Some(due) > last, "{rate_per_s} a second: {due} after {last:?}");
+                measured += u64::from(schedule.is_measured(due));
+                last = Some(due);
+                schedule.take();
+            }
+            assert_eq!(measured, schedule.due_measured(), "{rate_per_s} a second");
+            assert!((measured as f64 - 3.0 * rate_per_s).abs() <= 1.0, "{measured} at {rate_per_s} a second");
+        }
+    }
+
+    #[test]
+    fn a_closed_loop_is_due_whenever_it_is_asked_until_the_end() {
+        let mut schedule = schedule(1.0);
+        schedule.interval_ns = None;
+        assert_eq!(schedule.next_due(77), Some(77));
+        assert_eq!(schedule.next_due(schedule.end()), None);
+        assert_eq!(schedule.due_measured(), 0);
+    }
+}

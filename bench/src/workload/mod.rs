@@ -81,3 +81,6 @@ impl Workload {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

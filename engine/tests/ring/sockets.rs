@@ -169,3 +169,20 @@ fn a_wait_for_several_completions_has_them_all_or_times_out() {
     assert!(started.elapsed() >= Duration::from_millis(20));
     assert!(ring.next_completion().is_none());
 }
+
+/// A whole send has one completion, also when it is more than the socket takes at once.
+#[test]
+fn a_whole_send_is_told_when_all_is_taken() {
+    const BYTES: usize = 8 << 20;
+    let mut ring = small_ring();
+    let (socket, mut peer) = connection();
+    let reader = thread::spawn(move || {
+        let mut bytes = vec![0; BYTES];
+        peer.read_exact(&mut bytes).expect("connected");
+        bytes.iter().all(|byte| *byte == 7)
+    });
+    ring.send_whole(&socket, vec![7; BYTES], 0..BYTES, 1).expect("room for an operation");
+    let sent = wait(&mut ring);
+    assert!(matches!(sent, Completion::Sent { user: 1, result: Ok(BYTES), .. }), "{sent:?}");
+    assert!(reader.join().expect("no panic"));
+}

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use stemedb_engine::ring::{Completion, Ring, RingAddress, RingConfig};
+use stemedb_engine::ring::{Completion, CpuSet, Ring, RingAddress, RingConfig};
 
 use crate::{small_ring, wait};
 
@@ -135,4 +136,45 @@ fn a_wake_is_never_lost() {
     }
     assert!(wakes <= 2 * WAKES);
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+}
+
+/// A spinning wait is a wait: it ends with a completion, whether that comes while it spins or after.
+#[test]
+fn a_spinning_wait_ends_with_a_completion() {
+    for (spin, after) in
+        [(Duration::ZERO, Duration::from_millis(1)), (Duration::from_secs(600), Duration::ZERO)]
+    {
+        let mut ring = small_ring();
+        ring.timer(after, 3).expect("room for an operation");
+        let mut expired = false;
+        while !expired {
+            ring.submit_and_spin(spin).expect("the ring works");
+            expired = matches!(ring.next_completion(), Some(Completion::Timer { user: 3, result: Ok(()) }));
+        }
+    }
+}
+
+/// Goal: a ring that spins does not keep the work of its own operations off the CPU.
+/// Method: it spins for far longer than a test may take, on the one CPU where the other side has to run as well.
+#[test]
+fn a_spinning_wait_gives_the_cpu_to_others() {
+    let here = CpuSet::of_current_thread().expect("a thread has CPUs").iter().next().expect("at least one");
+    let one = CpuSet::from_iter([here]);
+    one.bind_current_thread().expect("a CPU that it may use");
+    let mut ring = small_ring();
+    let address = ring.address();
+    let other = thread::spawn(move || {
+        one.bind_current_thread().expect("a CPU that it may use");
+        let mut ring = small_ring();
+        ring.message(&address, 5, 0).expect("room for an operation");
+        ring.submit().expect("the ring works");
+    });
+    loop {
+        ring.submit_and_spin(Duration::from_secs(600)).expect("the ring works");
+        if let Some(Completion::Message { data }) = ring.next_completion() {
+            assert_eq!(data, 5);
+            break;
+        }
+    }
+    other.join().expect("no panic");
 }

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use settings::Setting;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub frame_bytes_max: usize,
     /// Frames being written at once in a lane, 1 or 2.
     pub frames_in_flight: usize,
+    /// How long a core that waits for the disk looks for work before it sleeps.
+    pub spin: Duration,
     /// Frames a lane may hold that wait for the disk.
     pub frame_buffers: usize,
     /// Bytes that the indexes of all cores together may occupy.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::settings::{self, Setting};
 use super::{Config, ConfigError, HttpLimits, Values};
@@ -41,6 +42,7 @@ pub(super) fn config(
         segment_bytes: blocks(values, &settings::SEGMENT_BYTES, 2 * MIB..=GIB)?,
         frame_bytes_max: blocks(values, &settings::FRAME_BYTES_MAX, 128 * KIB..=MIB)? as usize,
         frames_in_flight: number(values, &settings::FRAMES_IN_FLIGHT, 1..=2)? as usize,
+        spin: Duration::from_micros(number(values, &settings::SPIN_US, 0..=1000)?),
         frame_buffers: number(values, &settings::FRAME_BUFFERS, 4..=1024)? as usize,
         index_bytes_max: index_bytes_max(values, memory_bytes, cpus.len() as u64)?,
         cpus,

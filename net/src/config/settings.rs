@@ -42,6 +42,8 @@ settings! {
         "Largest group commit, 128KiB to 1MiB, a multiple of 4KiB";
     FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "2",
         "Group commits being written at once in a lane, 1 or 2";
+    SPIN_US: "STEMEDB_SPIN_US", "spin-us", "100",
+        "Microseconds for which a core that waits for the disk looks for work before it sleeps, 0 to 1000";
     FRAME_BUFFERS: "STEMEDB_FRAME_BUFFERS", "frame-buffers", "32",
         "Frames a core may hold that wait for the disk, 4 to 1024; beyond that, writes get 503";
     INDEX_BYTES_MAX: "STEMEDB_INDEX_BYTES_MAX", "index-bytes-max", "auto",

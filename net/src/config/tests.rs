@@ -30,6 +30,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.segment_bytes, 64 << 20);
     assert_eq!(config.frame_bytes_max, 1 << 20);
     assert_eq!(config.frames_in_flight, 2);
+    assert_eq!(config.spin, Duration::from_micros(100));
     assert_eq!(config.index_bytes_max, 12 << 30);
     assert_eq!(config.http.head_bytes_max, 16 << 10);
     assert_eq!(config.http.idle_timeout_ms, 75_000);
@@ -77,6 +78,7 @@ fn each_wrong_value_names_variable_value_and_what_is_right() {
         ("STEMEDB_SEGMENT_BYTES", "3000001", "a multiple of 4KiB"),
         ("STEMEDB_FRAME_BYTES_MAX", "2MiB", "a size from 128KiB to 1MiB"),
         ("STEMEDB_FRAMES_IN_FLIGHT", "3", "a whole number from 1 to 2"),
+        ("STEMEDB_SPIN_US", "1001", "a whole number from 0 to 1000"),
         ("STEMEDB_FRAME_BUFFERS", "many", "a whole number from 4 to 1024"),
         ("STEMEDB_INDEX_BYTES_MAX", "99999999999999999999GiB", "a size from 64MiB to 1024GiB"),
         ("STEMEDB_INDEX_BYTES_MAX", "63MiB", "a size from 64MiB to 1024GiB"),

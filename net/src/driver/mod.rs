@@ -54,6 +54,8 @@ pub struct Driver {
     /// Writes that found the ring full, for the next turn.
     writes_waiting: VecDeque<LaneWrite>,
     timer_wanted: bool,
+    /// How long to look for completions before sleeping while a write is in flight.
+    spin: Duration,
     stage: Stage,
 }
 
@@ -78,7 +80,8 @@ enum Stage {
 }
 
 impl Driver {
-    /// A driver for `core` on `ring`, which the calling thread has made.
+    /// A driver for `core` on `ring`, which the calling thread has made. While a write is in flight it looks for
+    /// completions for as long as `spin` before it sleeps.
     pub fn new(
         core: Core,
         ring: Ring,
@@ -87,6 +90,7 @@ impl Driver {
         peers: Peers,
         control: Receiver<Control>,
         report: Box<dyn FnMut(Report)>,
+        spin: Duration,
     ) -> Driver {
         Driver {
             core,
@@ -101,6 +105,7 @@ impl Driver {
             writes: Vec::new(),
             writes_waiting: VecDeque::new(),
             timer_wanted: true,
+            spin,
             stage: Stage::Running,
         }
     }
@@ -115,8 +120,12 @@ impl Driver {
         while self.stage != Stage::Closed {
             if more {
                 self.ring.submit()?;
-            } else {
+            } else if self.writes.is_empty() {
                 self.ring.submit_and_wait()?;
+            } else {
+                // The disk answers soon, and the clients that it has just answered ask again: being woken costs both sides
+                // more than looking.
+                self.ring.submit_and_spin(self.spin)?;
             }
             let now = self.clock.now();
             let mut written = false;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundHandle};
 use stemedb_engine::ring::{CpuSet, Ring, RingAddress, RingConfig, Waker};
@@ -49,6 +49,7 @@ struct Assignment {
     peers: Peers,
     wal_dir: PathBuf,
     segment_bytes: u64,
+    spin: Duration,
     background: BackgroundHandle,
     control: Receiver<Control>,
     events: Sender<Event>,
@@ -97,6 +98,7 @@ impl Cores {
                 peers,
                 wal_dir: config.wal_dir.clone(),
                 segment_bytes: config.segment_bytes,
+                spin: config.spin,
                 background: background.handle(),
                 control: orders,
                 events: events.clone(),
@@ -206,6 +208,7 @@ fn run_core(
         mut peers,
         wal_dir,
         segment_bytes,
+        spin,
         background,
         control,
         events,
@@ -237,7 +240,8 @@ fn run_core(
         let events = events.clone();
         move |report| drop(events.send(Event::Report(report)))
     };
-    let driver = Driver::new(Core::new(config), ring, listener, segments, peers, control, Box::new(report));
+    let driver =
+        Driver::new(Core::new(config), ring, listener, segments, peers, control, Box::new(report), spin);
     if let Err(error) = driver.run() {
         tracing::error!(core = core.0, %error, "the core's io_uring has failed");
         let _ = events.send(Event::Report(Report::Failed));
