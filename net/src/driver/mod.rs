@@ -80,8 +80,7 @@ enum Stage {
 }
 
 impl Driver {
-    /// A driver for `core` on `ring`, which the calling thread has made. While a write is in flight it looks for
-    /// completions for as long as `spin` before it sleeps.
+    /// A driver for `core` on `ring`, which the calling thread has made.
     pub fn new(
         core: Core,
         ring: Ring,
@@ -90,7 +89,6 @@ impl Driver {
         peers: Peers,
         control: Receiver<Control>,
         report: Box<dyn FnMut(Report)>,
-        spin: Duration,
     ) -> Driver {
         Driver {
             core,
@@ -105,9 +103,14 @@ impl Driver {
             writes: Vec::new(),
             writes_waiting: VecDeque::new(),
             timer_wanted: true,
-            spin,
+            spin: Duration::ZERO,
             stage: Stage::Running,
         }
+    }
+
+    /// Looks for completions for as long as `spin` before it sleeps while a write is in flight.
+    pub fn spinning(self, spin: Duration) -> Driver {
+        Driver { spin, ..self }
     }
 
     /// Runs until the core is closed.

@@ -240,8 +240,8 @@ fn run_core(
         let events = events.clone();
         move |report| drop(events.send(Event::Report(report)))
     };
-    let driver =
-        Driver::new(Core::new(config), ring, listener, segments, peers, control, Box::new(report), spin);
+    let driver = Driver::new(Core::new(config), ring, listener, segments, peers, control, Box::new(report))
+        .spinning(spin);
     if let Err(error) = driver.run() {
         tracing::error!(core = core.0, %error, "the core's io_uring has failed");
         let _ = events.send(Event::Report(Report::Failed));
