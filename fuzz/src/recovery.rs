@@ -118,8 +118,8 @@ fn open(disk: &mut MemoryStorage, recovered: &Recovered, lanes: u16) -> Vec<Lane
 
 fn read(disk: &MemoryStorage) -> Result<(Records, Recovered), RecoveryError> {
     let mut records = Records::new();
-    let recovered = recover(disk, &mut |record| {
-        if record.kind == RecordKind::Assertion {
+    let recovered = recover(disk, &mut |replayed| {
+        for record in replayed.iter().filter(|record| record.kind == RecordKind::Assertion) {
             let place = (record.generation, record.lane, record.lsn.0);
             let earlier = records.insert(place, record.payload.to_vec());
             assert!(earlier.is_none(), "{place:?} comes twice");

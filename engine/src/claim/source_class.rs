@@ -34,9 +34,11 @@ impl SourceClass {
 
     /// The class that a subject's scheme implies; [`SourceClass::Expert`] where it implies none.
     pub fn default_for(subject: &ConceptPath<'_>) -> SourceClass {
-        let Some((scheme, _)) = subject.as_str().split_once("://") else {
+        // No scheme of ours has a colon in it, so the first one of the path decides.
+        let Some((scheme, rest)) = subject.as_str().split_once(':') else { return SourceClass::Expert };
+        if !rest.starts_with("//") {
             return SourceClass::Expert;
-        };
+        }
         match scheme {
             "rfc" | "fda" | "ietf" => SourceClass::Regulatory,
             "peer" | "pubmed" => SourceClass::Clinical,

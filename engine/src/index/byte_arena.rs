@@ -10,14 +10,17 @@ const UNIT_BYTES: usize = 8;
 #[derive(Debug)]
 pub(super) struct ByteArena {
     chunks: Vec<Vec<u8>>,
+    /// A power of two, so that a reference is split without a division.
     chunk_bytes: usize,
+    /// Which one.
+    chunk_bits: u32,
 }
 
 impl ByteArena {
-    /// An arena that allocates `chunk_bytes` at a time, which is also the most that one string may have.
+    /// An arena that allocates `chunk_bytes` at a time, a power of two, which is also the most that one string may have.
     pub(super) fn new(chunk_bytes: usize) -> ByteArena {
-        assert!(chunk_bytes > 0 && chunk_bytes.is_multiple_of(UNIT_BYTES));
-        ByteArena { chunks: Vec::new(), chunk_bytes }
+        assert!(chunk_bytes.is_power_of_two() && chunk_bytes.is_multiple_of(UNIT_BYTES));
+        ByteArena { chunks: Vec::new(), chunk_bytes, chunk_bits: chunk_bytes.ilog2() }
     }
 
     /// Copies a string in that is given in parts, and answers its reference.
@@ -39,7 +42,7 @@ impl ByteArena {
     /// The string at `reference`, followed by whatever was pushed after it.
     pub(super) fn from(&self, reference: u32) -> &[u8] {
         let byte = reference as usize * UNIT_BYTES;
-        &self.chunks[byte / self.chunk_bytes][byte % self.chunk_bytes..]
+        &self.chunks[byte >> self.chunk_bits][byte & (self.chunk_bytes - 1)..]
     }
 
     /// Whether there are references for so many more strings, whatever their lengths.

@@ -1,6 +1,7 @@
 //! A hash table of ids whose every operation is small.
 
 use super::chunked_vec::ChunkedVec;
+use crate::prefetch::prefetch;
 
 /// Slots in a line. A line is what the processor fetches at once: 64 bytes.
 const LINE_SLOTS: usize = 8;
@@ -34,7 +35,7 @@ const TAKEN: u32 = 1 << 31;
 pub(super) struct IdTable {
     /// Indices into `pages`; 2^depth of them, indexed by the lowest `depth` bits of the hash.
     directory: Vec<u32>,
-    pages: ChunkedVec<Page, 256>,
+    pages: ChunkedVec<Page, 128>,
     /// Bytes that the pages' lines have.
     lines_bytes: usize,
     len: usize,
@@ -66,10 +67,26 @@ impl IdTable {
 
     /// The id with this hash for which `is_it` is true, or where it would be inserted.
     pub(super) fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Result<u32, Vacancy> {
-        // The upper half is as good as the lower one.
-        let hash = (hash >> u32::BITS) as u32 | TAKEN;
+        let hash = taken_hash(hash);
         let page = self.page_of(hash);
         self.pages[page].find(hash, is_it).map_err(|line| Vacancy { hash, page, line, len: self.len })
+    }
+
+    /// An id with this hash, or with one that is as good as the same; likely the one that a search would find.
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        self.find(hash, |_| true).ok()
+    }
+
+    /// Fetches the page in which a search for this hash will look, without its lines.
+    pub(super) fn prefetch_page(&self, hash: u64) {
+        prefetch(&self.pages[self.page_of(taken_hash(hash))]);
+    }
+
+    /// Fetches the line at which a search for this hash will look first; its page has been fetched.
+    pub(super) fn prefetch_line(&self, hash: u64) {
+        let hash = taken_hash(hash);
+        let page = &self.pages[self.page_of(hash)];
+        prefetch(&page.lines[page.first_line(hash)]);
     }
 
     /// Bytes allocated.
@@ -151,6 +168,9 @@ pub(super) struct Vacancy {
 }
 
 /// An open-addressed table of whole lines. Slots of a line are filled from the first to the last.
+///
+/// Aligned, so that one fetch gets all that leads to the lines.
+#[repr(align(64))]
 struct Page {
     lines: Vec<Line>,
     /// How many slots are taken.
@@ -240,6 +260,12 @@ impl Page {
 /// How many lines a new page for so many slots has, with some room for more.
 fn lines_for(slots: usize) -> usize {
     (slots * 9 / 8).div_ceil(LINE_SLOTS - 1).next_multiple_of(PAGE_LINES_STEP)
+}
+
+/// What slots hold of a hash.
+fn taken_hash(hash: u64) -> u32 {
+    // The upper half is as good as the lower one.
+    (hash >> u32::BITS) as u32 | TAKEN
 }
 
 fn slot(hash: u32, id: u32) -> u64 {

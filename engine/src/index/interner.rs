@@ -4,6 +4,7 @@ use super::byte_arena::ByteArena;
 use super::chunked_vec::ChunkedVec;
 use super::id_table::{IdTable, Vacancy};
 use super::seeded_hash::SeededHash;
+use crate::prefetch::prefetch;
 
 /// Bytes of the length before each string.
 const LENGTH_BYTES: usize = size_of::<u16>();
@@ -35,6 +36,11 @@ impl Interner {
         id
     }
 
+    /// The number of `string`, whose hash is `hash`, if it is in the set.
+    pub(super) fn find_hashed(&self, hash: u64, string: &[u8]) -> Option<u32> {
+        self.ids.find(hash, |id| self.string(id) == string).ok()
+    }
+
     /// The number of `string`, if it is in the set.
     pub(super) fn find(&self, hash: &SeededHash, string: &[u8]) -> Option<u32> {
         self.find_or_vacancy(hash, string).ok()
@@ -43,6 +49,22 @@ impl Interner {
     /// The string with the number `id`.
     pub(super) fn string(&self, id: u32) -> &[u8] {
         string_at(&self.bytes, self.strings[id])
+    }
+
+    /// By hash, so that what a search looks at can be fetched before it.
+    pub(super) fn ids(&self) -> &IdTable {
+        &self.ids
+    }
+
+    /// The string that a search for this hash will likely find. Fetches the reference to it.
+    pub(super) fn guess(&self, hash: u64) -> Option<u32> {
+        let guess = self.ids.guess(hash);
+        guess.inspect(|&id| prefetch(&self.strings[id]))
+    }
+
+    /// Fetches a string.
+    pub(super) fn prefetch_string(&self, id: u32) {
+        prefetch(&self.bytes.from(self.strings[id])[0]);
     }
 
     /// Whether there is room for so many more strings in the numbers by which they are referred to.

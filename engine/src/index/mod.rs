@@ -5,6 +5,7 @@
 //! no insertion ever waits for the copy of something large, and it never gives memory back: claims are only
 //! added.
 
+mod batch;
 mod body;
 mod byte_arena;
 mod chunked_vec;
@@ -21,6 +22,8 @@ mod sorted_ids;
 
 use std::ops::Range;
 
+use self::batch::Known;
+pub use self::batch::{BatchFull, NewClaim};
 use self::body::{BODY_BYTES_MAX, SharedIds};
 use self::byte_arena::ByteArena;
 use self::claim_view::AGENT_BYTES_MAX;
@@ -153,20 +156,25 @@ impl Index {
         claim: &Claim<'_>,
         order: WriteOrder,
     ) -> Result<Inserted, IndexFull> {
+        self.insert_known(hash, claim, order, Known::default())
+    }
+
+    /// Inserts a claim of which something may be known already.
+    fn insert_known(
+        &mut self,
+        hash: &ClaimHash,
+        claim: &Claim<'_>,
+        order: WriteOrder,
+        known: Known,
+    ) -> Result<Inserted, IndexFull> {
         if let Err(full) = self.check_room() {
             return if self.contains(hash) { Ok(Inserted::Exists) } else { Err(full) };
         }
-        // If the claim is there already, so are its subject and predicate, and this changes nothing. In this
-        // order the two searches that mostly wait for memory follow each other, and the processor lets them
-        // wait together.
-        let subject = self.subjects.intern(&self.hash, claim.subject.as_str());
-        let predicate = self.predicates.intern(&self.hash, claim.predicate.as_str().as_bytes());
         let vacancy = match self.find_or_vacancy(hash) {
             Ok(_) => return Ok(Inserted::Exists),
             Err(vacancy) => vacancy,
         };
-        let join_subject = |series| self.subjects.push(subject, series);
-        let series = self.series.find_or_add(&self.hash, subject, predicate, join_subject);
+        let series = known.series.unwrap_or_else(|| self.series_of(claim, known));
 
         let ids = self.intern_shared(claim);
         self.body.clear();
@@ -303,6 +311,17 @@ impl Index {
             && names.iter().all(|names| names.has_references_for(claims))
     }
 
+    /// The series of a claim that is new, new if it is new.
+    fn series_of(&mut self, claim: &Claim<'_>, known: Known) -> u32 {
+        let subject = match known.subject {
+            Some(subject) => subject,
+            None => self.subjects.intern(&self.hash, claim.subject.as_str()),
+        };
+        let predicate = self.predicates.intern(&self.hash, claim.predicate.as_str().as_bytes());
+        let join_subject = |series| self.subjects.push(subject, series);
+        self.series.find_or_add(&self.hash, subject, predicate, join_subject)
+    }
+
     fn intern_shared(&mut self, claim: &Claim<'_>) -> SharedIds {
         let Index { hash, sources, epochs, agents, body, .. } = self;
         SharedIds {
@@ -316,12 +335,16 @@ impl Index {
         }
     }
 
-    fn find_or_vacancy(&self, hash: &ClaimHash) -> Result<u32, Vacancy> {
+    /// The hash by which a claim is found.
+    fn table_hash(&self, hash: &ClaimHash) -> u64 {
         // Claim hashes are even, but anybody can look for claims whose hashes begin alike. So they are hashed
         // again.
         let (prefix, _) = hash.0.split_first_chunk().expect("32 bytes are more than 8");
-        let table_hash = self.hash.of_u64(u64::from_le_bytes(*prefix));
-        self.by_hash.find(table_hash, |id| self.rows[id].hash == hash.0)
+        self.hash.of_u64(u64::from_le_bytes(*prefix))
+    }
+
+    fn find_or_vacancy(&self, hash: &ClaimHash) -> Result<u32, Vacancy> {
+        self.by_hash.find(self.table_hash(hash), |id| self.rows[id].hash == hash.0)
     }
 }
 

@@ -60,6 +60,11 @@ impl PathChains {
         self.paths.find(hash, path.as_bytes())
     }
 
+    /// All paths, without their order and their chains.
+    pub(super) fn paths(&self) -> &Interner {
+        &self.paths
+    }
+
     /// The path with this number.
     pub(super) fn path(&self, path: u32) -> &str {
         str::from_utf8(self.paths.string(path)).expect("interned from a string")

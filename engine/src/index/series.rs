@@ -6,6 +6,7 @@ use super::row::{Link, Rows};
 use super::seeded_hash::SeededHash;
 use super::sorted_ids::{Backward, SortedIds};
 use crate::order::ListKey;
+use crate::prefetch::prefetch;
 
 /// The most claims of a series that are kept as a chain through their rows; more are kept in a sorted list.
 const CHAIN_CLAIMS_MAX: u32 = 16;
@@ -88,6 +89,44 @@ impl SeriesStore {
         self.find_or_vacancy(hash, subject, predicate).ok()
     }
 
+    /// The hash by which a series is found.
+    pub(super) fn hash(hash: &SeededHash, subject: u32, predicate: u32) -> u64 {
+        hash.of_u64(key(subject, predicate))
+    }
+
+    /// By hash, so that what a search looks at can be fetched before it.
+    pub(super) fn ids(&self) -> &IdTable {
+        &self.by_subject_and_predicate
+    }
+
+    /// The series that a search for this hash will likely find. Fetches it.
+    pub(super) fn guess(&self, series_hash: u64) -> Option<u32> {
+        let guess = self.by_subject_and_predicate.guess(series_hash);
+        guess.inspect(|&id| prefetch(&self.series[id]))
+    }
+
+    /// Whether this is the series of a subject and a predicate.
+    pub(super) fn is_of(&self, series: u32, subject: u32, predicate: u32) -> bool {
+        let series = &self.series[series];
+        (series.subject, series.predicate) == (subject, predicate)
+    }
+
+    /// Fetches where the list of a series is, if it has one, or else its newest claim.
+    pub(super) fn prefetch_head(&self, series: u32, rows: &Rows) {
+        let series = &self.series[series];
+        match series.claims {
+            0 => {}
+            1..=CHAIN_CLAIMS_MAX => prefetch(&rows[series.head]),
+            _ => prefetch(&self.lists[series.head]),
+        }
+    }
+
+    /// The claims of a series that are kept in a list, oldest first.
+    pub(super) fn list(&self, series: u32) -> Option<&SortedIds> {
+        let series = &self.series[series];
+        (series.claims > CHAIN_CLAIMS_MAX).then(|| &self.lists[series.head])
+    }
+
     /// The claims of a series after `after` in list order, newest first.
     pub(super) fn newest_first<'a>(
         &'a self,
@@ -129,9 +168,8 @@ impl SeriesStore {
     }
 
     fn find_or_vacancy(&self, hash: &SeededHash, subject: u32, predicate: u32) -> Result<u32, Vacancy> {
-        self.by_subject_and_predicate.find(hash.of_u64(key(subject, predicate)), |id| {
-            self.series[id].subject == subject && self.series[id].predicate == predicate
-        })
+        self.by_subject_and_predicate
+            .find(Self::hash(hash, subject, predicate), |id| self.is_of(id, subject, predicate))
     }
 }
 

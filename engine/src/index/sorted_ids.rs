@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use crate::prefetch::prefetch;
+
 /// The most ids in a chunk.
 const CHUNK_IDS_MAX: usize = 512;
 
@@ -95,7 +97,24 @@ impl SortedIds {
         Backward { ids: self, position }
     }
 
-    fn last(&self) -> Option<u32> {
+    /// Fetches the list's last block, which leads to the last chunk.
+    pub(super) fn prefetch_last_block(&self) {
+        self.blocks.last().inspect(|block| prefetch(*block));
+    }
+
+    /// Fetches the list's last chunk, which leads to the last id.
+    pub(super) fn prefetch_last_chunk(&self) {
+        self.blocks.last().and_then(|block| block.last()).inspect(|chunk| prefetch(*chunk));
+    }
+
+    /// Fetches the list's last id, where one that comes in order is appended.
+    pub(super) fn prefetch_last(&self) {
+        let chunk = self.blocks.last().and_then(|block| block.last());
+        chunk.and_then(|chunk| chunk.last()).inspect(|id| prefetch(*id));
+    }
+
+    /// The last id.
+    pub(super) fn last(&self) -> Option<u32> {
         self.blocks.last().map(|block| {
             let chunk = &block[block.len() - 1];
             chunk[chunk.len() - 1]

@@ -299,8 +299,8 @@ mod tests {
         for start in 0..3_u64 {
             let mut disk = DirStorage::new(directory.path());
             let mut payloads = Vec::new();
-            let recovered = recover(&disk, &mut |record| {
-                payloads.push(record.payload.to_vec());
+            let recovered = recover(&disk, &mut |records| {
+                payloads.extend(records.iter().map(|record| record.payload.to_vec()));
                 Ok(())
             });
             let recovered = recovered.unwrap();

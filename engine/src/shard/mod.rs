@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::claim::{Assertion, ClaimHash, ConceptPath, Reason, Retraction, RetractionId, assertion};
-use crate::index::{Index, RetractionPass};
+use crate::index::{Index, NewClaim, RetractionPass};
 use crate::log::lane::{AppendError, CommittedFrame, Lane, LaneConfig, LaneWrite, WriteId, WriteOutcome};
 use crate::log::record::RecordKind;
 use crate::log::{Lsn, SegmentNumber};
@@ -70,6 +70,9 @@ const INDEX_BYTES_ADDRESSABLE: u64 = 31 << 30;
 /// What one claim may make the index allocate at once: it grows by chunks of up to 1 MiB in several places.
 const INDEX_CHUNKS_BYTES: u64 = 4 << 20;
 
+/// Why a claim that the log holds finds room in the index.
+const ADMITTED: &str = "a claim is let in only while there is room for it";
+
 /// What one core holds. `T` is what leads from an outcome back to whoever waits for it.
 #[derive(Debug)]
 pub struct Shard<T> {
@@ -77,6 +80,8 @@ pub struct Shard<T> {
     index: Index,
     slots: Range<u16>,
     index_bytes_max: u64,
+    /// What the index occupied when it last changed.
+    index_bytes: u64,
     /// Claims on their way to the disk.
     pending: HashMap<ClaimHash, Lsn, FixedState>,
     /// In the order of their LSNs.
@@ -119,6 +124,7 @@ impl<T: Copy> Shard<T> {
     pub fn new(lane: Lane, index: Index, slots: Range<u16>, index_bytes_max: u64) -> Shard<T> {
         Shard {
             lane,
+            index_bytes: index.bytes(),
             index,
             slots,
             index_bytes_max: index_bytes_max.min(INDEX_BYTES_ADDRESSABLE),
@@ -218,6 +224,7 @@ impl<T: Copy> Shard<T> {
             match outcome {
                 WriteOutcome::Frame(frame) => {
                     let claims = self.apply(&frame);
+                    self.index_bytes = self.index.bytes();
                     each(Done::Frame { records: frame.header().records, claims });
                     self.lane.recycle(frame);
                 }
@@ -295,7 +302,7 @@ impl<T: Copy> Shard<T> {
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
         let growth_bytes_max = INDEX_CHUNKS_BYTES + 4 * (frames_used * frame_bytes_max) as u64;
-        if self.index.bytes() + growth_bytes_max >= self.index_bytes_max || self.index.len() >= CLAIMS_MAX {
+        if self.index_bytes + growth_bytes_max >= self.index_bytes_max || self.index.len() >= CLAIMS_MAX {
             return Err(Refusal::IndexFull);
         }
         match admission {
@@ -333,21 +340,24 @@ impl<T: Copy> Shard<T> {
     fn apply(&mut self, frame: &CommittedFrame) -> u32 {
         let mut claims = 0;
         let generation = self.lane.config().generation;
+        // Claims that follow each other are inserted together.
+        let mut new_claims = Vec::with_capacity(frame.header().records as usize);
         for record in frame.records() {
             let mut retraction = None;
             match record.kind {
                 RecordKind::Assertion => {
-                    let assertion = Assertion::decode(record.payload).expect("this lane encoded the record");
-                    let slot = Slot::of(assertion.claim.subject.as_str().as_bytes());
+                    let Assertion { hash, claim, .. } =
+                        Assertion::decode(record.payload).expect("this lane encoded the record");
+                    let slot = Slot::of(claim.subject.as_str().as_bytes());
                     assert!(self.slots.contains(&slot.number()), "a claim of {slot:?} is in the wrong lane");
-                    self.pending.remove(&assertion.hash);
+                    self.pending.remove(&hash);
                     claims += 1;
                     let order = WriteOrder::new(generation.0, record.lsn.0);
-                    self.index
-                        .insert(&assertion.hash, &assertion.claim, order)
-                        .expect("a claim is let in only while there is room for it");
+                    new_claims.push(NewClaim { hash, claim, order });
                 }
                 RecordKind::Retraction => {
+                    self.index.insert_all(&new_claims).expect(ADMITTED);
+                    new_claims.clear();
                     let record = Retraction::decode(record.payload).expect("this lane encoded the record");
                     let path = record.path.as_str();
                     retraction = Some(RetractionPass::new(path, self.slots.clone(), &self.index));
@@ -366,6 +376,7 @@ impl<T: Copy> Shard<T> {
                 }
             }
         }
+        self.index.insert_all(&new_claims).expect(ADMITTED);
         claims
     }
 

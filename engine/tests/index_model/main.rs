@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use samples::Operation;
 use stemedb_engine::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate, Timestamp, Value};
-use stemedb_engine::index::{Index, IndexConfig, Inserted, RetractionPass};
+use stemedb_engine::index::{Index, IndexConfig, Inserted, NewClaim, RetractionPass};
 use stemedb_engine::lens::Lens;
 use stemedb_engine::order::{ListKey, WriteOrder};
 use stemedb_engine::query::{Execution, Hit, LIMIT_MAX, Query, Step, SubjectFilter};
@@ -73,6 +73,51 @@ proptest! {
         }
         prop_assert_eq!(pass.retracted(), expected);
         both.check_claims();
+    }
+
+    #[test]
+    fn a_batch_is_as_good_as_its_claims_one_by_one(
+        operations in vec(samples::operation(), 0..100),
+        // Few different claims, so that many come twice, in one batch and in several.
+        claims in vec(samples::claim(), 1..60),
+        picks in vec(any::<prop::sample::Index>(), 0..300),
+        batch_claims in 1_usize..100,
+        queries in vec(samples::query(), 1..10),
+    ) {
+        let (mut one_by_one, mut batched) = (Both::new(), Both::new());
+        operations.iter().for_each(|operation| {
+            one_by_one.apply(operation);
+            batched.apply(operation);
+        });
+        let before = one_by_one.model.len() as u64;
+        let new_claims: Vec<NewClaim<'_>> = picks
+            .iter()
+            .zip(before..)
+            .map(|(pick, number)| {
+                let claim = pick.get(&claims).clone();
+                NewClaim { hash: hash_of(&claim), claim, order: WriteOrder::new(9, number) }
+            })
+            .collect();
+        for batch in new_claims.chunks(batch_claims) {
+            batched.index.insert_all(batch).expect("there is room");
+        }
+        for NewClaim { hash, claim, order } in &new_claims {
+            let expected = match one_by_one.model.iter().any(|known| known.key.hash == hash.0) {
+                true => Inserted::Exists,
+                false => Inserted::New,
+            };
+            prop_assert_eq!(one_by_one.index.insert(hash, claim, *order), Ok(expected));
+            if expected == Inserted::New {
+                let key = ListKey { timestamp: claim.timestamp.unix_micros(), order: *order, hash: hash.0 };
+                one_by_one.model.push(Known { claim: claim.clone(), key, retracted: false });
+            }
+        }
+        prop_assert_eq!(batched.index.bytes(), one_by_one.index.bytes());
+        batched.model = one_by_one.model.clone();
+        batched.check_claims();
+        for query in queries {
+            batched.check_query(&query, 1_000);
+        }
     }
 
     #[test]

@@ -57,12 +57,13 @@ pub(super) fn push_count(out: &mut Vec<u8>, count: u64) {
 
 /// Appends bytes as lower-case hexadecimal digits in quotes.
 pub(super) fn push_hex_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for byte in bytes {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xF)]]);
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let quote = out.len();
+    out.resize(quote + 2 * bytes.len() + 2, b'"');
+    for (digits, byte) in out[quote + 1..].chunks_exact_mut(2).zip(bytes) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 0xF)];
     }
-    out.push(b'"');
 }
 
 /// Appends a time, not before 1970, as Unix seconds: an integer when it is one, else with up to six decimals.

@@ -6,10 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::claim::{Assertion, DecodeError, Retraction};
-use stemedb_engine::index::{Index, IndexConfig, IndexFull};
+use stemedb_engine::index::{Index, IndexConfig, IndexFull, NewClaim};
 use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{
-    Recovered, RecoveryError, Replayed, UnfinishedRetraction, recover as recover_log,
+    Recovered, RecoveryError, RecoveryVisitError, Replayed, UnfinishedRetraction, recover as recover_log,
 };
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::order::WriteOrder;
@@ -30,7 +30,7 @@ enum ReplayError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
-    Full(#[from] IndexFull),
+    Full(IndexFull),
     #[error("a record of kind {0:?}, which this version does not know; a newer version has written here")]
     Kind(RecordKind),
 }
@@ -102,7 +102,7 @@ pub fn rebuild(
     hash_seed: u64,
 ) -> Result<(Recovered, Index), RecoveryError> {
     let mut index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
-    let recovered = recover_log(storage, &mut |record| Ok(replay(&mut index, &own, &record)?))?;
+    let recovered = recover_log(storage, &mut |records| replay(&mut index, &own, records))?;
     for UnfinishedRetraction { payload, slots } in &recovered.unfinished_retractions {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
         retract(&mut index, retraction.path.as_str(), slots, &own);
@@ -110,25 +110,47 @@ pub fn rebuild(
     Ok((recovered, index))
 }
 
-/// Applies a record to the index of the core that owns the slots `own`.
-fn replay(index: &mut Index, own: &Range<u16>, record: &Replayed<'_>) -> Result<(), ReplayError> {
-    match record.kind {
-        RecordKind::Assertion => {
-            let assertion = Assertion::decode(record.payload)?;
-            let slot = Slot::of(assertion.claim.subject.as_str().as_bytes());
-            if own.contains(&slot.number()) {
-                let order = WriteOrder::new(record.generation.0, record.lsn.0);
-                index.insert(&assertion.hash, &assertion.claim, order)?;
-            }
+/// Applies records to the index of the core that owns the slots `own`.
+fn replay(index: &mut Index, own: &Range<u16>, records: &[Replayed<'_>]) -> Result<(), RecoveryVisitError> {
+    let is_assertion = |record: &Replayed<'_>| record.kind == RecordKind::Assertion;
+    for run in records.chunk_by(|one, next| is_assertion(one) && is_assertion(next)) {
+        if is_assertion(&run[0]) {
+            insert(index, own, run)?;
+        } else {
+            replay_other(index, own, &run[0]).map_err(|error| RecoveryVisitError::new(&run[0], error))?;
         }
+    }
+    Ok(())
+}
+
+/// Inserts the claims of assertions, those of them that are in the slots `own`.
+fn insert(index: &mut Index, own: &Range<u16>, records: &[Replayed<'_>]) -> Result<(), RecoveryVisitError> {
+    let mut claims = Vec::with_capacity(records.len());
+    let mut inserted_from = Vec::with_capacity(records.len());
+    for record in records {
+        let refused = |error| RecoveryVisitError::new(record, ReplayError::Decode(error));
+        let Assertion { hash, claim, .. } = Assertion::decode(record.payload).map_err(refused)?;
+        if own.contains(&Slot::of(claim.subject.as_str().as_bytes()).number()) {
+            claims.push(NewClaim { hash, claim, order: WriteOrder::new(record.generation.0, record.lsn.0) });
+            inserted_from.push(record);
+        }
+    }
+    index
+        .insert_all(&claims)
+        .map_err(|batch| RecoveryVisitError::new(inserted_from[batch.at], ReplayError::Full(batch.full)))
+}
+
+/// Applies a record that is not an assertion.
+fn replay_other(index: &mut Index, own: &Range<u16>, record: &Replayed<'_>) -> Result<(), ReplayError> {
+    match record.kind {
         RecordKind::Retraction => {
             let retraction = Retraction::decode(record.payload)?;
             let slots = record.retracts.expect("recovery says it of every retraction");
             retract(index, retraction.path.as_str(), &slots, own);
+            Ok(())
         }
-        kind => return Err(ReplayError::Kind(kind)),
+        kind => Err(ReplayError::Kind(kind)),
     }
-    Ok(())
 }
 
 /// Takes back what rests on `path` in those of the slots `own` that are in `slots`.

@@ -8,6 +8,7 @@ use crate::log::Lsn;
 use crate::log::frame::FrameError;
 use crate::log::generation::GenerationRecordError;
 use crate::log::record::RecordError;
+use crate::log::recovery::Replayed;
 use crate::log::segment::SegmentHeaderError;
 
 /// What ends every message about damage.
@@ -108,12 +109,16 @@ pub enum RecoveryError {
     },
 }
 
-/// Why a visitor refused a record: any error at all, which ends the recovery.
+/// Which record a visitor refused, and why: any error at all, which ends the recovery.
 #[derive(Debug)]
-pub struct RecoveryVisitError(pub Box<dyn Error + Send + Sync>);
+pub struct RecoveryVisitError {
+    pub(super) lsn: Lsn,
+    pub(super) source: Box<dyn Error + Send + Sync>,
+}
 
-impl<E: Error + Send + Sync + 'static> From<E> for RecoveryVisitError {
-    fn from(error: E) -> RecoveryVisitError {
-        RecoveryVisitError(Box::new(error))
+impl RecoveryVisitError {
+    /// The refusal of `record`, one of those that were given, for this reason.
+    pub fn new(record: &Replayed<'_>, source: impl Error + Send + Sync + 'static) -> RecoveryVisitError {
+        RecoveryVisitError { lsn: record.lsn, source: Box::new(source) }
     }
 }

@@ -120,15 +120,15 @@ impl Recovered {
     }
 }
 
-/// Reads the log in `storage` and gives each of its records to `visit`: by generation, and within a generation by lane
-/// and LSN. Records come while it is not yet known whether the rest of the log is sound: after an error,
+/// Reads the log in `storage` and gives all of its records to `visit`, a few at a time: by generation, and within a
+/// generation by lane and LSN. Records come while it is not yet known whether the rest of the log is sound: after an error,
 /// whatever `visit` built of them has to be thrown away.
 ///
 /// Memory is bounded but for the retractions of one generation, whose payloads are kept until it is known which of them
 /// reached all lanes.
 pub fn recover(
     storage: &dyn LogStorage,
-    visit: &mut dyn FnMut(Replayed<'_>) -> Result<(), RecoveryVisitError>,
+    visit: &mut dyn FnMut(&[Replayed<'_>]) -> Result<(), RecoveryVisitError>,
 ) -> Result<Recovered, RecoveryError> {
     let survey = Survey::new(storage)?;
     let mut replay = Replay::new(storage, &survey, RecordSink::new(visit));

@@ -43,8 +43,12 @@ fn opening(lanes: u16) -> Opening {
 /// Recovers, and returns all records with what recovery says.
 fn read(disk: &dyn LogStorage) -> Result<(Vec<Read>, Recovered), RecoveryError> {
     let mut records = Vec::new();
-    let recovered = recover(disk, &mut |record| {
-        records.push((record.generation.0, record.lane.0, record.lsn.0, record.payload.to_vec()));
+    let recovered = recover(disk, &mut |replayed| {
+        records.extend(
+            replayed
+                .iter()
+                .map(|record| (record.generation.0, record.lane.0, record.lsn.0, record.payload.to_vec())),
+        );
         Ok(())
     })?;
     assert_eq!(recovered.records, records.len() as u64);
@@ -184,13 +188,13 @@ fn a_visitor_that_refuses_a_record_ends_the_recovery() {
     let mut world = World::new(1);
     world.commit(0, &[b"one", b"two"]);
     let mut seen = 0;
-    let error = recover(&world.disk, &mut |_| {
-        seen += 1;
-        Err(std::fmt::Error)?
+    let error = recover(&world.disk, &mut |records| {
+        seen += records.len();
+        Err(RecoveryVisitError::new(&records[1], std::fmt::Error))
     })
     .unwrap_err();
-    assert_eq!(seen, 1);
-    let message = "record 2 in the frame at offset 12288 of segment-00-0000000001.log cannot be replayed";
+    assert_eq!(seen, 2);
+    let message = "record 3 in the frame at offset 12288 of segment-00-0000000001.log cannot be replayed";
     assert_eq!(error.to_string(), message);
     assert!(std::error::Error::source(&error).is_some());
 }
