@@ -16,6 +16,12 @@ use super::text::{push_count, push_hex_string, push_number, push_seconds};
 /// About how long a page may become, in bytes: it ends after the row that passes this, whatever its limit.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
+/// What a page has around and between its rows.
+const FRAME_BYTES_USUAL: usize = 256;
+
+/// What a small claim takes in a page.
+const ROW_BYTES_USUAL: usize = 448;
+
 /// The rows that one core has to offer for a page, as JSON, in list order.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -44,9 +50,10 @@ struct RowResolution {
 }
 
 impl Rows {
-    /// No rows.
-    pub fn new() -> Rows {
-        Rows::default()
+    /// No rows, with memory for about as many as there are hits.
+    pub fn with_room(hits: usize) -> Rows {
+        let json = Vec::with_capacity((hits * ROW_BYTES_USUAL).min(PAGE_BYTES_MAX));
+        Rows { json, rows: Vec::with_capacity(hits), cut: false }
     }
 
     /// Adds a hit of `index`. Hits must come in list order. False if no more hits need to be added: the page is
@@ -75,6 +82,8 @@ impl Rows {
 /// `limit` of them, and a cursor if there are more.
 pub fn write_page(out: &mut Vec<u8>, parts: &[Rows], limit: usize, lens: Option<Lens>) {
     let begin = out.len();
+    let rows_bytes: usize = parts.iter().map(|part| part.json.len()).sum();
+    out.reserve(rows_bytes.min(PAGE_BYTES_MAX) + FRAME_BYTES_USUAL);
     out.extend_from_slice(b"{\"assertions\":[");
     let mut merge = Merge::new(parts);
     let mut totals = Totals::default();

@@ -13,8 +13,11 @@ use crate::http::RequestId;
 /// Claims that all running queries of a core may look at in one turn: about 100 µs of work.
 pub(super) const CLAIMS_A_TURN: usize = 2048;
 
-/// Hits that a running query may write in one turn.
-const HITS_A_TURN: usize = 128;
+/// Hits that all running queries of a core may write in one turn.
+pub(super) const HITS_A_TURN: usize = 128;
+
+/// Queries that share a turn. Many that look at few claims each are then done in few turns, each of which is a system call.
+pub(super) const QUERIES_A_TURN: usize = 16;
 
 /// Queries of a core's own clients that are worked on at once.
 pub(super) const QUERIES_AT_ONCE: usize = 64;
@@ -48,8 +51,8 @@ impl RunningQuery {
         RunningQuery { asker, ticket, stage: Stage::Searching(Box::new(execution)) }
     }
 
-    /// Goes on over about `claims_budget` claims, or some hits. Gives the rows when all are written.
-    pub(super) fn step(&mut self, index: &Index, claims_budget: usize) -> Option<Rows> {
+    /// Goes on over about `claims_budget` claims, and then `hits_budget` hits. Gives the rows when all are written.
+    pub(super) fn step(&mut self, index: &Index, claims_budget: usize, hits_budget: usize) -> Option<Rows> {
         match &mut self.stage {
             Stage::Searching(execution) => {
                 if execution.step(index, claims_budget) == Step::More {
@@ -59,11 +62,13 @@ impl RunningQuery {
                 let Stage::Searching(execution) = std::mem::replace(&mut self.stage, done) else {
                     panic!("the stage was just this one")
                 };
-                self.stage = Stage::Writing(execution.into_hits(), 0, Rows::default());
-                self.step(index, claims_budget)
+                let hits = execution.into_hits();
+                let rows = Rows::with_room(hits.len());
+                self.stage = Stage::Writing(hits, 0, rows);
+                self.step(index, claims_budget, hits_budget)
             }
             Stage::Writing(hits, written, rows) => {
-                let end = hits.len().min(*written + HITS_A_TURN);
+                let end = hits.len().min(*written + hits_budget);
                 let fit = hits[*written..end].iter().all(|hit| rows.push(index, hit));
                 *written = if fit { end } else { hits.len() };
                 (*written == hits.len()).then(|| std::mem::take(rows))

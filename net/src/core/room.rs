@@ -17,7 +17,7 @@ use super::connection::ConnectionKey;
 use super::intake::Intake;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Operation, OperationKey};
-use super::queries::{CLAIMS_A_TURN, RunningQuery};
+use super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN, RunningQuery};
 use super::response::Response;
 use super::router::Router;
 use crate::api::Method;
@@ -252,12 +252,15 @@ impl Room {
     pub(super) fn step(&mut self) {
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
-        if let Some(mut query) = self.queries.pop_front() {
+        let sharing = self.queries.len().min(QUERIES_A_TURN);
+        for _ in 0..sharing {
+            let mut query = self.queries.pop_front().expect("no more than there are");
             // The client of another core is not known here: its query runs to its end.
             if query.asker == self.router.id && !self.operations.contains_key(query.ticket.operation) {
-                return;
+                continue;
             }
-            match query.step(shard.index(), CLAIMS_A_TURN) {
+            let Some(shard) = &self.router.shard else { return };
+            match query.step(shard.index(), CLAIMS_A_TURN / sharing, HITS_A_TURN / sharing) {
                 Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
                 // The others come first now.
                 None => self.queries.push_back(query),
