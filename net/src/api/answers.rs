@@ -5,8 +5,12 @@ use stemedb_engine::time::UnixMicros;
 
 use super::text::{push_count, push_hex_string, push_json_string, push_number, push_seconds};
 
+/// Room for the answer to a claim, so that it is allocated once.
+const CREATED_BYTES_USUAL: usize = 160;
+
 /// Appends the answer to a claim that was stored: `201`.
 pub fn write_created(out: &mut Vec<u8>, hash: &ClaimHash, timestamp: UnixMicros) {
+    out.reserve(CREATED_BYTES_USUAL);
     out.extend_from_slice(b"{\"hash\":");
     push_hex_string(out, &hash.0);
     out.extend_from_slice(b",\"status\":\"created\",\"timestamp\":");

@@ -16,6 +16,9 @@ use super::text::{push_count, push_hex_string, push_number, push_seconds};
 /// About how long a page may become, in bytes: it ends after the row that passes this, whatever its limit.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
+/// The most memory that is taken for rows before they are there.
+const ROOM_BYTES_MAX: usize = 16 << 10;
+
 /// What a page has around and between its rows.
 const FRAME_BYTES_USUAL: usize = 256;
 
@@ -50,9 +53,9 @@ struct RowResolution {
 }
 
 impl Rows {
-    /// No rows, with memory for about as many as there are hits.
+    /// No rows, with memory for about as many as there are hits, if they are few.
     pub fn with_room(hits: usize) -> Rows {
-        let json = Vec::with_capacity((hits * ROW_BYTES_USUAL).min(PAGE_BYTES_MAX));
+        let json = Vec::with_capacity((hits * ROW_BYTES_USUAL).min(ROOM_BYTES_MAX));
         Rows { json, rows: Vec::with_capacity(hits), cut: false }
     }
 
@@ -83,7 +86,7 @@ impl Rows {
 pub fn write_page(out: &mut Vec<u8>, parts: &[Rows], limit: usize, lens: Option<Lens>) {
     let begin = out.len();
     let rows_bytes: usize = parts.iter().map(|part| part.json.len()).sum();
-    out.reserve(rows_bytes.min(PAGE_BYTES_MAX) + FRAME_BYTES_USUAL);
+    out.reserve(rows_bytes.min(ROOM_BYTES_MAX) + FRAME_BYTES_USUAL);
     out.extend_from_slice(b"{\"assertions\":[");
     let mut merge = Merge::new(parts);
     let mut totals = Totals::default();

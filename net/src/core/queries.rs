@@ -51,8 +51,14 @@ impl RunningQuery {
         RunningQuery { asker, ticket, stage: Stage::Searching(Box::new(execution)) }
     }
 
-    /// Goes on over about `claims_budget` claims, and then `hits_budget` hits. Gives the rows when all are written.
-    pub(super) fn step(&mut self, index: &Index, claims_budget: usize, hits_budget: usize) -> Option<Rows> {
+    /// Goes on over about `claims_budget` claims, and then over hits, which are taken off `hits_budget`. Gives the rows
+    /// when all are written.
+    pub(super) fn step(
+        &mut self,
+        index: &Index,
+        claims_budget: usize,
+        hits_budget: &mut usize,
+    ) -> Option<Rows> {
         match &mut self.stage {
             Stage::Searching(execution) => {
                 if execution.step(index, claims_budget) == Step::More {
@@ -68,7 +74,8 @@ impl RunningQuery {
                 self.step(index, claims_budget, hits_budget)
             }
             Stage::Writing(hits, written, rows) => {
-                let end = hits.len().min(*written + hits_budget);
+                let end = hits.len().min(*written + *hits_budget);
+                *hits_budget -= end - *written;
                 let fit = hits[*written..end].iter().all(|hit| rows.push(index, hit));
                 *written = if fit { end } else { hits.len() };
                 (*written == hits.len()).then(|| std::mem::take(rows))

@@ -7,9 +7,6 @@ use stemedb_engine::shard::Refusal;
 use crate::api::{self, ApiError, ErrorCode, RouteError};
 use crate::http::{ResponseHead, Status};
 
-/// Room for the answer to a claim, so that the usual response is allocated once.
-const JSON_BYTES_USUAL: usize = 192;
-
 /// A response to be handed to the connection.
 #[derive(Debug)]
 pub(super) struct Response {
@@ -20,7 +17,7 @@ pub(super) struct Response {
 impl Response {
     /// A response of JSON.
     pub(super) fn json(status: Status, write: impl FnOnce(&mut Vec<u8>)) -> Response {
-        let mut body = Vec::with_capacity(JSON_BYTES_USUAL);
+        let mut body = Vec::new();
         write(&mut body);
         Response { head: ResponseHead::json(status), body }
     }

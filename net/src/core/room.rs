@@ -253,14 +253,19 @@ impl Room {
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
         let sharing = self.queries.len().min(QUERIES_A_TURN);
+        // Not shared: queries that find much end in different turns, so that their answers are not all in memory at once.
+        let mut hits_budget = HITS_A_TURN;
         for _ in 0..sharing {
+            if hits_budget == 0 {
+                break;
+            }
             let mut query = self.queries.pop_front().expect("no more than there are");
             // The client of another core is not known here: its query runs to its end.
             if query.asker == self.router.id && !self.operations.contains_key(query.ticket.operation) {
                 continue;
             }
             let Some(shard) = &self.router.shard else { return };
-            match query.step(shard.index(), CLAIMS_A_TURN / sharing, HITS_A_TURN / sharing) {
+            match query.step(shard.index(), CLAIMS_A_TURN / sharing, &mut hits_budget) {
                 Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
                 // The others come first now.
                 None => self.queries.push_back(query),
