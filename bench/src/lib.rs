@@ -6,6 +6,7 @@ pub mod client;
 pub mod compare;
 pub mod curve;
 pub mod load;
+pub mod machine;
 pub mod process;
 pub mod report;
 pub mod system;

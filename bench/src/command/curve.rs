@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use stemedb_bench::chart::Unit;
 use stemedb_bench::curve::{
-    Ascended, Ascent, Bench, Curve, Drive, LatencyLimit, Objective, Plan, Setup, Source, machine, utc_now,
+    Ascended, Ascent, Bench, Curve, Drive, LatencyLimit, Objective, Plan, Setup, Source,
 };
 use stemedb_bench::load;
+use stemedb_bench::machine;
 use stemedb_bench::process;
 use stemedb_bench::report::Report;
 use stemedb_bench::workload::{RunId, Workload};
@@ -110,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             .bind_current_thread()
             .map_err(|error| format!("--cpu {cpu}: the generator cannot keep to this CPU: {error}"))?;
     }
-    let began = utc_now();
+    let began = machine::utc_now();
     let mut bench = Bench::new(source, drive);
     let version = bench.version()?;
     let probe_per_s = bench.probe_per_s()?;
@@ -196,7 +198,7 @@ impl Arguments {
                 .collect::<Vec<_>>()
                 .join(" "),
             began,
-            machine: machine(),
+            machine: this_machine(),
             server: server + &cpu,
             workload: format!("single claims of {} bytes, no two alike", self.payload_bytes),
             connections: self.connections as usize,
@@ -222,4 +224,10 @@ fn percent(text: &str) -> Result<f64, String> {
     } else {
         Err("it is not above 0 and up to 100".to_owned())
     }
+}
+
+/// Processor, CPUs, memory and kernel.
+fn this_machine() -> String {
+    let memory = Unit::Bytes.label(machine::memory_bytes());
+    format!("{}, {memory}, Linux {}", machine::cpus(), machine::kernel())
 }

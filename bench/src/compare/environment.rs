@@ -5,6 +5,7 @@ use std::fs;
 
 use serde::Serialize;
 
+use crate::machine;
 use crate::system::{Name, Site, System};
 
 /// A load average above this says that something else runs on the machine.
@@ -37,14 +38,11 @@ pub struct Environment {
 
 impl Environment {
     pub(super) fn of(systems: &[Box<dyn System>], site: &Site, rounds: u32) -> Environment {
-        let uname = rustix::system::uname();
-        let info = rustix::system::sysinfo();
         Environment {
-            began: utc_now(),
-            cpus: cpus(),
-            kernel: uname.release().to_string_lossy().into_owned(),
-            memory_gib: (info.totalram as f64 * f64::from(info.mem_unit) / f64::from(1 << 30) * 10.0).round()
-                / 10.0,
+            began: machine::utc_now(),
+            cpus: machine::cpus(),
+            kernel: machine::kernel(),
+            memory_gib: (machine::memory_bytes() / f64::from(1 << 30) * 10.0).round() / 10.0,
             file_system: site.file_system(),
             load_average_before: load_average(),
             rounds,
@@ -59,22 +57,4 @@ impl Environment {
 pub fn load_average() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
-}
-
-fn cpus() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name: &str| {
-        let values = text.lines().filter_map(|line| line.split_once(':'));
-        values
-            .filter(|(field, _)| field.trim() == name)
-            .map(|(_, value)| value.trim().to_owned())
-            .collect::<Vec<_>>()
-    };
-    let (count, models) = (field("processor").len(), field("model name"));
-    format!("{count} × {}", models.first().map_or("unknown", String::as_str))
-}
-
-fn utc_now() -> String {
-    let output = std::process::Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]).output();
-    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
