@@ -305,6 +305,9 @@ impl Core {
         let now_ms = now.monotonic_ms();
         loop {
             let Connection { http, endpoint, batch, query_waiting, .. } = connection;
+            if batch.is_some_and(|operation| self.room.batch_waits(operation)) {
+                http.pause();
+            }
             let Some(event) = http.next_event(now_ms) else { break };
             match event {
                 Event::Head { id, head } => match self.room.head(key, id, head, now) {
@@ -339,9 +342,7 @@ impl Core {
                 }
                 Event::Chunk { bytes, .. } => {
                     let operation = batch.expect("a chunk belongs to a batch");
-                    if self.room.batch_piece(operation, bytes, now) {
-                        http.pause();
-                    }
+                    self.room.batch_piece(operation, bytes, now);
                 }
                 Event::End { .. } => {
                     let operation = batch.take().expect("the end of a stream belongs to a batch");

@@ -197,17 +197,26 @@ impl Room {
 
 /// Batches.
 impl Room {
-    /// Takes in a piece of a batch. True when the connection is to wait before the next piece.
-    pub(super) fn batch_piece(&mut self, key: OperationKey, bytes: &mut [u8], now: Now) -> bool {
+    /// Takes in a piece of a batch.
+    pub(super) fn batch_piece(&mut self, key: OperationKey, bytes: &mut [u8], now: Now) {
         let (batch, taking) = self.batch(key, now);
         batch.piece(bytes, taking);
-        let open_bytes = batch.open_bytes();
-        let batches = &mut self.batches;
-        let pause = open_bytes > batches.open_bytes_max / 4 || batches.open_bytes > batches.open_bytes_max;
-        if pause {
+    }
+
+    /// Whether a batch is to wait before its next piece, since too much of it, or of all batches, is on its way to the
+    /// disk. It is resumed when there is less.
+    pub(super) fn batch_waits(&mut self, key: OperationKey) -> bool {
+        let Room { batches, operations, .. } = self;
+        if batches.paused.contains(&key) {
+            return true;
+        }
+        let Awaits::Batch(batch) = &operations[key].awaits else { panic!("only batches wait like this") };
+        let waits =
+            batch.open_bytes() > batches.open_bytes_max / 4 || batches.open_bytes > batches.open_bytes_max;
+        if waits {
             batches.paused.push(key);
         }
-        pause
+        waits
     }
 
     /// The body of a batch is complete.

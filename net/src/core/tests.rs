@@ -320,6 +320,40 @@ fn a_batch_pauses_while_too_much_of_it_waits_for_the_disk() {
 }
 
 #[test]
+fn whatever_comes_in_at_once_batches_take_no_more_than_the_lane_has_room_for() {
+    let value = "v".repeat(60 << 10);
+    let line =
+        |subject: String| format!(r#"{{"concept_path":"{subject}","predicate":"is","value":"{value}"}}"#);
+    for (clients, lines) in [(1, 300), (64, 4)] {
+        // Eight frames of a mebibyte, of which one core's batches may fill a quarter.
+        let mut world = World::with(1, |config| config.batch_bytes_open_max = 2 << 20);
+        world.open();
+        world.disk_is_on = false;
+        let clients: Vec<_> = (0..clients).map(|_| world.connect(0)).collect();
+        for (number, (core, key)) in clients.iter().enumerate() {
+            let body: String = (0..lines).map(|place| line(format!("c/{number}/{place}")) + "\n").collect();
+            let head = "POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\n";
+            let request = if number % 2 == 0 {
+                format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+            } else {
+                format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            };
+            world.cores[*core].received(*key, request.as_bytes(), world.now);
+        }
+        world.run();
+        assert!(world.cores[0].room.batches.open_bytes < (2 << 20) + (128 << 10));
+        world.disk_is_on = true;
+        world.do_writes(0);
+        world.run();
+        for client in clients {
+            let answer = world.take(client);
+            let all = format!(r#"{{"accepted":{lines},"exists":0,"rejected":0,"errors":[]}}"#);
+            assert!(answer.ends_with(&all), "{answer}");
+        }
+    }
+}
+
+#[test]
 fn a_batch_that_breaks_off_stores_its_whole_lines_and_no_half() {
     let mut world = World::serving(2);
     let client = world.connect(0);

@@ -2,6 +2,7 @@
 
 use super::Reject;
 use super::character::{TOKEN, is_field_value};
+use super::limits::PIECE_BYTES_MAX;
 
 /// The bound of a trailer section, in bytes. Its fields are checked and thrown away.
 const TRAILER_BYTES_MAX: usize = 4 * 1024;
@@ -100,6 +101,7 @@ impl ChunkedDecoder {
     }
 
     fn data(&mut self, framing_bytes: usize, available: usize) -> Decoded {
+        let available = available.min(PIECE_BYTES_MAX);
         let data_bytes = usize::try_from(self.size).map_or(available, |size| size.min(available));
         self.size -= data_bytes as u64;
         if self.size == 0 {

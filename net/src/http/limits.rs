@@ -3,6 +3,10 @@
 /// The largest empty buffer that a connection keeps to use again, in bytes.
 pub(super) const BUFFER_BYTES_KEPT: usize = 16 * 1024;
 
+/// The most of a body that is given out at once, in bytes, so that a caller who pauses gets little beyond what it can
+/// take, however much has come in.
+pub(super) const PIECE_BYTES_MAX: usize = 16 * 1024;
+
 /// What one connection may cost: bytes, requests and time.
 ///
 /// The number of header fields is bounded by a constant, 64, since the parser keeps them in a fixed array.

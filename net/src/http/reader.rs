@@ -6,7 +6,7 @@ use super::body::Framing;
 use super::chunked::ChunkedDecoder;
 use super::head_scan::{HeadScan, Scanned};
 use super::input::Input;
-use super::limits::BUFFER_BYTES_KEPT;
+use super::limits::{BUFFER_BYTES_KEPT, PIECE_BYTES_MAX};
 use super::{BodyMode, Head, Limits, Reject};
 
 /// What has been received and not been given out, and where in a request that is.
@@ -404,7 +404,7 @@ impl Reader {
             Rest::Length(0) => Ok(Piece::End),
             Rest::Length(_) if self.input.is_empty() => Ok(Piece::Nothing),
             Rest::Length(rest) => {
-                let available = self.input.len();
+                let available = self.input.len().min(PIECE_BYTES_MAX);
                 let bytes = usize::try_from(*rest).map_or(available, |rest| rest.min(available));
                 *rest -= bytes as u64;
                 Ok(Piece::Content(self.input.consume(bytes)))

@@ -67,17 +67,22 @@ impl Watched {
         let body = body.as_ref();
         let response = self.client.post(target, body).expect("an answer");
         assert!((200..300).contains(&response.status), "{response:?}\n to {}", shown(body));
+        let answer = response.json();
         self.claims += claims;
-        self.is_well(body);
-        response.json()
+        self.is_well_after(&format!("{answer} to {}", shown(body)));
+        answer
     }
 
     /// The server must be well and hold all its claims and no others.
     pub(crate) fn is_well(&mut self, after: &[u8]) {
+        self.is_well_after(&shown(after));
+    }
+
+    fn is_well_after(&mut self, after: &str) {
         let health = self.watcher.get("/v1/health");
-        let health = health.unwrap_or_else(|error| panic!("{error} after {}", shown(after))).ok();
-        assert_eq!(health["status"], "healthy", "after {}", shown(after));
-        assert_eq!(health["assertion_count"], self.claims, "after {}", shown(after));
+        let health = health.unwrap_or_else(|error| panic!("{error} after {after}")).ok();
+        assert_eq!(health["status"], "healthy", "after {after}");
+        assert_eq!(health["assertion_count"], self.claims, "after {after}");
     }
 
     /// Stops the server, which must still be able to.
