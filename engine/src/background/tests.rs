@@ -103,8 +103,7 @@ fn several_start_side_by_side() {
     let directory = tempfile::tempdir().expect("a directory");
     let backgrounds: Vec<Background> = (0..3).map(|_| start(directory.path())).collect();
     for (number, background) in backgrounds.iter().enumerate() {
-        prepare(background, directory.path().join(format!("{number}.log")), 4096)
-            .expect("room on the disk");
+        prepare(background, directory.path().join(format!("{number}.log")), 4096).expect("room on the disk");
     }
 }
 
