@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use super::Histogram;
+
 /// The kinds of metrics, as Prometheus is told them.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
@@ -52,22 +54,17 @@ impl<'a> Exposition<'a> {
     }
 
     /// The samples of a distribution: one for each bound, for all values, for their sum and for their number.
-    /// Bounds and sum are divided by `divisor`; the others are counts.
-    pub(super) fn distribution(
-        &mut self,
-        labels: &str,
-        values: &super::Histogram,
-        bounds: &[u64],
-        divisor: f64,
-    ) {
+    pub(super) fn distribution(&mut self, labels: &str, values: &Histogram) {
         let name = self.name;
+        let (sum, count) = (values.sum(), values.count());
+        // Buckets are most of the text.
         let separator = if labels.is_empty() { "" } else { "," };
-        for bound in bounds {
-            let (le, count) = (*bound as f64 / divisor, values.count_up_to(*bound));
-            self.line(format_args!("{name}_bucket{{{labels}{separator}le=\"{le}\"}} {count}"));
+        let mut digits = itoa::Buffer::new();
+        for (bound, count) in values.cumulative().chain([("+Inf", count)]) {
+            let parts =
+                [name, "_bucket{", labels, separator, "le=\"", bound, "\"} ", digits.format(count), "\n"];
+            parts.iter().for_each(|part| self.out.extend_from_slice(part.as_bytes()));
         }
-        let (count, sum) = (values.count(), values.sum() as f64 / divisor);
-        self.line(format_args!("{name}_bucket{{{labels}{separator}le=\"+Inf\"}} {count}"));
         self.line(format_args!("{name}_sum{{{labels}}} {sum}"));
         self.line(format_args!("{name}_count{{{labels}}} {count}"));
     }

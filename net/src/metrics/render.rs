@@ -3,15 +3,6 @@
 use super::exposition::{Exposition, Kind};
 use super::snapshot::{CoreSnapshot, Read, ServerSnapshot};
 
-/// The bounds of the buckets of durations, in microseconds: close together where a durable write or an answer falls.
-const DURATION_BOUNDS_US: [u64; 29] = [
-    10, 25, 50, 75, 100, 125, 150, 200, 250, 300, 400, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500,
-    10_000, 20_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
-];
-
-/// The bounds of the buckets of batch sizes, in records.
-const BATCH_BOUNDS: [u64; 15] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384];
-
 const US_PER_SECOND: f64 = 1e6;
 
 /// Appends the figures of the server and of all its cores, at least one.
@@ -63,7 +54,7 @@ fn render_requests(text: &mut Exposition<'_>, all: &CoreSnapshot) {
     );
     for (read, durations) in reads() {
         let labels = format!("endpoint=\"{}\"", read.name());
-        text.distribution(&labels, durations, &DURATION_BOUNDS_US, US_PER_SECOND);
+        text.distribution(&labels, durations);
     }
     text.metric("stemedb_http_requests_total", Kind::Counter, "Requests answered, by method and status.");
     for (outcome, count) in all.http_requests.sorted() {
@@ -74,7 +65,7 @@ fn render_requests(text: &mut Exposition<'_>, all: &CoreSnapshot) {
 
 fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnapshot) {
     text.metric("stemedb_wal_fsync_latency_seconds", Kind::Histogram, "Time of durable writes to the log.");
-    text.distribution("", &all.wal_write_us, &DURATION_BOUNDS_US, US_PER_SECOND);
+    text.distribution("", &all.wal_write_us);
     let errors = "Durable writes to the log that failed; each ends its lane until a restart.";
     text.single("stemedb_wal_fsync_errors_total", Kind::Counter, errors, all.wal_write_errors);
     let writes = all.wal_write_us.count();
@@ -82,7 +73,7 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     let bytes = all.wal_bytes_written;
     text.single("stemedb_wal_bytes_written_total", Kind::Counter, "Bytes written to the log.", bytes);
     text.metric("stemedb_wal_batch_size", Kind::Histogram, "Records that one durable write made durable.");
-    text.distribution("", &all.wal_batch_records, &BATCH_BOUNDS, 1.0);
+    text.distribution("", &all.wal_batch_records);
     let segments = "Segments of the log, prepared ones included.";
     text.single("stemedb_wal_segments_total", Kind::GaugeNamedTotal, segments, all.wal_segments);
     let disk = "Disk space that the segments take.";
@@ -137,7 +128,7 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
     );
     for core in cores {
         let labels = format!("core=\"{}\"", core.core.0);
-        text.distribution(&labels, &core.loop_us, &DURATION_BOUNDS_US, US_PER_SECOND);
+        text.distribution(&labels, &core.loop_us);
     }
 }
 
