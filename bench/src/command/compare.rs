@@ -75,6 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if busy > BUSY_LOAD {
         eprintln!("warning: this machine is busy (load average {busy:.1}); the figures will say little");
     }
+    // A run takes long: that its figures cannot be written should show before it.
+    for path in [&arguments.json, &arguments.markdown].into_iter().flatten() {
+        write(path, "")?;
+    }
     let mut progress = Progress::new(arguments.rounds, systems.len());
     let comparison = compare::compare(&systems, &site, arguments.rounds, &mut progress);
     print!("{}", compare::to_text(&comparison));
@@ -93,10 +97,21 @@ fn chosen(arguments: &Arguments) -> Vec<Name> {
     Name::ALL.iter().copied().filter(is_chosen).collect()
 }
 
+/// Installs what is missing. What cannot be installed is skipped later, with a line.
 fn install_missing(names: &[Name], programs: &Programs) -> Result<(), system::InstallError> {
-    let missing = names.iter().map(|name| name.system(programs)).filter(|system| system.missing().is_some());
-    let packages: Vec<&str> = missing.flat_map(|system| system.packages()).copied().collect();
-    if packages.is_empty() { Ok(()) } else { system::install(&packages) }
+    let systems = names.iter().map(|name| name.system(programs));
+    let missing: Vec<_> =
+        systems.filter(|system| system.missing().is_some() && !system.packages().is_empty()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let installer = system::Installer::begin()?;
+    for system in missing {
+        if let Err(error) = installer.install(system.packages()) {
+            eprintln!("{} cannot be installed: {error}", system.name());
+        }
+    }
+    Ok(())
 }
 
 /// Those that are there.

@@ -73,8 +73,10 @@ fn append_notes(comparison: &Comparison, text: &mut String) {
     }
 }
 
-fn tables(comparison: &Comparison) -> [Table; 2] {
-    [ratio_table(comparison), measurement_table(&comparison.rounds)]
+/// Those that have something in them.
+fn tables(comparison: &Comparison) -> impl Iterator<Item = Table> {
+    let tables = [ratio_table(comparison), measurement_table(&comparison.rounds)];
+    tables.into_iter().filter(|table| !table.rows.is_empty())
 }
 
 fn ratio_table(comparison: &Comparison) -> Table {

@@ -30,17 +30,33 @@ pub enum InstallError {
 }
 
 /// Installs packages, without starting the services that they bring.
-///
-/// # Errors
-///
-/// When this is not root on a machine with apt, or apt fails.
-pub fn install(packages: &[&str]) -> Result<(), InstallError> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(InstallError::NotRoot);
+pub struct Installer {
+    _policy: NoServices,
+}
+
+impl Installer {
+    /// Fetches the lists of packages.
+    ///
+    /// # Errors
+    ///
+    /// When this is not root on a machine with apt, or apt fails.
+    pub fn begin() -> Result<Installer, InstallError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(InstallError::NotRoot);
+        }
+        let policy = NoServices::begin().map_err(InstallError::Policy)?;
+        apt("update", &[])?;
+        Ok(Installer { _policy: policy })
     }
-    let _policy = NoServices::begin().map_err(InstallError::Policy)?;
-    apt("update", &[])?;
-    apt("install", &[&["--yes", "--no-install-recommends"], packages].concat())
+
+    /// Installs packages.
+    ///
+    /// # Errors
+    ///
+    /// When apt fails: there is no such package, perhaps.
+    pub fn install(&self, packages: &[&str]) -> Result<(), InstallError> {
+        apt("install", &[&["--yes", "--no-install-recommends"], packages].concat())
+    }
 }
 
 fn apt(verb: &'static str, arguments: &[&str]) -> Result<(), InstallError> {

@@ -22,7 +22,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use experiment::{Beside, Experiment, Measurement, Quantity};
-pub use install::{InstallError, install};
+pub use install::{InstallError, Installer};
 pub use site::Site;
 pub use sqlite::{LoopReport, run_loop as run_sqlite_loop};
 
