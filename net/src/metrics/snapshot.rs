@@ -6,9 +6,6 @@ use super::counts::Counts;
 use super::histogram::Histogram;
 use crate::api::ErrorCode;
 
-/// The greatest number of records in a frame that is told apart.
-const BATCH_RECORDS_MAX: u64 = 1 << 16;
-
 /// What one core has counted since it started, and what it holds now.
 ///
 /// The core counts in one of these; a copy of it is what a scrape sees.
@@ -109,7 +106,7 @@ impl CoreSnapshot {
             wal_write_us: Histogram::of_durations_us(),
             wal_write_errors: 0,
             wal_bytes_written: 0,
-            wal_batch_records: Histogram::new(BATCH_RECORDS_MAX),
+            wal_batch_records: Histogram::of_batch_records(),
             wal_segments: 0,
             wal_disk_bytes: 0,
             wal_rotations: 0,
