@@ -210,7 +210,7 @@ impl Room {
             Message::RetractCopy { ticket, payload } => self.copies.push_back((ticket, payload)),
             Message::Query { ticket, query } => {
                 let shard = self.router.shard.as_ref().expect("queries begin when all cores have shards");
-                self.queries.push_back(RunningQuery::new(from, ticket, query, shard.index()));
+                self.queries.push_back(RunningQuery::new(from, ticket, &query, shard.index()));
             }
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
             Message::Lookup { ticket, hash } => {
