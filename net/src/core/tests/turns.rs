@@ -1,4 +1,4 @@
-//! Goal: what one turn does for queries is bounded, and is shared among those who wait.
+//! Goal: what one turn does is bounded, is shared among those who wait, and is begun in the order in which they came.
 //! Method: many clients ask before a turn, and the test counts the turns until they are answered.
 
 use super::super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN};
@@ -89,4 +89,21 @@ fn the_queries_of_a_turn_write_no_more_hits_than_one_alone_may() {
     for client in clients {
         assert!(world.take(client).contains(&format!(r#""count":{hits},"#)));
     }
+}
+
+#[test]
+fn who_came_first_is_served_first() {
+    let mut world = World::serving(1);
+    let clients: Vec<_> = (0..10).map(|_| world.connect(0)).collect();
+    for (number, &(core, key)) in (0..).zip(&clients) {
+        world.cores[core].received(key, post("/v1/assert", &claim("a", number)).as_bytes(), world.now);
+    }
+    world.run();
+    for client in clients {
+        assert!(world.take(client).starts_with(CREATED));
+    }
+    // Of claims with one timestamp, those written last come first.
+    let (_, page) = world.get(0, "/v1/query?concept_path=a");
+    let places: Vec<_> = (0..10).rev().map(|number| page.find(&format!(r#""value":{number},"#))).collect();
+    assert!(places.is_sorted() && places[0].is_some(), "{page}");
 }
