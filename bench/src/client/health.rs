@@ -1,14 +1,11 @@
 //! What a StemeDB server says of itself, apart from any load.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
-use ureq::Agent;
 
-/// A server that has not answered after this time does not.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::get::{GetError, get};
 
 /// The answer to `GET /v1/health`, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -23,10 +20,18 @@ pub struct Health {
 
 /// A server did not say how it is.
 #[derive(Debug, Error)]
-#[error("no StemeDB server says at http://{address}/v1/health how it is: {source}")]
-pub struct HealthError {
-    address: SocketAddr,
-    source: ureq::Error,
+pub enum HealthError {
+    /// It did not answer.
+    #[error("no StemeDB server says how it is: {0}")]
+    Get(#[from] GetError),
+    /// It is something else than a StemeDB server.
+    #[error("http://{address}/v1/health is not the health of a StemeDB server: {source}")]
+    Answer {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// What is wrong with the answer.
+        source: serde_json::Error,
+    },
 }
 
 /// Asks the server at an address, on a connection of its own.
@@ -35,11 +40,6 @@ pub struct HealthError {
 ///
 /// When there is none, or it answers something else.
 pub fn health(address: SocketAddr) -> Result<Health, HealthError> {
-    let agent = Agent::config_builder().proxy(None).timeout_global(Some(PATIENCE)).build().new_agent();
-    let answer = agent.get(format!("http://{address}/v1/health")).call();
-    let health = answer.and_then(|mut answer| {
-        let text = answer.body_mut().read_to_string()?;
-        serde_json::from_str(&text).map_err(|error| ureq::Error::Other(error.into()))
-    });
-    health.map_err(|source| HealthError { address, source })
+    let text = get(address, "/v1/health")?;
+    serde_json::from_str(&text).map_err(|source| HealthError::Answer { address, source })
 }

@@ -4,6 +4,7 @@
 
 pub mod empty;
 pub mod etcd;
+pub mod get;
 pub mod health;
 mod hpack;
 pub mod http;

@@ -15,7 +15,7 @@ pub use progress::Progress;
 pub use report::{to_markdown, to_text};
 pub use round::Round;
 pub use spread::Spread;
-pub use targets::{Aim, Outcome, TARGETS, Target, Verdict, evaluate};
+pub use targets::{Aim, Outcome, Verdict, evaluate};
 
 use crate::system::{Name, Record, Site, System};
 

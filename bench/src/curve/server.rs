@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use stemedb_engine::ring::CpuSet;
 use thiserror::Error;
-use ureq::Agent;
 
 use super::distribution::{Distribution, DistributionError};
+use crate::client::get::{GetError, get};
 use crate::client::health::{HealthError, health};
 use crate::process::{self, Directory, ProcessError, Program, Running};
 
 /// How long a fresh server may take until it is ready.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// A server that has not told its metrics after this time does not.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the server comes from.
 #[derive(Debug, Clone)]
@@ -45,13 +42,8 @@ pub enum ServerError {
     #[error(transparent)]
     Health(#[from] HealthError),
     /// It does not tell its metrics.
-    #[error("no metrics at http://{address}/metrics: {source}")]
-    Metrics {
-        /// Where it was asked.
-        address: SocketAddr,
-        /// Why.
-        source: ureq::Error,
-    },
+    #[error(transparent)]
+    Metrics(#[from] GetError),
     /// Its metrics make no sense.
     #[error(transparent)]
     Distribution(#[from] DistributionError),
@@ -106,7 +98,7 @@ impl Server {
             .env("STEMEDB_WAL_DIR", directory.path().join("wal"))
             .env("STEMEDB_DB_DIR", directory.path().join("db"))
             .env("STEMEDB_CORES", "all")
-            .start(START_TIME_MAX, || agent().get(format!("http://{address}/ready")).call().is_ok())?;
+            .start(START_TIME_MAX, || get(address, "/ready").is_ok())?;
         Ok(Server { running: Some(running), address, _directory: Some(directory) })
     }
 
@@ -122,8 +114,7 @@ impl Server {
 
     /// Reads all that is read before and after load.
     pub(super) fn read(&self) -> Result<Reading, ServerError> {
-        let metrics =
-            self.metrics().map_err(|source| ServerError::Metrics { address: self.address, source })?;
+        let metrics = get(self.address, "/metrics")?;
         let usage = match &self.running {
             None => None,
             Some(running) => Some((running.cpu_time(), running.resident_bytes()?)),
@@ -135,12 +126,4 @@ impl Server {
             usage,
         })
     }
-
-    fn metrics(&self) -> Result<String, ureq::Error> {
-        agent().get(format!("http://{}/metrics", self.address)).call()?.body_mut().read_to_string()
-    }
-}
-
-fn agent() -> Agent {
-    Agent::config_builder().proxy(None).timeout_global(Some(PATIENCE)).build().new_agent()
 }

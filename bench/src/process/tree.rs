@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 use stemedb_engine::ring::CpuSet;
 
 /// A process and all its descendants. Those that come or go meanwhile may be missed.
@@ -36,14 +38,8 @@ pub(super) fn cpu_time(pids: &[u32]) -> Duration {
 
 /// The CPU time of a process and all its threads, or `None` when it has ended.
 fn own_cpu_time(pid: u32) -> Option<Duration> {
-    let mut clock = 0;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: both places live through the calls, which write a clock's number and a time there.
-    let is_read = unsafe {
-        libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) == 0
-            && libc::clock_gettime(clock, &mut time) == 0
-    };
-    is_read.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    let clock = clock_getcpuclockid(Pid::from_raw(pid as i32)).ok()?;
+    Some(clock.now().ok()?.into())
 }
 
 /// The memory of a process that is in RAM, or `None` when it has ended.

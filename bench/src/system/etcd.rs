@@ -3,7 +3,8 @@
 use super::drive::drive;
 use super::experiment::Experiment;
 use super::site::START_TIME_MAX;
-use super::{Name, Record, Site, System, SystemError, first_line, http, missing_program};
+use super::{Name, Record, Site, System, SystemError, first_line, missing_program};
+use crate::client::get::get;
 use crate::client::{Etcd as Client, Rows};
 use crate::load::Pacing;
 use crate::process::{Program, free_address};
@@ -55,7 +56,7 @@ impl System for Etcd {
             .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
             .args(["--initial-cluster", &format!("default={peer_url}")])
             .start(START_TIME_MAX, || {
-                http::get(address, "/health").is_ok_and(|health| health.contains("\"true\""))
+                get(address, "/health").is_ok_and(|health| health.contains("\"true\""))
             })?;
         record.take(Experiment::Write(CONNECTIONS), || {
             let workload = Workload::new(RunId::unique());

@@ -26,6 +26,8 @@ pub enum Experiment {
     Large(u32),
     /// Writes at half of the rate that [`Experiment::Write`] reached in the round, open loop.
     HalfRate(Beside),
+    /// Queries for one subject each at that rate: what the machine itself makes of an open loop.
+    HalfRateQuery,
     /// Writes by a server that may use both CPUs, with so many cores.
     Cores(u32),
     /// A start after `kill -9`, until all that was stored is served.
@@ -63,6 +65,7 @@ impl fmt::Display for Experiment {
             Experiment::HalfRate(Beside::Nothing) => "write, half rate".to_owned(),
             Experiment::HalfRate(Beside::Scrapes) => "… with scrapes".to_owned(),
             Experiment::HalfRate(Beside::Subtrees) => "… with subtree queries".to_owned(),
+            Experiment::HalfRateQuery => "point query, at the same rate".to_owned(),
             Experiment::Cores(1) => "write, 1 core of 2 CPUs".to_owned(),
             Experiment::Cores(cores) => format!("write, {cores} cores of 2 CPUs"),
             Experiment::Recovery => "recovery".to_owned(),

@@ -4,7 +4,6 @@ mod drive;
 mod etcd;
 mod experiment;
 mod fio;
-mod http;
 mod install;
 mod nats;
 mod nginx;
@@ -25,8 +24,9 @@ use thiserror::Error;
 pub use experiment::{Beside, Experiment, Measurement, Quantity};
 pub use install::{InstallError, install};
 pub use site::Site;
-pub use sqlite::{LoopReport, SqliteError, run_loop as run_sqlite_loop};
+pub use sqlite::{LoopReport, run_loop as run_sqlite_loop};
 
+use crate::client::get::GetError;
 use crate::load::LoadError;
 use crate::process::ProcessError;
 
@@ -167,6 +167,9 @@ pub enum SystemError {
     /// It did not answer as it should.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// It does not tell what it is asked.
+    #[error(transparent)]
+    Get(#[from] GetError),
     /// A file or a socket failed.
     #[error("{what}: {source}")]
     Io {

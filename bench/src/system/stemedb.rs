@@ -10,7 +10,8 @@ use stemedb_engine::ring::CpuSet;
 use super::drive::drive;
 use super::experiment::{Beside, Experiment, Measurement, Quantity};
 use super::site::{SERVER_CPU, START_TIME_MAX};
-use super::{Name, Record, Site, System, SystemError, first_line, http};
+use super::{Name, Record, Site, System, SystemError, first_line};
+use crate::client::get::get;
 use crate::client::{Operation, StemeDb as Client};
 use crate::load::{self, Load, LoadError, Outcome, Pacing};
 use crate::process::{self, Directory, Program, Running};
@@ -51,30 +52,39 @@ impl StemeDb {
 
     /// A fresh server with one core on the CPU of servers.
     fn start(&self, site: &Site) -> Result<Server, SystemError> {
-        self.start_with(site, 1, Site::server_cpus())
+        self.start_with(site, 1, Site::server_cpus(), &[])
     }
 
-    fn start_with(&self, site: &Site, cores: u32, cpus: CpuSet) -> Result<Server, SystemError> {
+    fn start_with(
+        &self,
+        site: &Site,
+        cores: u32,
+        cpus: CpuSet,
+        settings: &[(&str, &str)],
+    ) -> Result<Server, SystemError> {
         let directory = site.directory()?;
         let address = process::free_address().map_err(SystemError::io("a port"))?;
-        let running = self.run(directory.path(), address, cores, cpus)?;
+        let mut program = self.configure(directory.path(), address, cores, cpus);
+        for (name, value) in settings {
+            program = program.env(name, *value);
+        }
+        let running = start(program, address)?;
         Ok(Server { running, address, directory })
     }
 
-    fn run(
-        &self,
-        directory: &Path,
-        address: SocketAddr,
-        cores: u32,
-        cpus: CpuSet,
-    ) -> Result<Running, SystemError> {
-        let running = Program::new(&self.program, directory, cpus)
+    /// Starts it again on the data of a server that has ended.
+    fn restart(&self, server: &mut Server) -> Result<(), SystemError> {
+        let Server { address, directory, .. } = &*server;
+        server.running = start(self.configure(directory.path(), *address, 1, Site::server_cpus()), *address)?;
+        Ok(())
+    }
+
+    fn configure(&self, directory: &Path, address: SocketAddr, cores: u32, cpus: CpuSet) -> Program {
+        Program::new(&self.program, directory, cpus)
             .env("STEMEDB_BIND_ADDR", address.to_string())
             .env("STEMEDB_WAL_DIR", directory.join("wal"))
             .env("STEMEDB_DB_DIR", directory.join("db"))
             .env("STEMEDB_CORES", cores.to_string())
-            .start(START_TIME_MAX, || http::get(address, "/ready").is_ok())?;
-        Ok(running)
     }
 
     fn measure_writes(&self, site: &Site, record: &mut Record<'_>) -> Result<(), SystemError> {
@@ -103,7 +113,7 @@ impl StemeDb {
         let counted = server.claims()?;
         server.running.kill();
         let started = Instant::now();
-        server.running = self.run(server.directory.path(), server.address, 1, Site::server_cpus())?;
+        self.restart(server)?;
         let elapsed = started.elapsed();
         let claims = server.claims()?;
         // Batches whose sender had gone may have been stored after they were counted.
@@ -142,6 +152,9 @@ impl StemeDb {
         record.take(Experiment::HalfRate(Beside::Nothing), || {
             server.drive(site, pacing, CONNECTIONS, &asserts())
         })?;
+        record.take(Experiment::HalfRateQuery, || {
+            server.drive(site, pacing, CONNECTIONS, &only(Operation::Query))
+        })?;
         record.take(Experiment::HalfRate(Beside::Scrapes), || {
             let (measurement, scrapes) = server.drive_beside(site, pacing, || server.scrape(site))?;
             Ok::<_, SystemError>(measurement.with(Quantity::BesidePerSecond, scrapes?))
@@ -153,10 +166,12 @@ impl StemeDb {
         })
     }
 
-    /// The cost of sharing: one core and two, both with the run of both CPUs.
+    /// The cost of sharing: one core and two, both with the run of both CPUs. Without spinning, which takes all the CPU that
+    /// nobody else wants, and so says nothing of what a request costs.
     fn measure_cores(&self, site: &Site, record: &mut Record<'_>) -> Result<(), SystemError> {
         for cores in [1, 2] {
-            let server = self.start_with(site, cores, CpuSet::from_iter([SERVER_CPU, SERVER_CPU + 1]))?;
+            let cpus = CpuSet::from_iter([SERVER_CPU, SERVER_CPU + 1]);
+            let server = self.start_with(site, cores, cpus, &[("STEMEDB_SPIN_US", "0")])?;
             record.take(Experiment::Cores(cores), || {
                 server.drive(site, Pacing::Closed, CONNECTIONS, &asserts())
             })?;
@@ -176,7 +191,7 @@ impl StemeDb {
         record.take(Experiment::MemoryRestarted, || {
             // Asked to stop, not killed: what is compared is the memory.
             server.running.stop();
-            server.running = self.run(server.directory.path(), server.address, 1, Site::server_cpus())?;
+            self.restart(&mut server)?;
             server.memory()
         })
     }
@@ -212,7 +227,12 @@ impl System for StemeDb {
                  has their turns in it."
             ),
             "Recovery counts from the start of the process until /ready says 200, so it holds the process's start, too.".to_owned(),
-            "Cores: the server may run on both CPUs, and shares CPU 1 with the load.".to_owned(),
+            "Point queries at the half rate write nothing: their p99 is what the machine itself makes of an open loop at that \
+             rate."
+                .to_owned(),
+            "Cores: the server may run on both CPUs, and shares CPU 1 with the load; it does not spin (STEMEDB_SPIN_US=0). \
+             Two cores have two lanes, so each of their frames has fewer claims."
+                .to_owned(),
             "Resident bytes are of the whole process.".to_owned(),
         ]
     }
@@ -262,7 +282,7 @@ impl Server {
         let (started, whole) = (Instant::now(), site.warm_up + site.duration);
         let mut scrapes = 0;
         while started.elapsed() < whole {
-            http::get(self.address, "/metrics")?;
+            get(self.address, "/metrics")?;
             scrapes += 1;
             let next = Duration::from_secs(1) * scrapes;
             thread::sleep(next.min(whole).saturating_sub(started.elapsed()));
@@ -301,10 +321,14 @@ impl Server {
 
     /// A metric without labels.
     fn metric(&self, name: &str) -> Result<f64, SystemError> {
-        let metrics = http::get(self.address, "/metrics")?;
+        let metrics = get(self.address, "/metrics")?;
         let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         value.ok_or_else(|| SystemError::Wrong(format!("the metrics have no {name}")))
     }
+}
+
+fn start(program: Program, address: SocketAddr) -> Result<Running, SystemError> {
+    Ok(program.start(START_TIME_MAX, || get(address, "/ready").is_ok())?)
 }
 
 fn asserts() -> Workload {

@@ -9,10 +9,12 @@
 mod error;
 mod executor;
 mod job_queue;
+mod pace;
 mod prepare_segment;
 mod watchdog;
 
 pub use error::{BackgroundError, SubmitError};
+pub use pace::LaneProgress;
 pub use prepare_segment::{PrepareSegment, PreparedSegment};
 
 use std::path::PathBuf;

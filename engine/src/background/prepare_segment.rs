@@ -9,24 +9,36 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use glommio::io::{DmaFile, OpenOptions};
+use glommio::timer::Timer;
 
 use super::executor::ALIGNMENT;
-use super::{BackgroundError, Shared};
+use super::{BackgroundError, LaneProgress, Shared};
 
-/// The largest single I/O.
-const IO_BYTES_MAX: u64 = 1 << 20;
+/// A single I/O as long as the preparation keeps up with the lane: not much more than the lane's own writes.
+const UNHURRIED_BYTES: u64 = 64 << 10;
+
+/// A single I/O when it has fallen behind by [`BEHIND_BYTES`]: large, for it is now about bandwidth.
+const HURRIED_BYTES: u64 = 1 << 20;
+
+/// How far behind what is due the preparation may be before it hurries.
+const BEHIND_BYTES: u64 = 256 << 10;
+
+/// How long the preparation rests when it is far enough ahead of the lane.
+const REST: Duration = Duration::from_millis(1);
 
 /// A segment file to prepare.
 ///
 /// Until it is complete it is called `<path>.prepare`; what is left of an earlier attempt under that name is replaced.
 /// Then it is renamed to `path`, which must not exist. Its blocks are *written* with zeros, not only allocated: the
 /// first write to a block that was never written costs the file system a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct PrepareSegment {
     path: PathBuf,
     bytes: u64,
+    lane: LaneProgress,
 }
 
 /// A segment file that is ready.
@@ -39,11 +51,12 @@ pub struct PreparedSegment {
 }
 
 impl PrepareSegment {
-    /// The file `path`, in an existing directory, of `bytes` zeros: a multiple of 4096, not 0.
-    pub fn new(path: PathBuf, bytes: u64) -> PrepareSegment {
+    /// The file `path`, in an existing directory, of `bytes` zeros: a multiple of 4096, not 0. It is prepared ahead of
+    /// `lane`, so that the disk is there for what the lane writes.
+    pub fn new(path: PathBuf, bytes: u64, lane: LaneProgress) -> PrepareSegment {
         assert!(bytes > 0 && bytes.is_multiple_of(ALIGNMENT as u64), "a segment of {bytes} bytes");
         assert!(path.file_name().is_some(), "a segment without a name: {}", path.display());
-        PrepareSegment { path, bytes }
+        PrepareSegment { path, bytes, lane }
     }
 
     /// The directory of the file.
@@ -69,7 +82,7 @@ pub(super) async fn prepare(
 ) -> Result<PreparedSegment, BackgroundError> {
     let meanwhile = segment.path_meanwhile();
     let outcome = match remove_if_there(&meanwhile) {
-        Ok(()) => write_zeros(&meanwhile, segment.bytes, &shared).await,
+        Ok(()) => write_zeros(&meanwhile, &segment, &shared).await,
         Err(error) => Err(error),
     };
     // Renaming and syncing a directory block, so glommio's own thread does it.
@@ -85,8 +98,8 @@ pub(super) async fn prepare(
         .await
 }
 
-/// Creates the file and makes `bytes` zeros in it durable.
-async fn write_zeros(path: &Path, bytes: u64, shared: &Shared) -> Result<(), BackgroundError> {
+/// Creates the file and makes the zeros in it durable.
+async fn write_zeros(path: &Path, segment: &PrepareSegment, shared: &Shared) -> Result<(), BackgroundError> {
     // Write-only: see the executor's module on what opening does.
     let file = OpenOptions::new()
         .write(true)
@@ -95,35 +108,48 @@ async fn write_zeros(path: &Path, bytes: u64, shared: &Shared) -> Result<(), Bac
         .dma_open(path)
         .await
         .map_err(BackgroundError::glommio("create", path))?;
-    let written = fill(&file, path, bytes, shared).await;
+    let written = fill(&file, path, segment, shared).await;
     let closed = file.close().await.map_err(BackgroundError::glommio("close", path));
     written.and(closed)
 }
 
-async fn fill(file: &DmaFile, path: &Path, bytes: u64, shared: &Shared) -> Result<(), BackgroundError> {
+async fn fill(
+    file: &DmaFile,
+    path: &Path,
+    segment: &PrepareSegment,
+    shared: &Shared,
+) -> Result<(), BackgroundError> {
+    let PrepareSegment { bytes, lane, .. } = segment;
+    let began = Instant::now();
     // Long extents, and a full disk shows before anything is written.
-    file.pre_allocate(bytes, false).await.map_err(BackgroundError::glommio("allocate space for", path))?;
+    file.pre_allocate(*bytes, false).await.map_err(BackgroundError::glommio("allocate space for", path))?;
     let zeros = |bytes: u64| {
         let mut buffer = file.alloc_dma_buffer(bytes as usize);
         buffer.as_bytes_mut().fill(0);
         Rc::new(buffer)
     };
-    let mut buffer = zeros(bytes.min(IO_BYTES_MAX));
+    let (hurried, unhurried) = (zeros(HURRIED_BYTES.min(*bytes)), zeros(UNHURRIED_BYTES.min(*bytes)));
     let mut position = 0;
-    while position < bytes {
+    while position < *bytes {
         if shared.queue.is_stopping() {
             return Err(BackgroundError::Stopped);
         }
-        let left = bytes - position;
-        if left < buffer.len() as u64 {
-            buffer = zeros(left);
+        // The segments of other lanes wait until this one is done.
+        let due = if shared.queue.has_jobs() { u64::MAX } else { lane.bytes_due(began.elapsed()) };
+        if position >= due {
+            Timer::new(REST).await;
+            continue;
         }
+        let piece = if due - position >= BEHIND_BYTES { &hurried } else { &unhurried };
+        let left = bytes - position;
+        let piece = if left < piece.len() as u64 { zeros(left) } else { Rc::clone(piece) };
+        let piece_bytes = piece.len();
         let written = file
-            .write_rc_at(Rc::clone(&buffer), position)
+            .write_rc_at(piece, position)
             .await
             .map_err(BackgroundError::glommio("write zeros to", path))?;
-        if written != buffer.len() {
-            let short = io::Error::other(format!("only {written} of {} bytes at {position}", buffer.len()));
+        if written != piece_bytes {
+            let short = io::Error::other(format!("only {written} of {piece_bytes} bytes at {position}"));
             return Err(BackgroundError::io("write zeros to", path)(short));
         }
         position += written as u64;

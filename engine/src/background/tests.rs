@@ -15,7 +15,7 @@ fn prepare(background: &Background, path: PathBuf, bytes: u64) -> Result<Prepare
     let (done, outcome) = mpsc::channel();
     background
         .handle()
-        .prepare_segment(PrepareSegment::new(path, bytes), move |result| {
+        .prepare_segment(PrepareSegment::new(path, bytes, LaneProgress::waiting()), move |result| {
             done.send(result).expect("the test waits");
         })
         .expect("the queue has room");
@@ -118,7 +118,9 @@ fn every_accepted_job_has_exactly_one_outcome() {
     // The first job's callback holds the executor up until the others are queued.
     let (entered, has_entered) = mpsc::channel();
     let (release, released) = mpsc::channel();
-    let segment = |number: u32| PrepareSegment::new(directory.path().join(format!("{number}.log")), 4096);
+    let segment = |number: u32| {
+        PrepareSegment::new(directory.path().join(format!("{number}.log")), 4096, LaneProgress::waiting())
+    };
     let first_done = done.clone();
     handle
         .prepare_segment(segment(0), move |outcome| {
@@ -156,8 +158,10 @@ fn a_job_at_work_is_abandoned() {
     let directory = tempfile::tempdir().expect("a directory");
     let background = start(directory.path());
     background.shared.queue.stop();
-    let (shared, segment) =
-        (Arc::clone(&background.shared), PrepareSegment::new(directory.path().join("1.log"), 4096));
+    let (shared, segment) = (
+        Arc::clone(&background.shared),
+        PrepareSegment::new(directory.path().join("1.log"), 4096, LaneProgress::waiting()),
+    );
     let at_work = glommio::LocalExecutorBuilder::default()
         .io_memory(0)
         .spawn(|| prepare_segment::prepare(segment, shared))
@@ -178,13 +182,16 @@ fn the_watchdog_counts_stalls() {
     let (done, seen) = mpsc::channel();
     background
         .handle()
-        .prepare_segment(PrepareSegment::new(directory.path().join("1.log"), 4096), move |_| {
-            // The executor's thread does nothing else until the watchdog has seen it.
-            while shared.stalls.load(Ordering::Relaxed) == 0 {
-                thread::yield_now();
-            }
-            done.send(()).expect("the test waits");
-        })
+        .prepare_segment(
+            PrepareSegment::new(directory.path().join("1.log"), 4096, LaneProgress::waiting()),
+            move |_| {
+                // The executor's thread does nothing else until the watchdog has seen it.
+                while shared.stalls.load(Ordering::Relaxed) == 0 {
+                    thread::yield_now();
+                }
+                done.send(()).expect("the test waits");
+            },
+        )
         .expect("the queue is empty");
     seen.recv().expect("the stall is counted");
     assert!(background.stalls() > 0);

@@ -78,6 +78,16 @@ impl Index {
         Ok(())
     }
 
+    /// Lets the processor fetch what [`Self::contains`] will look at for each of these claims.
+    pub fn prefetch(&self, claims: impl Iterator<Item = ClaimHash> + Clone) {
+        for hash in claims.clone() {
+            self.by_hash.prefetch_page(self.table_hash(&hash));
+        }
+        for hash in claims {
+            self.by_hash.prefetch_line(self.table_hash(&hash));
+        }
+    }
+
     /// Finds subjects and series of a group of claims, and fetches what their insertion will look at.
     fn look_up(&self, group: &[NewClaim<'_>], searches: &mut [Search]) {
         let subjects = self.subjects.paths();

@@ -8,6 +8,7 @@ use crate::time::UnixMicros;
 pub(super) type Rows = ChunkedVec<Row, 4096>;
 
 /// One claim, but for what its body holds.
+#[repr(align(64))]
 pub(super) struct Row {
     pub(super) hash: [u8; 32],
     /// Microseconds since 1970.

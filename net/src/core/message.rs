@@ -3,6 +3,7 @@
 //! A core asks the owner of a slot to do something and is told what became of it. Every request between cores
 //! carries a [`Ticket`], which comes back with the answer and leads the asking core to whatever waits for it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use stemedb_engine::claim::ClaimHash;
@@ -106,6 +107,9 @@ pub struct RetractRequest {
     pub reason: String,
 }
 
+/// The largest empty buffer for payloads that is kept to use again, in bytes.
+const PAYLOAD_BYTES_KEPT: usize = 1 << 20;
+
 /// Claims on their way to the core that owns them, packed together.
 #[derive(Debug, Default)]
 pub struct Assertions {
@@ -116,15 +120,15 @@ pub struct Assertions {
 #[derive(Debug)]
 struct AssertionEntry {
     ticket: Ticket,
-    /// Where the payload ends; it begins where the one before ends.
-    end: usize,
+    payload: Range<usize>,
 }
 
 impl Assertions {
     /// Adds a claim: the payload of its record.
     pub fn push(&mut self, ticket: Ticket, payload: &[u8]) {
+        let start = self.payloads.len();
         self.payloads.extend_from_slice(payload);
-        self.entries.push(AssertionEntry { ticket, end: self.payloads.len() });
+        self.entries.push(AssertionEntry { ticket, payload: start..self.payloads.len() });
     }
 
     /// Whether there are none.
@@ -132,13 +136,19 @@ impl Assertions {
         self.entries.is_empty()
     }
 
-    /// The claims in the order in which they were added.
-    pub fn iter(&self) -> impl Iterator<Item = (Ticket, &[u8])> {
-        let mut start = 0;
-        self.entries.iter().map(move |entry| {
-            let payload = &self.payloads[start..entry.end];
-            start = entry.end;
-            (entry.ticket, payload)
-        })
+    /// Takes all out, and keeps the memory unless it is much.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.payloads.clear();
+        self.payloads.shrink_to(PAYLOAD_BYTES_KEPT);
+    }
+
+    /// The claims in the order in which they were added, in groups of up to `claims_max`.
+    pub fn groups(
+        &self,
+        claims_max: usize,
+    ) -> impl Iterator<Item = impl Iterator<Item = (Ticket, &[u8])> + Clone> {
+        let claim = |entry: &AssertionEntry| (entry.ticket, &self.payloads[entry.payload.clone()]);
+        self.entries.chunks(claims_max).map(move |group| group.iter().map(claim))
     }
 }

@@ -193,14 +193,7 @@ impl Room {
     /// Takes a message from a core, which may be this one.
     pub(super) fn message(&mut self, from: CoreId, message: Message, now: Now, answers: &mut Vec<Answer>) {
         match message {
-            Message::Assert(assertions) => match &mut self.router.shard {
-                Some(shard) => assertions
-                    .iter()
-                    .for_each(|(ticket, payload)| shard.assert(payload, ticket.admission(), ticket)),
-                None => assertions.iter().for_each(|(ticket, _)| {
-                    self.router.outcome(ticket, Outcome::Refused(Refusal::Recovering));
-                }),
-            },
+            Message::Assert(assertions) => self.router.store(&assertions),
             Message::Outcomes(outcomes) => {
                 for (ticket, outcome) in outcomes {
                     self.outcome(ticket, outcome, now, answers);
@@ -230,6 +223,7 @@ impl Room {
     /// Does what follows within the core from all that has happened, until nothing more does.
     pub(super) fn settle(&mut self, now: Now, answers: &mut Vec<Answer>) {
         self.apply_committed();
+        self.router.store_own();
         loop {
             while let Some((ticket, payload)) = self.copies.pop_front() {
                 match self.router.copy_retraction(ticket, &payload) {

@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use stemedb_engine::claim::assertion;
 use stemedb_engine::shard::{Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, Slot, SlotMap};
 
 use super::message::{Assertions, Message, Ticket};
+
+/// How many claims are looked up together. What is fetched for them has to stay in the nearest cache.
+const CLAIMS_LOOKED_UP_TOGETHER: usize = 32;
 
 /// A core's shard, and the way to the others.
 #[derive(Debug)]
@@ -33,12 +37,27 @@ impl Router {
         Router { id, slots, shard: None, outgoing }
     }
 
-    /// Sends the payload of a claim's record to the shard of its slot.
+    /// Sends the payload of a claim's record to the core of its slot, which may be this one.
     pub(super) fn assert(&mut self, slot: Slot, payload: &[u8], ticket: Ticket) {
         let owner = self.slots.owner(slot);
-        match &mut self.shard {
-            Some(shard) if owner == self.id => shard.assert(payload, ticket.admission(), ticket),
-            _ => self.outgoing[usize::from(owner.0)].assertions.push(ticket, payload),
+        self.outgoing[usize::from(owner.0)].assertions.push(ticket, payload);
+    }
+
+    /// Offers claims of this core's slots to its shard.
+    pub(super) fn store(&mut self, assertions: &Assertions) {
+        let Some(shard) = &mut self.shard else {
+            for (ticket, _) in assertions.groups(usize::MAX).flatten() {
+                self.outgoing[usize::from(ticket.core.0)]
+                    .outcomes
+                    .push((ticket, Outcome::Refused(Refusal::Recovering)));
+            }
+            return;
+        };
+        // Whether a claim is there already is found somewhere in a table of many megabytes: for a group of claims that is
+        // fetched together.
+        for group in assertions.groups(CLAIMS_LOOKED_UP_TOGETHER) {
+            shard.index().prefetch(group.clone().map(|(_, payload)| assertion::hash(payload)));
+            group.for_each(|(ticket, payload)| shard.assert(payload, ticket.admission(), ticket));
         }
     }
 
@@ -57,6 +76,15 @@ impl Router {
         for core in 0..self.slots.cores() {
             self.send(CoreId(core), message());
         }
+    }
+
+    /// Offers the claims to the shard that this core has sent to itself.
+    pub(super) fn store_own(&mut self) {
+        let own = usize::from(self.id.0);
+        let mut assertions = std::mem::take(&mut self.outgoing[own].assertions);
+        self.store(&assertions);
+        assertions.clear();
+        self.outgoing[own].assertions = assertions;
     }
 
     /// The next message of this core to itself.

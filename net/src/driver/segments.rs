@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use stemedb_engine::background::{BackgroundHandle, PrepareSegment};
+use stemedb_engine::background::{BackgroundHandle, LaneProgress, PrepareSegment};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::ring::{Descriptor, Waker};
@@ -33,6 +33,7 @@ pub(super) struct Segments {
     source: SegmentSource,
     /// Ascending; those before the last two are closed.
     open: Vec<(SegmentNumber, Descriptor)>,
+    progress: LaneProgress,
     prepared: (Sender<Prepared>, Receiver<Prepared>),
 }
 
@@ -52,14 +53,19 @@ const OPEN_MAX: usize = 2;
 
 impl Segments {
     pub(super) fn new(source: SegmentSource) -> Segments {
-        Segments { source, open: Vec::with_capacity(OPEN_MAX + 1), prepared: channel() }
+        Segments {
+            source,
+            open: Vec::with_capacity(OPEN_MAX + 1),
+            progress: LaneProgress::waiting(),
+            prepared: channel(),
+        }
     }
 
     /// Has a segment prepared in the background.
     pub(super) fn prepare(&mut self, number: SegmentNumber) {
         let SegmentSource { directory, lane, segment_bytes, background, waker } = &self.source;
         let path = directory.join(SegmentId { lane: *lane, number }.to_string());
-        let segment = PrepareSegment::new(path, *segment_bytes);
+        let segment = PrepareSegment::new(path, *segment_bytes, self.progress.clone());
         let (sender, waker) = (self.prepared.0.clone(), waker.clone());
         let submitted = background.prepare_segment(segment, move |result| {
             let result = result.map(|_| ()).map_err(|error| PrepareError {
@@ -79,6 +85,11 @@ impl Segments {
     /// The next segment that has been prepared or has failed to be.
     pub(super) fn next_prepared(&mut self) -> Option<Prepared> {
         self.prepared.1.try_recv().ok()
+    }
+
+    /// Notes that the segment that is written is filled up to `bytes`.
+    pub(super) fn reached(&self, bytes: u64) {
+        self.progress.reached(bytes);
     }
 
     /// The file of a segment that is prepared.

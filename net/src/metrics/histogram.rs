@@ -111,8 +111,7 @@ impl Histogram {
 
     /// Takes in a value.
     pub fn record(&mut self, value: u64) {
-        let kept = rounded_down(value);
-        self.counts[self.buckets.bounds.partition_point(|bound| bound.value < kept)] += 1;
+        self.counts[self.buckets.bounds.partition_point(|bound| bound.value < value)] += 1;
         self.sum += u128::from(value);
     }
 
@@ -133,7 +132,7 @@ impl Histogram {
         self.sum
     }
 
-    /// For each bound, how many values were that or less; beyond 255, values up to one percent greater count too.
+    /// For each bound, how many values were that or less.
     pub(super) fn cumulative(&self) -> impl Iterator<Item = (&'static Bound, u64)> {
         self.buckets.bounds.iter().zip(&self.counts).scan(0, |up_to, (bound, count)| {
             *up_to += count;
@@ -145,13 +144,6 @@ impl Histogram {
     pub(super) fn divisor(&self) -> f64 {
         self.buckets.divisor
     }
-}
-
-/// The value with its eight leading binary digits, the others zero: values less than one percent apart are one, so that
-/// a hair beyond a bound still belongs to that bound.
-fn rounded_down(value: u64) -> u64 {
-    let dropped_bits = (u64::BITS - value.leading_zeros()).saturating_sub(8);
-    value >> dropped_bits << dropped_bits
 }
 
 #[cfg(test)]
@@ -184,10 +176,7 @@ mod tests {
             let values = values();
             values.iter().for_each(|value| histogram.record(*value));
             for (bound, count) in histogram.cumulative() {
-                // To one percent: from 256 on, the values between two multiples of a power of two are one.
-                let step = (1..=64).map(|bits| 1 << bits).find(|step| bound.value / step < 256).unwrap_or(1);
-                let step = if bound.value < 256 { 1 } else { step };
-                let naive = values.iter().filter(|value| **value / step <= bound.value / step).count();
+                let naive = values.iter().filter(|value| **value <= bound.value).count();
                 assert_eq!(count, naive as u64, "up to {}", bound.value);
             }
             assert_eq!(histogram.count(), values.len() as u64);

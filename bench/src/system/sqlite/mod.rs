@@ -1,13 +1,10 @@
 //! SQLite: no server, so its figure is that of a loop in a process of its own, on the CPU of servers.
 
-mod library;
 mod row_loop;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use library::Library;
-pub use library::SqliteError;
 pub use row_loop::{LoopReport, run_loop};
 
 use super::experiment::{Experiment, Measurement, Quantity};
@@ -17,7 +14,7 @@ use crate::process::Program;
 /// How much longer than it is told to the loop may take.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// The system's SQLite.
+/// SQLite, which is linked into the benchmark.
 #[derive(Debug)]
 pub(super) struct Sqlite {
     /// The program that has the loop as a subcommand.
@@ -36,15 +33,15 @@ impl System for Sqlite {
     }
 
     fn packages(&self) -> &'static [&'static str] {
-        &["libsqlite3-0"]
+        &[]
     }
 
     fn missing(&self) -> Option<String> {
-        Library::load().err().map(|error| error.to_string())
+        None
     }
 
     fn version(&self) -> String {
-        Library::load().map_or_else(|_| String::new(), |library| format!("SQLite {}", library.version()))
+        format!("SQLite {}", rusqlite::version())
     }
 
     fn caveats(&self) -> Vec<String> {
