@@ -47,6 +47,7 @@ use crate::api::{Endpoint, Method};
 use crate::http::{self, Event, Status};
 use connection::Connection;
 use queries::QUERIES_AT_ONCE;
+use response::{Response, SpareBodies};
 use room::{Answer, Room, Told};
 
 /// The time, as the driver tells it.
@@ -390,6 +391,10 @@ impl Core {
     fn deliver(&mut self, answer: Answer) {
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
         match answer.told {
+            Told::Response(request, Response { head, body }) if body.capacity() <= SpareBodies::BYTES_MAX => {
+                connection.http.respond(request, &head, &body);
+                self.room.spare_bodies.put(body);
+            }
             Told::Response(request, response) => {
                 connection.http.respond_owned(request, &response.head, response.body);
             }
