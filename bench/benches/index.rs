@@ -129,7 +129,7 @@ fn resolutions(criterion: &mut Criterion) {
 
 /// Runs a query to its end; answers how many hits it has.
 fn run(index: &Index, query: Query) -> usize {
-    let mut execution = Execution::new(query, index);
+    let mut execution = Execution::new(&query, index);
     while execution.step(index, 10_000) == Step::More {}
     black_box(execution.into_hits()).len()
 }

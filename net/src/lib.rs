@@ -5,6 +5,7 @@ pub mod api;
 pub mod config;
 pub mod core;
 pub mod driver;
+mod hex_digits;
 pub mod http;
 pub mod json;
 pub mod metrics;

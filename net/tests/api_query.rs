@@ -167,7 +167,7 @@ impl Cores {
 
     fn rows(&self, query: &Query) -> Vec<Rows> {
         let rows_of = |index| {
-            let mut execution = Execution::new(query.clone(), index);
+            let mut execution = Execution::new(query, index);
             while execution.step(index, 100) == Step::More {}
             let mut rows = Rows::with_room(0);
             let _all = execution.into_hits().iter().all(|hit| rows.push(index, hit));

@@ -383,7 +383,7 @@ fn answers_are_as_described() {
         [(None, 1, None), (None, 100, Some(NOW)), (Some(Lens::Consensus), 100, None)]
     {
         let query = Query { lens, limit, decay_at, ..Query::new(SubjectFilter::Exact("a".into())) };
-        let mut execution = Execution::new(query, &index);
+        let mut execution = Execution::new(&query, &index);
         while execution.step(&index, 100) == Step::More {}
         let mut rows = Rows::with_room(0);
         assert!(execution.into_hits().iter().all(|hit| rows.push(&index, hit)));

@@ -189,6 +189,17 @@ pub(crate) struct RawValue<'a> {
     bytes: &'a [u8],
 }
 
+impl<'a> RawValue<'a> {
+    /// The type, and the text if there is one.
+    pub(super) fn utf8(self) -> (ValueType, Option<&'a [u8]>) {
+        let text = match self.value_type {
+            ValueType::Text | ValueType::Reference | ValueType::Json => Some(self.bytes),
+            ValueType::Number | ValueType::Boolean => None,
+        };
+        (self.value_type, text)
+    }
+}
+
 fn encode_varint(mut number: u32, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);

@@ -6,7 +6,7 @@ use super::row::Row;
 use super::{ClaimId, Index};
 use crate::claim::{
     Agent, AgentName, Claim, ClaimHash, ConceptPath, Confidence, EpochId, Lifecycle, Predicate, SourceClass,
-    Timestamp, Value,
+    Timestamp, Value, ValueType,
 };
 use crate::order::{ListKey, WriteOrder};
 
@@ -27,7 +27,7 @@ impl<'a> ClaimView<'a> {
     /// The whole claim, as it was inserted.
     pub fn claim(&self) -> Claim<'a> {
         const CHECKED: &str = "was checked before the claim was inserted";
-        let Index { predicates, sources, epochs, agents, .. } = self.index;
+        let Index { predicates, sources, epochs, .. } = self.index;
         let rare = self.body.rare_fields();
         let ids = self.body.ids;
         Claim {
@@ -42,7 +42,7 @@ impl<'a> ClaimView<'a> {
             parent: rare.parent,
             derived_from: rare.derived_from,
             epoch: ids.epoch.map(|epoch| EpochId::new(text(epochs.string(epoch))).expect(CHECKED)),
-            agent: ids.agent.map(|agent| decode_agent(agents.string(agent))),
+            agent: self.agent(),
             source_hash: rare.source_hash,
             metadata: rare.metadata,
         }
@@ -72,6 +72,36 @@ impl<'a> ClaimView<'a> {
     pub fn subject(&self) -> ConceptPath<'a> {
         let path = self.index.subjects.path(self.series().0);
         ConceptPath::new(path).expect("was checked before the claim was inserted")
+    }
+
+    /// The text of what the claim is about, as bytes: for those who only pass it on and need no proof that it is UTF-8.
+    pub fn subject_utf8(&self) -> &'a [u8] {
+        self.index.subjects.paths().string(self.series().0)
+    }
+
+    /// The text of the claim's predicate, as [`ClaimView::subject_utf8`].
+    pub fn predicate_utf8(&self) -> &'a [u8] {
+        self.index.predicates.string(self.series().1)
+    }
+
+    /// The text of the claim's source, as [`ClaimView::subject_utf8`].
+    pub fn source_utf8(&self) -> Option<&'a [u8]> {
+        self.body.ids.source.map(|source| self.index.sources.paths().string(source))
+    }
+
+    /// The text of the claim's epoch, as [`ClaimView::subject_utf8`].
+    pub fn epoch_utf8(&self) -> Option<&'a [u8]> {
+        self.body.ids.epoch.map(|epoch| self.index.epochs.string(epoch))
+    }
+
+    /// Who made the claim.
+    pub fn agent(&self) -> Option<Agent<'a>> {
+        self.body.ids.agent.map(|agent| decode_agent(self.index.agents.string(agent)))
+    }
+
+    /// The type of the claim's value, and its text as [`ClaimView::subject_utf8`]; none for numbers and booleans.
+    pub fn value_utf8(&self) -> (ValueType, Option<&'a [u8]>) {
+        self.body.raw_value().utf8()
     }
 
     /// The claim's value.

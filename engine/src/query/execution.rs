@@ -41,18 +41,18 @@ struct SeriesPlace {
 
 impl Execution {
     /// A query about to begin. Panics if the limit is not in `1..=LIMIT_MAX`.
-    pub fn new(query: Query, index: &Index) -> Execution {
+    pub fn new(query: &Query, index: &Index) -> Execution {
         assert!((1..=LIMIT_MAX).contains(&query.limit), "a limit of {}", query.limit);
         let predicate = query.predicate.as_deref().map(|name| index.predicate(name));
         let collector = match predicate {
             // Nothing has that predicate.
             Some(None) => None,
-            _ => Filter::new(&query, index).map(|filter| Collector::new(&query, filter)),
+            _ => Filter::new(query, index).map(|filter| Collector::new(query, filter)),
         };
-        let (first, prefix) = match query.subject {
-            SubjectFilter::Exact(path) => (index.subject(&path), None),
-            SubjectFilter::Subtree(path) if path.is_empty() => (None, Some(path)),
-            SubjectFilter::Subtree(path) => (index.subject(&path), Some(path + "/")),
+        let (first, prefix) = match &query.subject {
+            SubjectFilter::Exact(path) => (index.subject(path), None),
+            SubjectFilter::Subtree(path) if path.is_empty() => (None, Some(String::new())),
+            SubjectFilter::Subtree(path) => (index.subject(path), Some(path.clone() + "/")),
         };
         let predicate = predicate.flatten();
         let series = first.and_then(|subject| first_series(index, subject, predicate));

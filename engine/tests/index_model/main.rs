@@ -45,7 +45,7 @@ proptest! {
         let mut both = Both::new();
         before.iter().for_each(|operation| both.apply(operation));
         let mut expected = model::ask(&both.model, &query);
-        let mut execution = Execution::new(query.clone(), &both.index);
+        let mut execution = Execution::new(&query, &both.index);
         let mut during = during.into_iter();
         while execution.step(&both.index, claims_budget) == Step::More {
             during.by_ref().take(3).for_each(|claim| both.insert(claim));
@@ -172,7 +172,7 @@ fn a_long_series_and_many_subjects_are_listed_whole() {
     }
     // The newest page of a long series takes no longer than that of a short one.
     let mut newest = Execution::new(
-        Query { limit: 10, ..Query::new(SubjectFilter::Exact("one".to_string())) },
+        &Query { limit: 10, ..Query::new(SubjectFilter::Exact("one".to_string())) },
         &both.index,
     );
     assert_eq!(newest.step(&both.index, 20), Step::Done);
@@ -192,7 +192,8 @@ fn subtrees_are_cut_at_whole_parts() {
         both.insert(claim(path, UnixMicros(n), n));
     }
     let subjects = |path: &str| {
-        let mut execution = Execution::new(Query::new(SubjectFilter::Subtree(path.to_string())), &both.index);
+        let mut execution =
+            Execution::new(&Query::new(SubjectFilter::Subtree(path.to_string())), &both.index);
         while execution.step(&both.index, 1) == Step::More {}
         let hits = execution.into_hits();
         hits.iter().map(|hit| both.index.view(hit.claim).subject().as_str()).collect::<Vec<_>>()
@@ -274,7 +275,7 @@ proptest! {
 #[should_panic(expected = "a limit of 10001")]
 fn a_limit_beyond_the_greatest_is_refused() {
     let query = Query { limit: LIMIT_MAX + 1, ..Query::new(SubjectFilter::Subtree(String::new())) };
-    Execution::new(query, &Index::new(CONFIG));
+    Execution::new(&query, &Index::new(CONFIG));
 }
 
 #[test]
@@ -363,7 +364,7 @@ impl Both {
 
     /// One page of an answer, and whether there is another.
     fn ask_index(&self, query: &Query, claims_budget: usize) -> (Vec<Answer>, bool) {
-        let mut execution = Execution::new(query.clone(), &self.index);
+        let mut execution = Execution::new(query, &self.index);
         while execution.step(&self.index, claims_budget) == Step::More {}
         let hits = execution.into_hits();
         assert!(hits.len() <= query.limit + 1);

@@ -1,13 +1,13 @@
 //! Claims as JSON.
 
-use stemedb_engine::claim::{Agent, Claim, ClaimHash, Value};
+use stemedb_engine::claim::{Agent, Value, ValueType};
 use stemedb_engine::index::ClaimView;
 
-use super::text::{push_hex_string, push_json_string, push_number, push_seconds};
+use super::text::{push_hex_string, push_json_string, push_json_utf8, push_number, push_seconds};
 
 /// Appends what the list of a query says of a claim: the members of an object, without its braces.
 pub(super) fn push_listed(out: &mut Vec<u8>, view: &ClaimView<'_>, effective_confidence: Option<f64>) {
-    push_members(out, &view.hash(), &view.claim(), effective_confidence);
+    push_members(out, view, effective_confidence);
     push_status(out, view.retracted());
 }
 
@@ -15,7 +15,7 @@ pub(super) fn push_listed(out: &mut Vec<u8>, view: &ClaimView<'_>, effective_con
 pub fn write_assertion(out: &mut Vec<u8>, view: &ClaimView<'_>) {
     let claim = view.claim();
     out.push(b'{');
-    push_members(out, &view.hash(), &claim, None);
+    push_members(out, view, None);
     if let Some(parent) = &claim.parent {
         out.extend_from_slice(b",\"parent_hash\":");
         push_hex_string(out, &parent.0);
@@ -43,49 +43,52 @@ pub fn write_assertion(out: &mut Vec<u8>, view: &ClaimView<'_>) {
 }
 
 /// Appends `"value":…,"type":…`.
-pub(super) fn push_value(out: &mut Vec<u8>, value: &Value<'_>) {
+pub(super) fn push_value(out: &mut Vec<u8>, view: &ClaimView<'_>) {
     out.extend_from_slice(b"\"value\":");
-    match value {
-        Value::Text(text) => push_json_string(out, text.as_str()),
-        Value::Number(number) => push_number(out, number.value()),
-        Value::Boolean(true) => out.extend_from_slice(b"true"),
-        Value::Boolean(false) => out.extend_from_slice(b"false"),
-        Value::Reference(path) => push_json_string(out, path.as_str()),
-        Value::Json(json) => out.extend_from_slice(json.as_str().as_bytes()),
+    let (value_type, text) = view.value_utf8();
+    match (value_type, text) {
+        (ValueType::Json, Some(text)) => out.extend_from_slice(text),
+        (_, Some(text)) => push_json_utf8(out, text),
+        (_, None) => match view.value() {
+            Value::Number(number) => push_number(out, number.value()),
+            Value::Boolean(true) => out.extend_from_slice(b"true"),
+            Value::Boolean(false) => out.extend_from_slice(b"false"),
+            other => panic!("{other:?} has a text"),
+        },
     }
     out.extend_from_slice(b",\"type\":\"");
-    out.extend_from_slice(value.value_type().name().as_bytes());
+    out.extend_from_slice(value_type.name().as_bytes());
     out.push(b'"');
 }
 
 /// Appends the members that every answer gives, from `hash` to `epoch`.
-fn push_members(out: &mut Vec<u8>, hash: &ClaimHash, claim: &Claim<'_>, effective_confidence: Option<f64>) {
+fn push_members(out: &mut Vec<u8>, view: &ClaimView<'_>, effective_confidence: Option<f64>) {
     out.extend_from_slice(b"\"hash\":");
-    push_hex_string(out, &hash.0);
+    push_hex_string(out, &view.hash().0);
     out.extend_from_slice(b",\"concept_path\":");
-    push_json_string(out, claim.subject.as_str());
+    push_json_utf8(out, view.subject_utf8());
     out.extend_from_slice(b",\"predicate\":");
-    push_json_string(out, claim.predicate.as_str());
+    push_json_utf8(out, view.predicate_utf8());
     out.push(b',');
-    push_value(out, &claim.value);
+    push_value(out, view);
     out.extend_from_slice(b",\"confidence\":");
-    push_number(out, claim.confidence.value());
+    push_number(out, view.confidence().value());
     if let Some(effective_confidence) = effective_confidence {
         out.extend_from_slice(b",\"effective_confidence\":");
         push_number(out, effective_confidence);
     }
     out.extend_from_slice(b",\"timestamp\":");
-    push_seconds(out, claim.timestamp.unix_micros());
-    if let Some(source) = &claim.source {
+    push_seconds(out, view.key().timestamp);
+    if let Some(source) = view.source_utf8() {
         out.extend_from_slice(b",\"source\":");
-        push_json_string(out, source.as_str());
+        push_json_utf8(out, source);
     }
     out.extend_from_slice(b",\"source_class\":\"");
-    out.extend_from_slice(claim.source_class.name().as_bytes());
+    out.extend_from_slice(view.source_class().name().as_bytes());
     out.extend_from_slice(b"\",\"lifecycle\":\"");
-    out.extend_from_slice(claim.lifecycle.name().as_bytes());
+    out.extend_from_slice(view.lifecycle().name().as_bytes());
     out.push(b'"');
-    match &claim.agent {
+    match &view.agent() {
         Some(Agent::Key(key)) => {
             out.extend_from_slice(b",\"agent_id\":");
             push_hex_string(out, key);
@@ -96,9 +99,9 @@ fn push_members(out: &mut Vec<u8>, hash: &ClaimHash, claim: &Claim<'_>, effectiv
         }
         None => {}
     }
-    if let Some(epoch) = &claim.epoch {
+    if let Some(epoch) = view.epoch_utf8() {
         out.extend_from_slice(b",\"epoch\":");
-        push_json_string(out, epoch.as_str());
+        push_json_utf8(out, epoch);
     }
 }
 

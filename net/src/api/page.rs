@@ -219,7 +219,7 @@ fn push_runner_up(out: &mut Vec<u8>, view: &ClaimView<'_>, supporting: u64) {
     out.extend_from_slice(b"{\"hash\":");
     push_hex_string(out, &view.hash().0);
     out.push(b',');
-    push_value(out, &view.value());
+    push_value(out, view);
     out.extend_from_slice(b",\"confidence\":");
     push_number(out, view.confidence().value());
     out.extend_from_slice(b",\"timestamp\":");

@@ -161,9 +161,10 @@ impl Route {
 
     /// Whether the path is one of this route, and what its parameter is.
     fn matches<'p>(&self, path: &'p str) -> Option<Option<&'p str>> {
-        let Some((prefix, _)) = self.pattern.split_once('{') else {
+        if !self.pattern.ends_with('}') {
             return (path == self.pattern).then_some(None);
-        };
+        }
+        let (prefix, _) = self.pattern.split_once('{').expect("what ends has begun");
         let parameter = path.strip_prefix(prefix)?;
         (!parameter.is_empty() && !parameter.contains('/')).then_some(Some(parameter))
     }

@@ -2,16 +2,22 @@
 
 use stemedb_engine::time::UnixMicros;
 
+use crate::hex_digits;
+
 /// Integers of a magnitude up to this one have one f64 each, and each such f64 is one integer: 2^53.
 pub(super) const EXACT_INTEGER_MAX: u64 = 1 << 53;
 
 /// Appends `text` as a JSON string. Only what RFC 8259 section 7 demands is escaped.
 pub(super) fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    push_json_utf8(out, text.as_bytes());
+}
+
+/// As [`push_json_string`], for bytes that are known to be UTF-8.
+pub(super) fn push_json_utf8(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    let mut rest = text.as_bytes();
-    // Most text needs no escape, and to see that is quicker for all bytes at once than to look for the first.
-    let escapes = |any, byte: &u8| any | (*byte <= 0x1F) | (*byte == b'"') | (*byte == b'\\');
-    if !rest.iter().fold(false, escapes) {
+    let mut rest = text;
+    // Most text needs no escape, and to see that is quicker than to look for the first.
+    if !needs_escape(rest) {
         out.extend_from_slice(rest);
         out.push(b'"');
         return;
@@ -36,6 +42,27 @@ pub(super) fn push_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Whether a byte of `text` is a control character, a quote or a backslash.
+fn needs_escape(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x80 * ONES;
+    // Subtracting borrows from the high bit of a byte that is less, if that bit was not set; what is borrowed by a
+    // neighbour only shows if that one is less itself.
+    let any_less = |word: u64, than: u64| word.wrapping_sub(than * ONES) & !word & HIGH_BITS;
+    let in_word = |bytes: &[u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
+        let quotes = word ^ (u64::from(b'"') * ONES);
+        let backslashes = word ^ (u64::from(b'\\') * ONES);
+        any_less(word, 0x20) | any_less(quotes, 1) | any_less(backslashes, 1)
+    };
+    let (words, _) = text.as_chunks();
+    match text.last_chunk() {
+        // The last eight bytes overlap those before them.
+        Some(last) => words.iter().fold(in_word(last), |found, word| found | in_word(word)) != 0,
+        None => text.iter().any(|byte| matches!(byte, 0..=0x1F | b'"' | b'\\')),
+    }
+}
+
 /// Appends a finite number: the fewest digits that read back as the same f64. Integers have neither fraction nor
 /// exponent up to [`EXACT_INTEGER_MAX`] and an exponent beyond, where a request's integer would not be a Number.
 pub(super) fn push_number(out: &mut Vec<u8>, number: f64) {
@@ -45,11 +72,29 @@ pub(super) fn push_number(out: &mut Vec<u8>, number: f64) {
     let magnitude = number.abs();
     if number.trunc() == number && magnitude <= EXACT_INTEGER_MAX as f64 {
         push_integer(out, number as i64);
+    } else if let Some(millionths) = as_millionths(magnitude) {
+        if number < 0.0 {
+            out.push(b'-');
+        }
+        push_integer(out, millionths / MILLION);
+        push_millionths(out, millionths % MILLION);
     } else if (1e-5..EXACT_INTEGER_MAX as f64).contains(&magnitude) {
         write!(out, "{number}").expect("writing to memory does not fail");
     } else {
         write!(out, "{number:e}").expect("writing to memory does not fail");
     }
+}
+
+const MILLION: i64 = 1_000_000;
+
+/// The number in millionths, if some whole number of them reads back as it: then, but for zeros at its end, that is the
+/// decimal number with the fewest digits that does, since no two decimals of up to 15 digits read back as one f64.
+fn as_millionths(magnitude: f64) -> Option<i64> {
+    if !(1e-5..1e9).contains(&magnitude) {
+        return None;
+    }
+    let millionths = (magnitude * MILLION as f64 + 0.5) as i64;
+    (millionths as f64 / MILLION as f64 == magnitude).then_some(millionths)
 }
 
 /// Appends an integer.
@@ -62,22 +107,26 @@ pub(super) fn push_count(out: &mut Vec<u8>, count: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
 }
 
-/// Appends bytes as lower-case hexadecimal digits in quotes.
-pub(super) fn push_hex_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let quote = out.len();
-    out.resize(quote + 2 * bytes.len() + 2, b'"');
-    for (digits, byte) in out[quote + 1..].chunks_exact_mut(2).zip(bytes) {
-        digits[0] = DIGITS[usize::from(byte >> 4)];
-        digits[1] = DIGITS[usize::from(byte & 0xF)];
+/// Appends a hash or a key as lower-case hexadecimal digits in quotes.
+pub(super) fn push_hex_string(out: &mut Vec<u8>, bytes: &[u8; 32]) {
+    let mut digits = [0; 64];
+    for (digits, bytes) in digits.as_chunks_mut().0.iter_mut().zip(bytes.as_chunks().0) {
+        *digits = hex_digits::of_four(*bytes);
     }
+    out.push(b'"');
+    out.extend_from_slice(&digits);
+    out.push(b'"');
 }
 
 /// Appends a time, not before 1970, as Unix seconds: an integer when it is one, else with up to six decimals.
 pub(super) fn push_seconds(out: &mut Vec<u8>, time: UnixMicros) {
     assert!(time.0 >= 0, "{} µs is before 1970", time.0);
     push_integer(out, time.0 / UnixMicros::PER_SECOND);
-    let mut micros = time.0 % UnixMicros::PER_SECOND;
+    push_millionths(out, time.0 % UnixMicros::PER_SECOND);
+}
+
+/// Appends a point and up to six decimals; nothing for none.
+fn push_millionths(out: &mut Vec<u8>, mut micros: i64) {
     if micros == 0 {
         return;
     }
@@ -170,6 +219,39 @@ mod tests {
         ];
         for (number, expected) in cases {
             assert_eq!(text(|out| push_number(out, number)), expected);
+        }
+    }
+
+    #[test]
+    fn short_decimals_are_written_as_any_other_number() {
+        let mut numbers =
+            vec![1e-5, 1.5e-5, 0.000_001, 0.999_999_5, 999_999_999.999_999, 1e9 + 0.5, 1e15 + 0.5];
+        for decimals in 1..=9 {
+            for whole in [0, 1, 7, 95, 1_234_567, 99_999_999, 123_456_789_012_345_i64] {
+                numbers.push(whole as f64 / 10_f64.powi(decimals));
+            }
+        }
+        let neighbours = |number: &f64| [number.next_down(), *number, number.next_up()];
+        for number in numbers.iter().flat_map(neighbours).flat_map(|number| [number, -number]) {
+            if number.trunc() != number && number.abs() >= 1e-5 {
+                assert_eq!(text(|out| push_number(out, number)), number.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn one_byte_to_escape_is_seen_at_any_place() {
+        for length in 0..40 {
+            let plain = vec![b'a'; length];
+            assert!(!needs_escape(&plain));
+            for place in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut text = plain.clone();
+                    text[place] = byte;
+                    let escaped = matches!(byte, 0..=0x1F | b'"' | b'\\');
+                    assert_eq!(needs_escape(&text), escaped, "{byte:#04x} at {place} of {length}");
+                }
+            }
         }
     }
 

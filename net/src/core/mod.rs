@@ -47,6 +47,7 @@ use crate::api::{Endpoint, Method};
 use crate::http::{self, Event, Status};
 use connection::Connection;
 use queries::QUERIES_AT_ONCE;
+use response::{Response, SpareBodies};
 use room::{Answer, Room, Told};
 
 /// The time, as the driver tells it.
@@ -72,7 +73,7 @@ pub struct Core {
     connections_numbered: u64,
     limits: Arc<http::Limits>,
     connections_max: usize,
-    /// Connections on which something has happened since the last turn.
+    /// Connections on which something has happened since the last turn, in the order in which it did.
     dirty: Vec<ConnectionKey>,
     /// Connections whose wants are to be seen to at the end of the turn.
     touched: Vec<ConnectionKey>,
@@ -283,9 +284,10 @@ impl Core {
     /// Serves connections and answers them until nothing more follows.
     fn settle(&mut self, now: Now) {
         loop {
-            while let Some(key) = self.dirty.pop() {
-                self.service(key, now);
-            }
+            // First come, first served: who came first finds room where there is little, and waits no longer than others.
+            let mut dirty = std::mem::take(&mut self.dirty);
+            dirty.drain(..).for_each(|key| self.service(key, now));
+            self.dirty = dirty;
             self.call_next();
             self.room.settle(now, &mut self.answers);
             if self.answers.is_empty() {
@@ -389,6 +391,10 @@ impl Core {
     fn deliver(&mut self, answer: Answer) {
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
         match answer.told {
+            Told::Response(request, Response { head, body }) if body.capacity() <= SpareBodies::BYTES_MAX => {
+                connection.http.respond(request, &head, &body);
+                self.room.spare_bodies.put(body);
+            }
             Told::Response(request, response) => {
                 connection.http.respond_owned(request, &response.head, response.body);
             }

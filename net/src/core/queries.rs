@@ -1,7 +1,5 @@
 //! Queries at work on this core's index, a little each turn so that no client waits long for another's query.
 
-use std::sync::Arc;
-
 use stemedb_engine::index::Index;
 use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
@@ -46,8 +44,8 @@ enum Stage {
 }
 
 impl RunningQuery {
-    pub(super) fn new(asker: CoreId, ticket: Ticket, query: Arc<Query>, index: &Index) -> RunningQuery {
-        let execution = Execution::new(Query::clone(&query), index);
+    pub(super) fn new(asker: CoreId, ticket: Ticket, query: &Query, index: &Index) -> RunningQuery {
+        let execution = Execution::new(query, index);
         RunningQuery { asker, ticket, stage: Stage::Searching(Box::new(execution)) }
     }
 

@@ -181,7 +181,8 @@ impl Room {
         };
         let response = match outcome {
             Outcome::Created => {
-                Response::json(Status::Created, |out| api::write_created(out, &hash, timestamp))
+                let body = self.spare_bodies.take();
+                Response::json_in(body, Status::Created, |out| api::write_created(out, &hash, timestamp))
             }
             Outcome::Exists => Response::json(Status::Ok, |out| api::write_exists(out, &hash)),
             Outcome::Refused(refusal) => {
@@ -391,7 +392,9 @@ impl Room {
         *open -= 1;
         if *open == 0 {
             let Query { limit, lens, .. } = **query;
-            let response = Response::json(Status::Ok, |out| api::write_page(out, parts, limit, lens));
+            let body = self.spare_bodies.take();
+            let response =
+                Response::json_in(body, Status::Ok, |out| api::write_page(out, parts, limit, lens));
             self.queries_begun -= 1;
             self.finish(ticket.operation, Endpoint::Query, response, now, answers);
         }

@@ -17,7 +17,12 @@ pub(super) struct Response {
 impl Response {
     /// A response of JSON.
     pub(super) fn json(status: Status, write: impl FnOnce(&mut Vec<u8>)) -> Response {
-        let mut body = Vec::new();
+        Response::json_in(Vec::new(), status, write)
+    }
+
+    /// As [`Response::json`], in the memory of an empty buffer.
+    pub(super) fn json_in(mut body: Vec<u8>, status: Status, write: impl FnOnce(&mut Vec<u8>)) -> Response {
+        assert!(body.is_empty(), "a body begins with what is written for it");
         write(&mut body);
         Response { head: ResponseHead::json(status), body }
     }
@@ -55,6 +60,31 @@ impl Response {
     }
 }
 
+/// Memory of bodies that were handed over, for those to come.
+#[derive(Debug, Default)]
+pub(super) struct SpareBodies(Vec<Vec<u8>>);
+
+impl SpareBodies {
+    /// About as many answers as one frame brings.
+    pub(super) const COUNT_MAX: usize = 64;
+
+    /// The most that a buffer which is kept may have allocated. A page with more is given away instead of being copied.
+    pub(super) const BYTES_MAX: usize = 4 << 10;
+
+    /// An empty buffer.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn put(&mut self, mut body: Vec<u8>) {
+        if self.0.len() < Self::COUNT_MAX && (1..=Self::BYTES_MAX).contains(&body.capacity()) {
+            body.clear();
+            self.0.push(body);
+        }
+    }
+}
+
 /// What a client is told about a write that was refused.
 pub(super) fn refused(refusal: Refusal) -> ApiError {
     let (code, message) = match refusal {
@@ -77,4 +107,21 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         ),
     };
     ApiError::new(code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spare_bodies_are_empty_and_bounded() {
+        let mut spare = SpareBodies::default();
+        spare.put(Vec::new());
+        spare.put(Vec::with_capacity(SpareBodies::BYTES_MAX + 1));
+        assert_eq!(spare.take().capacity(), 0, "neither is worth keeping");
+        (0..SpareBodies::COUNT_MAX + 10).for_each(|_| spare.put(b"of another client".to_vec()));
+        assert_eq!(spare.0.len(), SpareBodies::COUNT_MAX);
+        let body = spare.take();
+        assert!(body.is_empty() && body.capacity() > 0);
+    }
 }

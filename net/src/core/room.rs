@@ -18,7 +18,7 @@ use super::intake::Intake;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Operation, OperationKey};
 use super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN, RunningQuery};
-use super::response::Response;
+use super::response::{Response, SpareBodies};
 use super::router::Router;
 use crate::api::Method;
 use crate::http::{self, RequestId, Status};
@@ -115,6 +115,7 @@ pub(super) struct Room {
     pub(super) reader: json::Reader,
     pub(super) operations: SlotMap<OperationKey, Operation>,
     pub(super) batches: Batches,
+    pub(super) spare_bodies: SpareBodies,
     /// What the core counts; what it holds is filled in when somebody asks.
     pub(super) counters: CoreSnapshot,
     /// What recovery found.
@@ -167,6 +168,7 @@ impl Room {
             reader: json::Reader::new(body_bytes_max),
             operations: SlotMap::with_key(),
             batches: Batches { open_bytes_max: config.batch_bytes_open_max, ..Batches::default() },
+            spare_bodies: SpareBodies::default(),
             counters: CoreSnapshot::new(config.id),
             log: LogFacts::default(),
             started: config.started,
@@ -203,7 +205,7 @@ impl Room {
             Message::RetractCopy { ticket, payload } => self.copies.push_back((ticket, payload)),
             Message::Query { ticket, query } => {
                 let shard = self.router.shard.as_ref().expect("queries begin when all cores have shards");
-                self.queries.push_back(RunningQuery::new(from, ticket, query, shard.index()));
+                self.queries.push_back(RunningQuery::new(from, ticket, &query, shard.index()));
             }
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
             Message::Lookup { ticket, hash } => {

@@ -13,6 +13,8 @@ use stemedb_engine::slot::{LaneId, Slot, SlotMap as Slots};
 
 use super::*;
 
+mod turns;
+
 /// Cores on one thread.
 struct World {
     cores: Vec<Core>,

@@ -191,7 +191,7 @@ impl Head {
         self.text.clear();
         self.text.push_str(method);
         self.method_bytes = method.len();
-        if target.path.contains('%') {
+        if memchr::memchr(b'%', target.path.as_bytes()).is_some() {
             self.scratch.clear();
             target::decode_onto(target.path, &mut self.scratch);
             self.text.push_str(std::str::from_utf8(&self.scratch).expect("checked by target::parse"));

@@ -2,6 +2,7 @@
 
 use super::Status;
 use super::head::REQUEST_ID_BYTES_MAX;
+use crate::hex_digits;
 
 /// The head of a response, as far as the caller decides it.
 ///
@@ -55,11 +56,9 @@ impl RequestName {
     /// The number of the connection in sixteen hexadecimal digits, a dash, and the number of the request.
     pub(super) fn made(connection: u64, request: u64) -> RequestName {
         let mut name = RequestName { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0 };
-        let mut digits = [0; 16];
-        for (index, digit) in digits.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(connection >> (60 - 4 * index) & 0xf) as usize];
-        }
-        name.push(&digits);
+        let (high, low) = ((connection >> 32) as u32, connection as u32);
+        name.push(&hex_digits::of_four(high.to_be_bytes()));
+        name.push(&hex_digits::of_four(low.to_be_bytes()));
         name.push(b"-");
         name.push(itoa::Buffer::new().format(request).as_bytes());
         name

@@ -27,10 +27,10 @@ impl<'a> Iterator for QueryPairs<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
-            let (part, rest) = self.rest.split_once('&').unwrap_or((self.rest, ""));
+            let (part, rest) = split_at_first(self.rest, b'&');
             self.rest = rest;
             if !part.is_empty() {
-                let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                let (name, value) = split_at_first(part, b'=');
                 return Some((decode_parameter(name), decode_parameter(value)));
             }
         }
@@ -79,8 +79,16 @@ pub(super) fn decode_onto(text: &str, out: &mut Vec<u8>) {
 }
 
 fn split_query(target: &str) -> Target<'_> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = split_at_first(target, b'?');
     Target { path, query }
+}
+
+/// What stands before and behind the first `separator`, an ASCII character; nothing behind where there is none.
+fn split_at_first(text: &str, separator: u8) -> (&str, &str) {
+    match memchr::memchr(separator, text.as_bytes()) {
+        Some(at) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    }
 }
 
 //= RFC 9112 section 3.2.4
@@ -120,7 +128,7 @@ fn absolute_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject
 }
 
 fn decodes_to_utf8(text: &str, scratch: &mut Vec<u8>) -> bool {
-    if !text.contains('%') {
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
         return true;
     }
     if !percent_encodings_are_valid(text.as_bytes()) {
@@ -140,7 +148,7 @@ fn has_encoded_slash(path: &str) -> bool {
 
 /// A name or value of a query as forms encode it: `+` is a space.
 fn decode_parameter(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+    if memchr::memchr2(b'%', b'+', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     let spaced = text.replace('+', " ");

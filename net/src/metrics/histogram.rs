@@ -1,95 +1,123 @@
 //! Distributions: how long things take, how many there are at once.
 
-/// The upper bound of a bucket, inclusive, and how Prometheus is told it.
-type Bound = (u64, &'static str);
+/// The most bounds that a distribution can have.
+const BOUNDS_MAX: usize = 29;
 
-/// Microseconds, told in seconds: close together where a durable write or an answer falls.
-const DURATION_BOUNDS: [Bound; 29] = [
-    (10, "0.00001"),
-    (25, "0.000025"),
-    (50, "0.00005"),
-    (75, "0.000075"),
-    (100, "0.0001"),
-    (125, "0.000125"),
-    (150, "0.00015"),
-    (200, "0.0002"),
-    (250, "0.00025"),
-    (300, "0.0003"),
-    (400, "0.0004"),
-    (500, "0.0005"),
-    (750, "0.00075"),
-    (1_000, "0.001"),
-    (1_500, "0.0015"),
-    (2_000, "0.002"),
-    (3_000, "0.003"),
-    (5_000, "0.005"),
-    (7_500, "0.0075"),
-    (10_000, "0.01"),
-    (20_000, "0.02"),
-    (50_000, "0.05"),
-    (100_000, "0.1"),
-    (250_000, "0.25"),
-    (500_000, "0.5"),
-    (1_000_000, "1"),
-    (2_500_000, "2.5"),
-    (5_000_000, "5"),
-    (10_000_000, "10"),
-];
+/// A bound of a bucket: it counts values up to and including this one.
+#[derive(Debug, PartialEq)]
+pub(super) struct Bound {
+    pub(super) value: u64,
+    /// The bound in the unit of the exposition, as text.
+    pub(super) le: &'static str,
+}
 
-/// Records.
-const SIZE_BOUNDS: [Bound; 15] = [
-    (1, "1"),
-    (2, "2"),
-    (4, "4"),
-    (8, "8"),
-    (16, "16"),
-    (32, "32"),
-    (64, "64"),
-    (128, "128"),
-    (256, "256"),
-    (512, "512"),
-    (1_024, "1024"),
-    (2_048, "2048"),
-    (4_096, "4096"),
-    (8_192, "8192"),
-    (16_384, "16384"),
-];
+/// The buckets of one kind of distribution.
+#[derive(Debug, PartialEq)]
+pub(super) struct Buckets {
+    /// Ascending.
+    pub(super) bounds: &'static [Bound],
+    /// How many of the recorded values make one of the unit of the exposition.
+    pub(super) divisor: f64,
+}
 
-/// Buckets of the distribution that has most, the one without a bound included.
-const BUCKETS_MAX: usize = DURATION_BOUNDS.len() + 1;
+/// Durations in microseconds, told in seconds. The bounds are close together where a durable write or an answer falls.
+pub(super) static DURATIONS_US: Buckets = Buckets {
+    bounds: &[
+        Bound { value: 10, le: "0.00001" },
+        Bound { value: 25, le: "0.000025" },
+        Bound { value: 50, le: "0.00005" },
+        Bound { value: 75, le: "0.000075" },
+        Bound { value: 100, le: "0.0001" },
+        Bound { value: 125, le: "0.000125" },
+        Bound { value: 150, le: "0.00015" },
+        Bound { value: 200, le: "0.0002" },
+        Bound { value: 250, le: "0.00025" },
+        Bound { value: 300, le: "0.0003" },
+        Bound { value: 400, le: "0.0004" },
+        Bound { value: 500, le: "0.0005" },
+        Bound { value: 750, le: "0.00075" },
+        Bound { value: 1_000, le: "0.001" },
+        Bound { value: 1_500, le: "0.0015" },
+        Bound { value: 2_000, le: "0.002" },
+        Bound { value: 3_000, le: "0.003" },
+        Bound { value: 5_000, le: "0.005" },
+        Bound { value: 7_500, le: "0.0075" },
+        Bound { value: 10_000, le: "0.01" },
+        Bound { value: 20_000, le: "0.02" },
+        Bound { value: 50_000, le: "0.05" },
+        Bound { value: 100_000, le: "0.1" },
+        Bound { value: 250_000, le: "0.25" },
+        Bound { value: 500_000, le: "0.5" },
+        Bound { value: 1_000_000, le: "1" },
+        Bound { value: 2_500_000, le: "2.5" },
+        Bound { value: 5_000_000, le: "5" },
+        Bound { value: 10_000_000, le: "10" },
+    ],
+    divisor: 1e6,
+};
 
-/// A distribution of integers over fixed buckets.
+/// Records in a frame.
+pub(super) static BATCH_RECORDS: Buckets = Buckets {
+    bounds: &[
+        Bound { value: 1, le: "1" },
+        Bound { value: 2, le: "2" },
+        Bound { value: 4, le: "4" },
+        Bound { value: 8, le: "8" },
+        Bound { value: 16, le: "16" },
+        Bound { value: 32, le: "32" },
+        Bound { value: 64, le: "64" },
+        Bound { value: 128, le: "128" },
+        Bound { value: 256, le: "256" },
+        Bound { value: 512, le: "512" },
+        Bound { value: 1024, le: "1024" },
+        Bound { value: 2048, le: "2048" },
+        Bound { value: 4096, le: "4096" },
+        Bound { value: 8192, le: "8192" },
+        Bound { value: 16_384, le: "16384" },
+    ],
+    divisor: 1.0,
+};
+
+/// A distribution of integers, as far as the buckets of its kind tell them apart.
+///
+/// It counts into the very buckets that a scrape shows: a copy is a few cache lines and a scrape adds up a few
+/// numbers, so that neither keeps a core from its work for long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
-    bounds: &'static [Bound],
-    /// How many units of the values are one of the unit that Prometheus is told.
-    divisor: f64,
-    /// By bucket; the last one in use is for what is greater than all bounds.
-    counts: [u64; BUCKETS_MAX],
+    buckets: &'static Buckets,
+    /// By bucket: the values beyond the bound before and up to this one; at last, those beyond all bounds.
+    counts: [u64; BOUNDS_MAX + 1],
     sum: u128,
 }
 
 impl Histogram {
     /// A distribution of durations in microseconds.
     pub fn of_durations_us() -> Histogram {
-        Histogram { bounds: &DURATION_BOUNDS, divisor: 1e6, counts: [0; BUCKETS_MAX], sum: 0 }
+        Histogram::new(&DURATIONS_US)
     }
 
-    /// A distribution of numbers of records.
-    pub fn of_sizes() -> Histogram {
-        Histogram { bounds: &SIZE_BOUNDS, divisor: 1.0, counts: [0; BUCKETS_MAX], sum: 0 }
+    /// A distribution of the numbers of records in frames.
+    pub fn of_batch_records() -> Histogram {
+        Histogram::new(&BATCH_RECORDS)
+    }
+
+    fn new(buckets: &'static Buckets) -> Histogram {
+        assert!(
+            buckets.bounds.len() <= BOUNDS_MAX,
+            "there is a count for each bound and one for what is beyond"
+        );
+        Histogram { buckets, counts: [0; BOUNDS_MAX + 1], sum: 0 }
     }
 
     /// Takes in a value.
     pub fn record(&mut self, value: u64) {
-        let bucket = self.bounds.partition_point(|(bound, _)| *bound < value);
-        self.counts[bucket] += 1;
+        self.counts[self.buckets.bounds.partition_point(|bound| bound.value < value)] += 1;
         self.sum += u128::from(value);
     }
 
     /// Takes in all values that `other`, of the same kind, has taken in.
     pub fn merge(&mut self, other: &Histogram) {
-        assert_eq!(self.bounds, other.bounds, "only distributions of one kind are added up");
+        assert!(std::ptr::eq(self.buckets, other.buckets), "only distributions of one kind add up");
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
         self.sum += other.sum;
     }
@@ -99,17 +127,22 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// The sum of all values, in the unit that Prometheus is told.
-    pub(super) fn sum(&self) -> f64 {
-        self.sum as f64 / self.divisor
+    /// The sum of all values.
+    pub fn sum(&self) -> u128 {
+        self.sum
     }
 
-    /// For each bound, in Prometheus's unit, how many values were not greater.
-    pub(super) fn cumulative(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.bounds.iter().zip(&self.counts).scan(0, |total, ((_, text), count)| {
-            *total += count;
-            Some((*text, *total))
+    /// For each bound, how many values were that or less.
+    pub(super) fn cumulative(&self) -> impl Iterator<Item = (&'static Bound, u64)> {
+        self.buckets.bounds.iter().zip(&self.counts).scan(0, |up_to, (bound, count)| {
+            *up_to += count;
+            Some((bound, *up_to))
         })
+    }
+
+    /// How many values make one of the unit of the exposition.
+    pub(super) fn divisor(&self) -> f64 {
+        self.buckets.divisor
     }
 }
 
@@ -117,44 +150,75 @@ impl Histogram {
 mod tests {
     use super::*;
 
+    fn up_to(histogram: &Histogram, value: u64) -> u64 {
+        histogram.cumulative().find(|(bound, _)| bound.value == value).expect("a bound").1
+    }
+
+    /// Values of all magnitudes, and those around each bound.
+    fn values() -> Vec<u64> {
+        let mut values = vec![0, u64::MAX];
+        let mut state = 1_u64;
+        for number in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            values.push((state >> 16) >> (12 + number % 36));
+        }
+        for bound in DURATIONS_US.bounds.iter().chain(BATCH_RECORDS.bounds) {
+            let percent = bound.value / 100;
+            values.extend([bound.value - 1, bound.value, bound.value + 1]);
+            values.extend((0..64).map(|step| bound.value + 2 * percent * step / 64));
+        }
+        values
+    }
+
     #[test]
-    fn a_bound_belongs_to_its_bucket_and_is_told_in_the_unit() {
-        for (mut values, divisor) in [(Histogram::of_durations_us(), 1e6), (Histogram::of_sizes(), 1.0)] {
-            let mut recorded = Vec::new();
-            for (bound, _) in values.bounds {
-                for value in [bound - 1, *bound, bound + 1] {
-                    values.record(value);
-                    recorded.push(value);
-                }
+    fn buckets_hold_what_a_naive_count_finds() {
+        for mut histogram in [Histogram::of_durations_us(), Histogram::of_batch_records()] {
+            let values = values();
+            values.iter().for_each(|value| histogram.record(*value));
+            for (bound, count) in histogram.cumulative() {
+                let naive = values.iter().filter(|value| **value <= bound.value).count();
+                assert_eq!(count, naive as u64, "up to {}", bound.value);
             }
-            let expected = values.bounds.iter().map(|(bound, _)| {
-                let up_to = recorded.iter().filter(|value| *value <= bound).count();
-                (format!("{}", *bound as f64 / divisor), up_to as u64)
-            });
-            let told = values.cumulative().map(|(text, count)| (text.to_owned(), count));
-            assert_eq!(told.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+            assert_eq!(histogram.count(), values.len() as u64);
+            assert_eq!(histogram.sum(), values.iter().map(|value| u128::from(*value)).sum());
         }
     }
 
     #[test]
-    fn bounds_ascend() {
-        assert!(DURATION_BOUNDS.is_sorted_by(|one, other| one.0 < other.0));
-        assert!(SIZE_BOUNDS.is_sorted_by(|one, other| one.0 < other.0));
+    fn bounds_ascend_and_their_texts_are_their_numbers() {
+        for buckets in [&DURATIONS_US, &BATCH_RECORDS] {
+            assert!(buckets.bounds.is_sorted_by(|one, other| one.value < other.value));
+            for Bound { value, le } in buckets.bounds {
+                assert_eq!(*le, (*value as f64 / buckets.divisor).to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn a_tenth_of_a_millisecond_is_not_two() {
+        let mut latencies = Histogram::of_durations_us();
+        for _ in 0..10 {
+            latencies.record(100);
+        }
+        latencies.record(101);
+        latencies.record(200);
+        let counts = [75, 100, 125, 150, 200].map(|bound| up_to(&latencies, bound));
+        assert_eq!(counts, [0, 10, 11, 11, 12]);
+        assert_eq!((latencies.count(), latencies.sum()), (12, 1301));
     }
 
     #[test]
     fn values_beyond_all_bounds_are_counted_and_summed() {
-        let mut sizes = Histogram::of_sizes();
-        sizes.record(u64::MAX);
-        sizes.record(u64::MAX);
-        assert_eq!((sizes.count(), sizes.sum()), (2, 2.0 * u64::MAX as f64));
-        assert_eq!(sizes.cumulative().last(), Some(("16384", 0)));
+        let mut latencies = Histogram::of_durations_us();
+        latencies.record(u64::MAX);
+        latencies.record(u64::MAX);
+        assert_eq!((latencies.count(), latencies.sum()), (2, 2 * u128::from(u64::MAX)));
+        assert_eq!(up_to(&latencies, 10_000_000), 0);
     }
 
     #[test]
     fn merged_distributions_are_one() {
-        let (mut one, mut other, mut all) =
-            (Histogram::of_sizes(), Histogram::of_sizes(), Histogram::of_sizes());
+        let [mut one, mut other, mut all] = [(); 3].map(|()| Histogram::of_batch_records());
         for value in 0..500 {
             if value % 3 == 0 {
                 one.record(value)

@@ -5,12 +5,20 @@ use super::snapshot::{CoreSnapshot, Read, ServerSnapshot};
 
 const US_PER_SECOND: f64 = 1e6;
 
+/// About how long the text is without what each core has of its own, in bytes.
+const TEXT_BYTES_USUAL: usize = 14 << 10;
+
+/// About how long is what each core has of its own, in bytes.
+const CORE_TEXT_BYTES_USUAL: usize = 3 << 10;
+
 /// Appends the figures of the server and of all its cores, at least one.
 pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]) {
     let (first, others) = cores.split_first().expect("a server has cores");
     let mut all = first.clone();
     others.iter().for_each(|other| all.merge(other));
 
+    // So that the text is not moved while it grows.
+    out.reserve(TEXT_BYTES_USUAL + cores.len() * CORE_TEXT_BYTES_USUAL);
     let mut text = Exposition::new(out);
     render_claims(&mut text, &all);
     render_requests(&mut text, &all);
@@ -37,7 +45,7 @@ fn render_claims(text: &mut Exposition<'_>, all: &CoreSnapshot) {
         "Claims refused since the start, by the code of the error.",
     );
     for (reason, count) in all.assertions_rejected.sorted() {
-        text.sample(format_args!("reason=\"{}\"", reason.as_str()), count);
+        text.sample(&[("reason", reason.as_str())], count);
     }
 }
 
@@ -45,7 +53,7 @@ fn render_requests(text: &mut Exposition<'_>, all: &CoreSnapshot) {
     let reads = || Read::ALL.into_iter().zip(&all.reads_us);
     text.metric("stemedb_queries_total", Kind::Counter, "Reads answered, by endpoint.");
     for (read, durations) in reads() {
-        text.sample(format_args!("endpoint=\"{}\"", read.name()), durations.count());
+        text.sample(&[("endpoint", read.name())], durations.count());
     }
     text.metric(
         "stemedb_query_latency_seconds",
@@ -53,19 +61,19 @@ fn render_requests(text: &mut Exposition<'_>, all: &CoreSnapshot) {
         "Time of reads from request to answer, by endpoint.",
     );
     for (read, durations) in reads() {
-        let labels = format!("endpoint=\"{}\"", read.name());
-        text.distribution(&labels, durations);
+        text.distribution(&[("endpoint", read.name())], durations);
     }
     text.metric("stemedb_http_requests_total", Kind::Counter, "Requests answered, by method and status.");
     for (outcome, count) in all.http_requests.sorted() {
         let method = outcome.method.map_or("other", |method| method.name());
-        text.sample(format_args!("method=\"{method}\",status=\"{}\"", outcome.status), count);
+        let mut status = itoa::Buffer::new();
+        text.sample(&[("method", method), ("status", status.format(outcome.status))], count);
     }
 }
 
 fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnapshot) {
     text.metric("stemedb_wal_fsync_latency_seconds", Kind::Histogram, "Time of durable writes to the log.");
-    text.distribution("", &all.wal_write_us);
+    text.distribution(&[], &all.wal_write_us);
     let errors = "Durable writes to the log that failed; each ends its lane until a restart.";
     text.single("stemedb_wal_fsync_errors_total", Kind::Counter, errors, all.wal_write_errors);
     let writes = all.wal_write_us.count();
@@ -73,7 +81,7 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     let bytes = all.wal_bytes_written;
     text.single("stemedb_wal_bytes_written_total", Kind::Counter, "Bytes written to the log.", bytes);
     text.metric("stemedb_wal_batch_size", Kind::Histogram, "Records that one durable write made durable.");
-    text.distribution("", &all.wal_batch_records);
+    text.distribution(&[], &all.wal_batch_records);
     let segments = "Segments of the log, prepared ones included.";
     text.single("stemedb_wal_segments_total", Kind::GaugeNamedTotal, segments, all.wal_segments);
     let disk = "Disk space that the segments take.";
@@ -82,7 +90,7 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     text.single("stemedb_wal_rotations_total", Kind::Counter, rotations, all.wal_rotations);
     let recovery_s = server.recovery_us as f64 / US_PER_SECOND;
     let recovery = "Time that the recovery at this start took.";
-    text.single("stemedb_wal_recovery_duration_seconds", Kind::Gauge, recovery, recovery_s);
+    text.single_fraction("stemedb_wal_recovery_duration_seconds", Kind::Gauge, recovery, recovery_s);
     let restarts = "Starts on this data after the first.";
     text.single("stemedb_restarts_total", Kind::Counter, restarts, server.restarts);
 }
@@ -112,13 +120,16 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
     for (name, kind, help, figure) in FIGURES {
         text.metric(name, kind, help);
         for core in cores {
-            text.sample(format_args!("core=\"{}\"", core.core.0), figure(core));
+            let mut number = itoa::Buffer::new();
+            text.sample(&[("core", number.format(core.core.0))], figure(core));
         }
     }
     text.metric("stemedb_core_queue_depth", Kind::Gauge, "What waits now, by queue.");
     for core in cores {
+        let mut number = itoa::Buffer::new();
+        let number = number.format(core.core.0);
         for (queue, depth) in [("parked", core.requests_parked), ("messages", core.messages_waiting)] {
-            text.sample(format_args!("core=\"{}\",queue=\"{queue}\"", core.core.0), depth);
+            text.sample(&[("core", number), ("queue", queue)], depth);
         }
     }
     text.metric(
@@ -127,8 +138,8 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
         "Time of the loop's turns without their waiting.",
     );
     for core in cores {
-        let labels = format!("core=\"{}\"", core.core.0);
-        text.distribution(&labels, &core.loop_us);
+        let mut number = itoa::Buffer::new();
+        text.distribution(&[("core", number.format(core.core.0))], &core.loop_us);
     }
 }
 

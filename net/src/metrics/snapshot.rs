@@ -106,7 +106,7 @@ impl CoreSnapshot {
             wal_write_us: Histogram::of_durations_us(),
             wal_write_errors: 0,
             wal_bytes_written: 0,
-            wal_batch_records: Histogram::of_sizes(),
+            wal_batch_records: Histogram::of_batch_records(),
             wal_segments: 0,
             wal_disk_bytes: 0,
             wal_rotations: 0,
