@@ -1,10 +1,15 @@
 //! Paths, found by name and in the order of their names, each at the head of a chain of what belongs to it.
 
+use std::ops::Range;
+
 use super::chunked_vec::ChunkedVec;
 use super::interner::Interner;
 use super::row::Link;
 use super::seeded_hash::SeededHash;
 use super::sorted_ids::{Forward, SortedIds};
+
+/// The most paths that may be out of order: sorting them takes 16 bytes for each.
+const ORDER_PUT_OFF_MAX: u32 = if cfg!(test) { 64 } else { 1 << 22 };
 
 /// A set of paths, each with a number counted from 0 in the order in which they came. Subjects with the
 /// chains of their series are one, sources with the chains of their claims another.
@@ -12,8 +17,11 @@ pub(super) struct PathChains {
     paths: Interner,
     /// By path: what joined its chain last.
     heads: ChunkedVec<Link, 4096>,
-    /// All paths, by their bytes.
+    /// The first paths, by their bytes: all, unless order is put off.
     ordered: SortedIds,
+    /// How many paths are in order.
+    ordered_count: u32,
+    puts_order_off: bool,
     /// The one interned last: claims about one subject, and from one source, mostly come together.
     last: Option<u32>,
 }
@@ -26,6 +34,8 @@ impl PathChains {
             paths: Interner::new(chunk_bytes),
             heads: ChunkedVec::new(),
             ordered: SortedIds::default(),
+            ordered_count: 0,
+            puts_order_off: false,
             last: None,
         }
     }
@@ -39,10 +49,39 @@ impl PathChains {
         self.last = Some(id);
         if id as usize == self.heads.len() {
             self.heads.push(Link::NONE);
-            let paths = &self.paths;
-            self.ordered.insert(id, |other| paths.string(other).cmp(path.as_bytes()));
+            if !self.puts_order_off || id + 1 - self.ordered_count == ORDER_PUT_OFF_MAX {
+                self.put_in_order();
+            }
         }
         id
+    }
+
+    /// From now on, paths are put in order when it is asked for, or when they have become many.
+    pub(super) fn put_order_off(&mut self) {
+        self.puts_order_off = true;
+    }
+
+    /// Puts all paths in order, and from now on each when it comes.
+    pub(super) fn stop_putting_order_off(&mut self) {
+        self.puts_order_off = false;
+        self.put_in_order();
+    }
+
+    /// Puts all paths in order.
+    pub(super) fn put_in_order(&mut self) {
+        let PathChains { paths, ordered, .. } = self;
+        let count = self.heads.len() as u32;
+        let new = self.ordered_count..count;
+        self.ordered_count = count;
+        let mut insert = |id| {
+            let path = paths.string(id);
+            ordered.insert(id, |other| paths.string(other).cmp(path));
+        };
+        if new.len() == 1 {
+            insert(new.start);
+        } else {
+            sorted(paths, new).into_iter().for_each(|(_, id)| insert(id));
+        }
     }
 
     /// Makes `element` the head of the path's chain; answers the head before, to which it must lead on.
@@ -72,6 +111,11 @@ impl PathChains {
 
     /// The paths that begin with `prefix`, by their bytes, from the one after `after` on.
     pub(super) fn beginning_with<'a>(&'a self, prefix: &'a str, after: Option<u32>) -> BeginningWith<'a> {
+        assert_eq!(
+            self.ordered_count as usize,
+            self.heads.len(),
+            "paths are asked for that are not in order"
+        );
         let prefix = prefix.as_bytes();
         let position = match after.map(|after| self.paths.string(after)) {
             Some(after) => self.ordered.position(|other| self.paths.string(other) <= after),
@@ -98,6 +142,28 @@ impl PathChains {
     }
 }
 
+/// The paths with these numbers, by their bytes, each behind a key by which most comparisons are decided: where
+/// the paths are in memory has nothing to do with their order.
+fn sorted(paths: &Interner, numbers: Range<u32>) -> Vec<(u64, u32)> {
+    let Some(first) = numbers.clone().next() else { return Vec::new() };
+    let first = paths.string(first);
+    let common_with_first =
+        |id| first.iter().zip(paths.string(id)).take_while(|(one, other)| one == other).count();
+    let common = numbers.clone().map(common_with_first).min().expect("the first is one of them");
+    let key = |id| {
+        let rest = &paths.string(id)[common..];
+        let mut key = [0; 8];
+        let bytes = rest.len().min(key.len());
+        key[..bytes].copy_from_slice(&rest[..bytes]);
+        (u64::from_be_bytes(key), id)
+    };
+    let mut sorted: Vec<(u64, u32)> = numbers.map(key).collect();
+    sorted.sort_unstable_by(|(one_key, one), (other_key, other)| {
+        one_key.cmp(other_key).then_with(|| paths.string(*one).cmp(paths.string(*other)))
+    });
+    sorted
+}
+
 /// The paths that begin with a prefix.
 pub(super) struct BeginningWith<'a> {
     paths: &'a Interner,
@@ -110,5 +176,72 @@ impl Iterator for BeginningWith<'_> {
 
     fn next(&mut self) -> Option<u32> {
         self.ordered.next().filter(|&path| self.paths.string(path).starts_with(self.prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Paths that share beginnings of all lengths, and some that are the beginning of others.
+    fn path() -> impl Strategy<Value = String> {
+        proptest::collection::vec(0..4_u8, 1..24).prop_map(|letters| {
+            let letters = letters.into_iter().map(|letter| char::from(b"ab/z"[usize::from(letter)]));
+            "common/beginning/".chars().chain(letters).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn order_put_off_is_order(
+            batches in proptest::collection::vec(proptest::collection::vec(path(), 0..60), 1..6),
+            late in proptest::collection::vec(path(), 0..10),
+        ) {
+            let hash = SeededHash::new(1);
+            let mut chains = PathChains::new(1 << 16);
+            let mut expected = BTreeSet::new();
+            let in_order = |chains: &PathChains| {
+                chains.beginning_with("", None).map(|id| chains.path(id).to_owned()).collect::<Vec<_>>()
+            };
+            chains.put_order_off();
+            for batch in batches {
+                for path in batch {
+                    chains.intern(&hash, &path);
+                    expected.insert(path);
+                }
+                chains.put_in_order();
+                prop_assert!(expected.iter().eq(&in_order(&chains)));
+            }
+            chains.stop_putting_order_off();
+            for path in late {
+                chains.intern(&hash, &path);
+                expected.insert(path);
+                prop_assert!(expected.iter().eq(&in_order(&chains)));
+            }
+        }
+    }
+
+    #[test]
+    fn only_so_many_paths_are_out_of_order() {
+        let (hash, mut chains) = (SeededHash::new(1), PathChains::new(1 << 16));
+        chains.put_order_off();
+        for number in 0..3 * ORDER_PUT_OFF_MAX - 1 {
+            chains.intern(&hash, &format!("{number}"));
+            assert!(number + 1 - chains.ordered_count < ORDER_PUT_OFF_MAX);
+        }
+        assert_eq!(chains.ordered_count, 2 * ORDER_PUT_OFF_MAX);
+    }
+
+    #[test]
+    #[should_panic(expected = "paths are asked for that are not in order")]
+    fn what_is_not_in_order_is_not_listed() {
+        let mut chains = PathChains::new(1 << 16);
+        chains.put_order_off();
+        chains.intern(&SeededHash::new(1), "a");
+        let _ = chains.beginning_with("", None);
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::claim::{Assertion, DecodeError, Retraction};
-use stemedb_engine::index::{Index, IndexConfig, IndexFull, NewClaim};
+use stemedb_engine::index::{Index, IndexConfig, IndexFull, IndexLoader, NewClaim};
 use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{
     Recovered, RecoveryError, RecoveryVisitError, Replayed, UnfinishedRetraction, recover as recover_log,
@@ -101,17 +101,21 @@ pub fn rebuild(
     own: Range<u16>,
     hash_seed: u64,
 ) -> Result<(Recovered, Index), RecoveryError> {
-    let mut index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
+    let mut index = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
     let recovered = recover_log(storage, &mut |records| replay(&mut index, &own, records))?;
     for UnfinishedRetraction { payload, slots } in &recovered.unfinished_retractions {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
         retract(&mut index, retraction.path.as_str(), slots, &own);
     }
-    Ok((recovered, index))
+    Ok((recovered, index.finish()))
 }
 
 /// Applies records to the index of the core that owns the slots `own`.
-fn replay(index: &mut Index, own: &Range<u16>, records: &[Replayed<'_>]) -> Result<(), RecoveryVisitError> {
+fn replay(
+    index: &mut IndexLoader,
+    own: &Range<u16>,
+    records: &[Replayed<'_>],
+) -> Result<(), RecoveryVisitError> {
     let is_assertion = |record: &Replayed<'_>| record.kind == RecordKind::Assertion;
     for run in records.chunk_by(|one, next| is_assertion(one) && is_assertion(next)) {
         if is_assertion(&run[0]) {
@@ -124,7 +128,11 @@ fn replay(index: &mut Index, own: &Range<u16>, records: &[Replayed<'_>]) -> Resu
 }
 
 /// Inserts the claims of assertions, those of them that are in the slots `own`.
-fn insert(index: &mut Index, own: &Range<u16>, records: &[Replayed<'_>]) -> Result<(), RecoveryVisitError> {
+fn insert(
+    index: &mut IndexLoader,
+    own: &Range<u16>,
+    records: &[Replayed<'_>],
+) -> Result<(), RecoveryVisitError> {
     let mut claims = Vec::with_capacity(records.len());
     let mut inserted_from = Vec::with_capacity(records.len());
     for record in records {
@@ -141,7 +149,7 @@ fn insert(index: &mut Index, own: &Range<u16>, records: &[Replayed<'_>]) -> Resu
 }
 
 /// Applies a record that is not an assertion.
-fn replay_other(index: &mut Index, own: &Range<u16>, record: &Replayed<'_>) -> Result<(), ReplayError> {
+fn replay_other(index: &mut IndexLoader, own: &Range<u16>, record: &Replayed<'_>) -> Result<(), ReplayError> {
     match record.kind {
         RecordKind::Retraction => {
             let retraction = Retraction::decode(record.payload)?;
@@ -154,7 +162,7 @@ fn replay_other(index: &mut Index, own: &Range<u16>, record: &Replayed<'_>) -> R
 }
 
 /// Takes back what rests on `path` in those of the slots `own` that are in `slots`.
-fn retract(index: &mut Index, path: &str, slots: &SlotSet, own: &Range<u16>) {
+fn retract(index: &mut IndexLoader, path: &str, slots: &SlotSet, own: &Range<u16>) {
     for range in slots.ranges_within(own.clone()) {
         index.retract(path, range);
     }
