@@ -196,3 +196,23 @@ fn the_watchdog_counts_stalls() {
     seen.recv().expect("the stall is counted");
     assert!(background.stalls() > 0);
 }
+
+/// What the lane does not need yet is not hurried: at its own pace this segment takes half a second, at full speed some
+/// milliseconds.
+#[test]
+fn a_segment_is_prepared_as_its_lane_needs_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let background = start(directory.path());
+    let lane = LaneProgress::waiting();
+    lane.reached(0);
+    let (done, outcome) = mpsc::channel();
+    let segment = PrepareSegment::new(directory.path().join("1.log"), 4 << 20, lane.clone());
+    background
+        .handle()
+        .prepare_segment(segment, move |result| done.send(result.is_ok()).expect("the test waits"))
+        .expect("the queue has room");
+    let early = outcome.recv_timeout(Duration::from_millis(100));
+    assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout), "prepared before the lane needs it");
+    lane.reached(2 << 20);
+    assert_eq!(outcome.recv(), Ok(true));
+}

@@ -289,7 +289,9 @@ impl Ring {
     /// Writes the first `bytes` bytes of `buffer` at `offset` of a file; once it is done ([`Completion::Written`]), they
     /// are on stable storage (`RWF_DSYNC`, see pwritev2(2)).
     ///
-    /// The kernel runs it on a worker thread; see [`bind_workers`](Ring::bind_workers).
+    /// It is submitted at once. Behind it, on a disk with a volatile cache and without FUA, a worker of the kernel flushes
+    /// that cache, on the CPU of the disk's interrupt. Where the file system cannot write without blocking, all of it
+    /// runs on one of the ring's workers; see [`bind_workers`](Ring::bind_workers).
     ///
     /// # Errors
     ///
