@@ -14,15 +14,17 @@
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use std::{fs, io};
 
 use glommio::io::DmaFile;
 use glommio::timer::Timer;
-use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares};
+use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares, Task};
 
 use super::job_queue::Job;
 use super::{BackgroundError, Shared, prepare_segment};
@@ -65,25 +67,35 @@ pub(super) fn run(
     });
 }
 
-/// Does one job after the other until the queue is stopped.
+/// Begins the jobs as they come, until the queue is stopped, and then waits for those at work: each looks for that itself.
+/// Each lane has one at most, so there are no more at once than lanes.
 async fn work(shared: &Arc<Shared>, mut tested: TestedDevices) {
     let preparing =
         glommio::executor().create_task_queue(Shares::default(), Latency::NotImportant, "prepare segments");
+    let mut at_work: Vec<Task<()>> = Vec::new();
     while let Some(job) = shared.queue.next().await {
+        at_work.retain_mut(|task| !is_done(task));
         match job {
-            Job::PrepareSegment(segment, reply) => {
-                let outcome = match tested.ensure(segment.directory()).await {
-                    Ok(()) => {
-                        let task = prepare_segment::prepare(segment, Arc::clone(shared));
-                        let task = glommio::spawn_local_into(task, preparing);
-                        task.expect("the task queue was created above and is never removed").await
-                    }
-                    Err(error) => Err(error),
-                };
-                reply.send(outcome);
-            }
+            Job::PrepareSegment(segment, reply) => match tested.ensure(segment.directory()).await {
+                Ok(()) => {
+                    let shared = Arc::clone(shared);
+                    let task = async move { reply.send(prepare_segment::prepare(segment, shared).await) };
+                    let task = glommio::spawn_local_into(task, preparing);
+                    at_work.push(task.expect("the task queue was created above and is never removed"));
+                }
+                Err(error) => reply.send(Err(error)),
+            },
         }
     }
+    for task in at_work {
+        task.await;
+    }
+}
+
+/// Whether a task has come to its end.
+fn is_done(task: &mut Task<()>) -> bool {
+    // Nobody has to be woken by it: the next job looks again.
+    Pin::new(task).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 /// Counts, so that the watchdog sees that the executor lives, and looks after jobs in case a wake was lost.

@@ -102,11 +102,6 @@ impl JobQueue {
         wake(self.lock());
     }
 
-    /// Whether jobs wait.
-    pub(super) fn has_jobs(&self) -> bool {
-        !self.lock().jobs.is_empty()
-    }
-
     /// Whether the queue is stopped.
     pub(super) fn is_stopping(&self) -> bool {
         self.lock().stopping

@@ -134,8 +134,7 @@ async fn fill(
         if shared.queue.is_stopping() {
             return Err(BackgroundError::Stopped);
         }
-        // The segments of other lanes wait until this one is done.
-        let due = if shared.queue.has_jobs() { u64::MAX } else { lane.bytes_due(began.elapsed()) };
+        let due = lane.bytes_due(began.elapsed());
         if position >= due {
             Timer::new(REST).await;
             continue;

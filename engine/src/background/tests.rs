@@ -1,9 +1,11 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Instant;
 use std::{fs, io};
 
 use super::*;
+use crate::log::SegmentNumber;
 
 fn start(directory: &Path) -> Background {
     let config = BackgroundConfig { directory: directory.to_owned(), jobs_max: 4 };
@@ -197,22 +199,26 @@ fn the_watchdog_counts_stalls() {
     assert!(background.stalls() > 0);
 }
 
-/// What the lane does not need yet is not hurried: at its own pace this segment takes half a second, at full speed some
-/// milliseconds.
+/// What the lane does not need yet is not hurried: left alone this segment takes eight seconds, at full speed less than one.
 #[test]
 fn a_segment_is_prepared_as_its_lane_needs_it() {
+    const BYTES: u64 = 64 << 20;
     let directory = tempfile::tempdir().expect("a directory");
     let background = start(directory.path());
-    let lane = LaneProgress::waiting();
-    lane.reached(0);
+    let mut lane = LaneProgress::waiting();
+    lane.reached(SegmentNumber::FIRST, 0);
     let (done, outcome) = mpsc::channel();
-    let segment = PrepareSegment::new(directory.path().join("1.log"), 4 << 20, lane.clone());
-    background
-        .handle()
-        .prepare_segment(segment, move |result| done.send(result.is_ok()).expect("the test waits"))
-        .expect("the queue has room");
-    let early = outcome.recv_timeout(Duration::from_millis(100));
-    assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout), "prepared before the lane needs it");
-    lane.reached(2 << 20);
-    assert_eq!(outcome.recv(), Ok(true));
+    let segment = PrepareSegment::new(directory.path().join("1.log"), BYTES, lane.clone());
+    let told = done.clone();
+    let prepared = move |result: Result<_, _>| told.send((1, result.is_ok())).expect("the test waits");
+    background.handle().prepare_segment(segment, prepared).expect("the queue has room");
+    // Nor does it keep the segment of another lane from being prepared.
+    let other = PrepareSegment::new(directory.path().join("2.log"), BYTES, LaneProgress::waiting());
+    let prepared = move |result: Result<_, _>| done.send((2, result.is_ok())).expect("the test waits");
+    background.handle().prepare_segment(other, prepared).expect("the queue has room");
+    assert_eq!(outcome.recv(), Ok((2, true)), "the lane that waits is served first");
+    let began = Instant::now();
+    lane.reached(SegmentNumber::FIRST, BYTES / 2);
+    assert_eq!(outcome.recv(), Ok((1, true)));
+    assert!(began.elapsed() < Duration::from_secs(6), "it goes on as if the lane did not need it");
 }

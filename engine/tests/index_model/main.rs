@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use samples::Operation;
 use stemedb_engine::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate, Timestamp, Value};
-use stemedb_engine::index::{Index, IndexConfig, Inserted, NewClaim, RetractionPass};
+use stemedb_engine::index::{Index, IndexConfig, IndexLoader, Inserted, NewClaim, RetractionPass};
 use stemedb_engine::lens::Lens;
 use stemedb_engine::order::{ListKey, WriteOrder};
 use stemedb_engine::query::{Execution, Hit, LIMIT_MAX, Query, Step, SubjectFilter};
@@ -117,6 +117,34 @@ proptest! {
         batched.check_claims();
         for query in queries {
             batched.check_query(&query, 1_000);
+        }
+    }
+
+    #[test]
+    fn an_index_that_is_loaded_is_as_good_as_one_that_grew(
+        operations in vec(samples::operation(), 0..400),
+        later in vec(samples::operation(), 0..50),
+        queries in vec(samples::query(), 1..20),
+    ) {
+        let (mut both, mut loader) = (Both::new(), IndexLoader::new(CONFIG));
+        for operation in &operations {
+            both.apply(operation);
+            match operation {
+                Operation::Insert(claim) => {
+                    let order = WriteOrder::new(1, both.written);
+                    let new = NewClaim { hash: hash_of(claim), claim: Claim::clone(claim), order };
+                    loader.insert_all(&[new]).expect("there is room");
+                }
+                Operation::Retract(path, slots) => {
+                    loader.retract(path, slots.clone());
+                }
+            }
+        }
+        both.index = loader.finish();
+        both.check_claims();
+        later.iter().for_each(|operation| both.apply(operation));
+        for query in queries {
+            both.check_query(&query, 1_000);
         }
     }
 

@@ -108,7 +108,7 @@ pub struct RetractRequest {
 }
 
 /// The largest empty buffer for payloads that is kept to use again, in bytes.
-const PAYLOAD_BYTES_KEPT: usize = 1 << 20;
+const PAYLOAD_BYTES_KEPT: usize = 256 << 10;
 
 /// Claims on their way to the core that owns them, packed together.
 #[derive(Debug, Default)]
@@ -136,7 +136,12 @@ impl Assertions {
         self.entries.is_empty()
     }
 
-    /// Takes all out, and keeps the memory unless it is much.
+    /// The bytes of all payloads.
+    pub fn payload_bytes(&self) -> usize {
+        self.payloads.len()
+    }
+
+    /// Takes all out, and keeps the memory unless a large claim has made it large.
     pub fn clear(&mut self) {
         self.entries.clear();
         self.payloads.clear();

@@ -287,6 +287,7 @@ impl Core {
             // First come, first served: who came first finds room where there is little, and waits no longer than others.
             let mut dirty = std::mem::take(&mut self.dirty);
             dirty.drain(..).for_each(|key| self.service(key, now));
+            assert!(self.dirty.is_empty(), "serving a connection marks none");
             self.dirty = dirty;
             self.call_next();
             self.room.settle(now, &mut self.answers);

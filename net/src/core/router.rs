@@ -12,6 +12,9 @@ use super::message::{Assertions, Message, Ticket};
 /// How many claims are looked up together. What is fetched for them has to stay in the nearest cache.
 const CLAIMS_LOOKED_UP_TOGETHER: usize = 32;
 
+/// Bytes of claims that a core gathers for itself before it offers them to its shard.
+const OWN_BYTES_MAX: usize = 64 << 10;
+
 /// A core's shard, and the way to the others.
 #[derive(Debug)]
 pub(super) struct Router {
@@ -40,7 +43,11 @@ impl Router {
     /// Sends the payload of a claim's record to the core of its slot, which may be this one.
     pub(super) fn assert(&mut self, slot: Slot, payload: &[u8], ticket: Ticket) {
         let owner = self.slots.owner(slot);
-        self.outgoing[usize::from(owner.0)].assertions.push(ticket, payload);
+        let assertions = &mut self.outgoing[usize::from(owner.0)].assertions;
+        assertions.push(ticket, payload);
+        if owner == self.id && assertions.payload_bytes() >= OWN_BYTES_MAX {
+            self.store_own();
+        }
     }
 
     /// Offers claims of this core's slots to its shard.
@@ -122,5 +129,29 @@ impl Outgoing {
             return Some(Message::Outcomes(std::mem::take(&mut self.outcomes)));
         }
         self.others.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::operation::OperationKey;
+
+    #[test]
+    fn a_core_gathers_few_claims_for_itself() {
+        let mut router = Router::new(CoreId(0), SlotMap::new(1));
+        let ticket = Ticket { core: CoreId(0), operation: OperationKey::default(), line: 0, bytes: 0 };
+        let payload = [7; 1000];
+        for claims in 1..=200 {
+            router.assert(Slot::of(b"a"), &payload, ticket);
+            let own = &router.outgoing[0];
+            assert!(own.assertions.payload_bytes() < OWN_BYTES_MAX);
+            let gathered = own.assertions.payload_bytes() / payload.len();
+            assert_eq!(
+                gathered + own.outcomes.len(),
+                claims,
+                "the others were offered, and refused without a shard"
+            );
+        }
     }
 }

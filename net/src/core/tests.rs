@@ -322,7 +322,7 @@ fn a_batch_pauses_while_too_much_of_it_waits_for_the_disk() {
 }
 
 #[test]
-fn whatever_comes_in_at_once_batches_take_no_more_than_the_lane_has_room_for() {
+fn whatever_lines_come_in_at_once_batches_take_no_more_than_the_lane_has_room_for() {
     let value = "v".repeat(60 << 10);
     let line =
         |subject: String| format!(r#"{{"concept_path":"{subject}","predicate":"is","value":"{value}"}}"#);

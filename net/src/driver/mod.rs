@@ -291,7 +291,7 @@ impl Driver {
         match self.ring.write_durable(file, buffer, bytes, offset, id.0) {
             Ok(_) => {
                 self.writes.push((id, now.monotonic_us));
-                self.segments.reached(offset + bytes as u64);
+                self.segments.reached(segment, offset + bytes as u64);
                 Ok(())
             }
             Err(Full(buffer)) => Err(LaneWrite { id, segment, offset, buffer, bytes }),

@@ -87,9 +87,9 @@ impl Segments {
         self.prepared.1.try_recv().ok()
     }
 
-    /// Notes that the segment that is written is filled up to `bytes`.
-    pub(super) fn reached(&self, bytes: u64) {
-        self.progress.reached(bytes);
+    /// Notes that a segment is filled up to `bytes`.
+    pub(super) fn reached(&mut self, segment: SegmentNumber, bytes: u64) {
+        self.progress.reached(segment, bytes);
     }
 
     /// The file of a segment that is prepared.
