@@ -3,13 +3,16 @@
 use stemedb_engine::shard::Outcome;
 use stemedb_engine::time::UnixMicros;
 
+use super::Now;
 use super::intake::{Encoded, Intake};
 use super::lines::{Line, Lines};
 use super::message::Ticket;
-use super::operation::OperationKey;
-use super::response::refused;
+use super::operation::{Awaits, Operation, OperationKey};
+use super::response::{Response, refused};
+use super::room::{Answer, Room, Told};
 use super::router::Router;
-use crate::api::{ApiError, BatchFormat, BatchSummary, ErrorCode, is_blank};
+use crate::api::{ApiError, BatchFormat, BatchSummary, Endpoint, ErrorCode, is_blank};
+use crate::http::Status;
 use crate::metrics::Counts;
 
 /// What is known of a batch so far.
@@ -180,5 +183,96 @@ impl Batch {
     fn reject(&mut self, error: ApiError, rejected: &mut Counts<ErrorCode>) {
         rejected.increment(error.code);
         self.summary.reject(self.lines, error);
+    }
+}
+
+/// The batches of a core.
+impl Room {
+    /// Takes in a piece of a batch.
+    pub(super) fn batch_piece(&mut self, key: OperationKey, bytes: &mut [u8], now: Now) {
+        let (batch, taking) = self.batch(key, now);
+        batch.piece(bytes, taking);
+    }
+
+    /// Whether a batch is to wait before its next piece, since too much of it, or of all batches, is on its way to the
+    /// disk. It is resumed when there is less.
+    pub(super) fn batch_waits(&mut self, key: OperationKey) -> bool {
+        let Room { batches, operations, .. } = self;
+        if batches.paused.contains(&key) {
+            return true;
+        }
+        let Awaits::Batch(batch) = &operations[key].awaits else { panic!("only batches wait like this") };
+        let waits =
+            batch.open_bytes() > batches.open_bytes_max / 4 || batches.open_bytes > batches.open_bytes_max;
+        if waits {
+            batches.paused.push(key);
+        }
+        waits
+    }
+
+    /// The body of a batch is complete.
+    pub(super) fn batch_end(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
+        let (batch, taking) = self.batch(key, now);
+        match batch.end(taking) {
+            Ok(()) => self.finish_batch(key, now, answers),
+            Err(error) => {
+                self.batches.count -= 1;
+                self.finish(key, Endpoint::AssertBatch, Response::error(&error), now, answers);
+            }
+        }
+    }
+
+    /// The connection of a batch is gone: what was let in is stored, nobody will be told.
+    pub(super) fn forget_batch(&mut self, key: OperationKey) {
+        if self.operations.remove(key).is_some() {
+            self.batches.count -= 1;
+        }
+    }
+
+    /// Answers a batch if all of it is decided.
+    pub(super) fn finish_batch(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
+        let Some(Operation { awaits: Awaits::Batch(batch), .. }) = self.operations.get_mut(key) else {
+            panic!("only a batch is finished as one")
+        };
+        if let Some(summary) = batch.summary() {
+            self.batches.count -= 1;
+            let response = Response::json(Status::Ok, |out| summary.write_json(out));
+            self.finish(key, Endpoint::AssertBatch, response, now, answers);
+        }
+    }
+
+    /// Lets batches go on that waited for their claims to reach the disk.
+    pub(super) fn resume_batches(&mut self, answers: &mut Vec<Answer>) {
+        let Room { batches, operations, .. } = self;
+        if batches.open_bytes > batches.open_bytes_max / 2 {
+            return;
+        }
+        let share_bytes = batches.open_bytes_max / 8;
+        batches.paused.retain(|&key| {
+            // Gone if the connection broke.
+            let Some(operation) = operations.get(key) else { return false };
+            let Awaits::Batch(batch) = &operation.awaits else { panic!("only batches pause") };
+            let waits = batch.open_bytes() > share_bytes;
+            if !waits {
+                answers.push(Answer { connection: operation.connection, told: Told::Resume });
+            }
+            waits
+        });
+    }
+
+    fn batch(&mut self, key: OperationKey, now: Now) -> (&mut Batch, Taking<'_>) {
+        let Room { operations, intake, router, batches, counters, .. } = self;
+        let Some(Operation { awaits: Awaits::Batch(batch), .. }) = operations.get_mut(key) else {
+            panic!("a batch that is coming in is under way")
+        };
+        let taking = Taking {
+            key,
+            now: now.wall,
+            intake,
+            router,
+            open_bytes: &mut batches.open_bytes,
+            rejected: &mut counters.assertions_rejected,
+        };
+        (batch, taking)
     }
 }

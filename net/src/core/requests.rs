@@ -7,7 +7,7 @@ use stemedb_engine::shard::{Outcome, Refusal};
 use stemedb_engine::slot::Slot;
 
 use super::Now;
-use super::batch::{Batch, Taking};
+use super::batch::Batch;
 use super::connection::ConnectionKey;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
@@ -128,7 +128,7 @@ impl Room {
     }
 
     /// Ends an operation with a response.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         key: OperationKey,
         endpoint: Endpoint,
@@ -193,97 +193,6 @@ impl Room {
             Outcome::Retracted(_) => panic!("a claim was answered as a retraction"),
         };
         self.finish(ticket.operation, Endpoint::Assert, response, now, answers);
-    }
-}
-
-/// Batches.
-impl Room {
-    /// Takes in a piece of a batch.
-    pub(super) fn batch_piece(&mut self, key: OperationKey, bytes: &mut [u8], now: Now) {
-        let (batch, taking) = self.batch(key, now);
-        batch.piece(bytes, taking);
-    }
-
-    /// Whether a batch is to wait before its next piece, since too much of it, or of all batches, is on its way to the
-    /// disk. It is resumed when there is less.
-    pub(super) fn batch_waits(&mut self, key: OperationKey) -> bool {
-        let Room { batches, operations, .. } = self;
-        if batches.paused.contains(&key) {
-            return true;
-        }
-        let Awaits::Batch(batch) = &operations[key].awaits else { panic!("only batches wait like this") };
-        let waits =
-            batch.open_bytes() > batches.open_bytes_max / 4 || batches.open_bytes > batches.open_bytes_max;
-        if waits {
-            batches.paused.push(key);
-        }
-        waits
-    }
-
-    /// The body of a batch is complete.
-    pub(super) fn batch_end(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
-        let (batch, taking) = self.batch(key, now);
-        match batch.end(taking) {
-            Ok(()) => self.finish_batch(key, now, answers),
-            Err(error) => {
-                self.batches.count -= 1;
-                self.finish(key, Endpoint::AssertBatch, Response::error(&error), now, answers);
-            }
-        }
-    }
-
-    /// The connection of a batch is gone: what was let in is stored, nobody will be told.
-    pub(super) fn forget_batch(&mut self, key: OperationKey) {
-        if self.operations.remove(key).is_some() {
-            self.batches.count -= 1;
-        }
-    }
-
-    /// Answers a batch if all of it is decided.
-    fn finish_batch(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
-        let Some(Operation { awaits: Awaits::Batch(batch), .. }) = self.operations.get_mut(key) else {
-            panic!("only a batch is finished as one")
-        };
-        if let Some(summary) = batch.summary() {
-            self.batches.count -= 1;
-            let response = Response::json(Status::Ok, |out| summary.write_json(out));
-            self.finish(key, Endpoint::AssertBatch, response, now, answers);
-        }
-    }
-
-    /// Lets batches go on that waited for their claims to reach the disk.
-    pub(super) fn resume_batches(&mut self, answers: &mut Vec<Answer>) {
-        let Room { batches, operations, .. } = self;
-        if batches.open_bytes > batches.open_bytes_max / 2 {
-            return;
-        }
-        let share_bytes = batches.open_bytes_max / 8;
-        batches.paused.retain(|&key| {
-            // Gone if the connection broke.
-            let Some(operation) = operations.get(key) else { return false };
-            let Awaits::Batch(batch) = &operation.awaits else { panic!("only batches pause") };
-            let waits = batch.open_bytes() > share_bytes;
-            if !waits {
-                answers.push(Answer { connection: operation.connection, told: Told::Resume });
-            }
-            waits
-        });
-    }
-
-    fn batch(&mut self, key: OperationKey, now: Now) -> (&mut Batch, Taking<'_>) {
-        let Room { operations, intake, router, batches, counters, .. } = self;
-        let Some(Operation { awaits: Awaits::Batch(batch), .. }) = operations.get_mut(key) else {
-            panic!("a batch that is coming in is under way")
-        };
-        let taking = Taking {
-            key,
-            now: now.wall,
-            intake,
-            router,
-            open_bytes: &mut batches.open_bytes,
-            rejected: &mut counters.assertions_rejected,
-        };
-        (batch, taking)
     }
 }
 

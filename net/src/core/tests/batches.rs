@@ -1,0 +1,129 @@
+//! Goal: batches store every good line once, wait while too much of them is on its way, and leave nothing behind.
+//! Method: bodies in pieces of any size, with the disk on and off.
+
+use super::*;
+
+#[test]
+fn a_batch_counts_every_line_and_one_bad_line_spoils_no_other() {
+    let mut world = World::serving(2);
+    let mut body = String::new();
+    for number in 0..100 {
+        body += &claim(&format!("b/{number}"), number);
+        body += "\n";
+    }
+    body += "\n{\"subject\":\"b\"}\n";
+    body += &claim("b/0", 0);
+    let (status, answer) = world.post(0, "/v1/assert/batch", &body);
+    assert_eq!(status, OK);
+    assert!(
+        answer.starts_with(r#"{"accepted":100,"exists":1,"rejected":1,"errors":[{"line":102,"#),
+        "{answer}"
+    );
+    assert_eq!(world.assertions(), 100);
+
+    let array = format!("[{},17,{}]", claim("b/0", 0), claim("b/new", 1));
+    let (status, answer) = world.post(1, "/v1/assert/batch", &array);
+    assert_eq!(status, OK);
+    assert!(answer.starts_with(r#"{"accepted":1,"exists":1,"rejected":1,"errors":[{"line":2,"#), "{answer}");
+}
+
+#[test]
+fn a_batch_pauses_while_too_much_of_it_waits_for_the_disk() {
+    let mut world = World::with(2, |config| config.batch_bytes_open_max = 64 << 10);
+    world.open();
+    world.disk_is_on = false;
+    let client = world.connect(0);
+    world.send(client, b"POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    let (mut sent, mut lines) = (0_usize, 0_usize);
+    while world.paused.is_empty() {
+        let line = claim(&format!("p/{lines}"), 1) + "\n";
+        world.send(client, format!("{:x}\r\n{line}\r\n", line.len()).as_bytes());
+        sent += line.len();
+        lines += 1;
+        assert!(sent < 1 << 20, "the connection takes in more than any bound of it");
+    }
+    // What waits in the cores is bounded by the batch's share; the rest waits in the connection.
+    assert!(world.cores[0].room.batches.open_bytes <= 64 << 10);
+    world.disk_is_on = true;
+    for core in 0..2 {
+        world.do_writes(core);
+    }
+    world.run();
+    assert_eq!(world.paused.last(), Some(&(0, client.1, false)), "the connection goes on");
+    world.send(client, b"0\r\n\r\n");
+    let answer = world.take(client);
+    assert!(
+        answer.ends_with(&format!(r#"{{"accepted":{lines},"exists":0,"rejected":0,"errors":[]}}"#)),
+        "{answer}"
+    );
+}
+
+#[test]
+fn whatever_lines_come_in_at_once_batches_take_no_more_than_the_lane_has_room_for() {
+    let value = "v".repeat(60 << 10);
+    let line =
+        |subject: String| format!(r#"{{"concept_path":"{subject}","predicate":"is","value":"{value}"}}"#);
+    for (clients, lines) in [(1, 300), (64, 4)] {
+        // Eight frames of a mebibyte, of which one core's batches may fill a quarter.
+        let mut world = World::with(1, |config| config.batch_bytes_open_max = 2 << 20);
+        world.open();
+        world.disk_is_on = false;
+        let clients: Vec<_> = (0..clients).map(|_| world.connect(0)).collect();
+        for (number, (core, key)) in clients.iter().enumerate() {
+            let body: String = (0..lines).map(|place| line(format!("c/{number}/{place}")) + "\n").collect();
+            let head = "POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\n";
+            let request = if number % 2 == 0 {
+                format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+            } else {
+                format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            };
+            world.cores[*core].received(*key, request.as_bytes(), world.now);
+        }
+        world.run();
+        assert!(world.cores[0].room.batches.open_bytes < (2 << 20) + (128 << 10));
+        world.disk_is_on = true;
+        world.do_writes(0);
+        world.run();
+        for client in clients {
+            let answer = world.take(client);
+            let all = format!(r#"{{"accepted":{lines},"exists":0,"rejected":0,"errors":[]}}"#);
+            assert!(answer.ends_with(&all), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_breaks_off_stores_its_whole_lines_and_no_half() {
+    let mut world = World::serving(2);
+    let client = world.connect(0);
+    let body = claim("x/1", 1) + "\n" + &claim("x/2", 2) + "\n" + &claim("x/3", 3);
+    let request = post("/v1/assert/batch", &body);
+    world.send(client, &request.as_bytes()[..request.len() - 1]);
+    world.cores[0].broken(client.1);
+    world.run();
+    assert_eq!(world.assertions(), 2);
+    assert_eq!(world.cores[0].room.batches.count, 0);
+    assert!(world.cores[0].room.operations.is_empty());
+}
+
+#[test]
+fn only_so_many_batches_at_once() {
+    let mut world = World::serving(1);
+    let head = b"POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n";
+    let clients: Vec<_> = (0..requests::BATCHES_MAX)
+        .map(|_| {
+            let client = world.connect(0);
+            world.send(client, head);
+            client
+        })
+        .collect();
+    let one_too_many = world.connect(0);
+    world.send(one_too_many, head);
+    let answer = world.take(one_too_many);
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("retry-after: 1"), "{answer}");
+    world.cores[0].broken(clients[0].1);
+    let next = world.connect(0);
+    world.send(next, head);
+    assert_eq!(world.take(next), "");
+}
