@@ -27,8 +27,13 @@ pub const BLOCK_BYTES: usize = 4096;
 /// The largest frame, its header and padding included.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 
-/// The smallest segment that may be asked for: a header, a frame of the largest size, a marker and a seal fit with room to spare.
+/// The smallest segment that a server may be asked for: a header, a frame of the largest size, a marker and a seal fit
+/// with room to spare.
 pub const SEGMENT_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
+/// The smallest segment that a log may have at all. Lanes with small frames can live in such segments, and go from one to
+/// the next so often that a simulation sees it all the time.
+pub const SEGMENT_BYTES_LEAST: u64 = 64 * 1024;
 
 /// The size of a segment unless another is asked for.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::log::layout::{array, put};
-use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_MIN, SegmentNumber};
+use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_LEAST, SegmentNumber};
 use crate::slot::LaneId;
 use crate::time::UnixMicros;
 
@@ -67,7 +67,7 @@ impl SegmentHeader {
     pub fn encode(&self, block: &mut [u8]) -> u32 {
         assert_eq!(block.len(), BLOCK_BYTES, "a segment's header fills one block");
         assert!(
-            self.segment_bytes >= SEGMENT_BYTES_MIN,
+            self.segment_bytes >= SEGMENT_BYTES_LEAST,
             "a segment of {} bytes is too small",
             self.segment_bytes
         );

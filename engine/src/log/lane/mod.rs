@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 
 use crate::log::frame::{FrameHeader, FrameKind};
 use crate::log::record::{RecordKind, record_bytes};
-use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn, SEGMENT_BYTES_MIN, SegmentNumber};
+use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn, SEGMENT_BYTES_LEAST, SegmentNumber};
 use crate::ring::aligned::AlignedBuffer;
 use crate::slot::LaneId;
 use crate::time::UnixMicros;
@@ -40,7 +40,8 @@ pub struct LaneConfig {
     pub lane: LaneId,
     /// The generation that it writes.
     pub generation: Generation,
-    /// Bytes of each segment, in whole blocks, at least [`SEGMENT_BYTES_MIN`].
+    /// Bytes of each segment, in whole blocks: at least [`SEGMENT_BYTES_LEAST`], and enough for a header, the largest frame,
+    /// a marker and a seal.
     pub segment_bytes: u64,
     /// Bytes of the largest frame, in whole blocks, at most [`FRAME_BYTES_MAX`]. No record can be longer.
     pub frame_bytes_max: usize,
@@ -70,7 +71,9 @@ impl LaneConfig {
     fn check(&self) {
         let blocks = |bytes: u64| bytes.is_multiple_of(BLOCK_BYTES as u64);
         assert!(self.generation >= Generation::FIRST, "generations are counted from 1");
-        assert!(self.segment_bytes >= SEGMENT_BYTES_MIN, "segments of {} bytes", self.segment_bytes);
+        let needed_bytes = (self.frame_bytes_max + 3 * BLOCK_BYTES) as u64;
+        let bytes_min = needed_bytes.max(SEGMENT_BYTES_LEAST);
+        assert!(self.segment_bytes >= bytes_min, "segments of {} bytes", self.segment_bytes);
         assert!(blocks(self.segment_bytes), "segments of {} bytes", self.segment_bytes);
         assert!((BLOCK_BYTES..=FRAME_BYTES_MAX).contains(&self.frame_bytes_max));
         assert!(blocks(self.frame_bytes_max as u64), "frames of {} bytes", self.frame_bytes_max);

@@ -13,7 +13,7 @@ use crate::log::recovery::RecoveryError;
 use crate::log::recovery::reader::{SegmentReader, is_zero};
 use crate::log::segment::{SegmentHeader, SegmentHeaderError, SegmentId};
 use crate::log::storage::{LogStorage, SegmentFile};
-use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_MIN, SegmentNumber};
+use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_LEAST, SegmentNumber};
 use crate::slot::LaneId;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -326,7 +326,7 @@ fn check_follows(
         return Err(RecoveryError::Missing { path, testimony: testimony() });
     }
     let size_is_sound =
-        header.segment_bytes >= SEGMENT_BYTES_MIN && header.segment_bytes.is_multiple_of(BLOCK);
+        header.segment_bytes >= SEGMENT_BYTES_LEAST && header.segment_bytes.is_multiple_of(BLOCK);
     let generations = Generation::FIRST..Generation(u32::MAX);
     if !size_is_sound || !generations.contains(&header.generation) {
         return wrong("a sound header".to_owned(), format!("{header:?}"));
@@ -363,7 +363,7 @@ fn check_unbegun(
         Some(cause) => (file.bytes, cause.clone()),
     };
     reader.open(*file, looked_through);
-    let (cause, testimony) = if file.bytes < SEGMENT_BYTES_MIN {
+    let (cause, testimony) = if file.bytes < SEGMENT_BYTES_LEAST {
         (
             SegmentHeaderError::CutOff { actual: file.bytes },
             "a segment gets its name when it has its full size",

@@ -10,6 +10,7 @@ mod marker;
 mod roll;
 
 use super::*;
+use crate::log::SEGMENT_BYTES_MIN;
 use crate::log::frame::{Frame, FrameHome};
 use crate::log::segment::{SegmentHeader, SegmentId};
 use crate::log::storage::{LogDisk, MemoryStorage};
