@@ -3,7 +3,9 @@
 //! Each step is durable before the next one begins, so that a crash between any two leaves a log that recovery reads as
 //! the same one:
 //! 1. Files that hold nothing and that the new generation has no use for are removed.
-//! 2. The end of every lane is made durable: recovery may have seen what was written, but not yet stable.
+//! 2. The end of every lane is made durable, and the names of all files: recovery may have seen what was written or named,
+//!    but was not yet stable. A segment that was being prepared when the process ended may have a name that a power cut
+//!    takes back, with all that is written to it until then.
 //! 3. Each lane of the generation gets its first segment and, as the first frame in it, the generation's record.
 //! 4. Each lane gets copies of the retractions that were interrupted, and a marker. A second frame in any
 //!    lane hence means that step 3 is done in all of them.
@@ -45,6 +47,7 @@ pub fn open_generation(
     opening: &Opening,
 ) -> Result<Vec<Lane>, OpenError> {
     let prepared = remove_unused(disk, recovered, opening)?;
+    disk.sync_names().map_err(|source| OpenError::SyncNames { source })?;
     for end in &recovered.lane_ends {
         let segment = SegmentId { lane: end.lane, number: end.segment };
         disk.sync(segment).map_err(|source| OpenError::Sync { segment, source })?;
@@ -147,6 +150,12 @@ pub enum OpenError {
     Remove {
         /// The segment.
         segment: SegmentId,
+        /// Why.
+        source: io::Error,
+    },
+    /// The names of the segments could not be made durable.
+    #[error("the names of the log's segments cannot be made durable")]
+    SyncNames {
         /// Why.
         source: io::Error,
     },
@@ -253,6 +262,11 @@ mod tests {
             self.disk.sync(segment)
         }
 
+        fn sync_names(&mut self) -> io::Result<()> {
+            self.notes.push("sync names".to_owned());
+            self.disk.sync_names()
+        }
+
         fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
             self.note("truncate", segment);
             self.disk.truncate(segment, bytes)
@@ -273,7 +287,7 @@ mod tests {
         disk.notes.clear();
         open(&mut disk, 2);
         let steps = [
-            &["remove 2.2", "sync 0.1", "sync 1.1", "sync 2.1"][..],
+            &["remove 2.2", "sync names", "sync 0.1", "sync 1.1", "sync 2.1"][..],
             &["prepare 0.2", "header 0.2", "record 0.2", "prepare 1.2", "header 1.2", "record 1.2"],
             &["frame 0.2", "frame 1.2"],
             &["truncate 0.1", "truncate 1.1", "truncate 2.1"],

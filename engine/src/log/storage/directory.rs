@@ -28,11 +28,6 @@ impl DirStorage {
     fn open(&self, segment: SegmentId, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
         open_direct(&self.path(segment), options, flags)
     }
-
-    /// Makes the directory's entries durable.
-    fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
-    }
 }
 
 impl LogStorage for DirStorage {
@@ -81,7 +76,7 @@ impl LogDisk for DirStorage {
             let _ = fs::remove_file(&unfinished);
         })?;
         self.reading.take();
-        self.sync_directory()
+        self.sync_names()
     }
 
     fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
@@ -90,6 +85,10 @@ impl LogDisk for DirStorage {
 
     fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
         File::open(self.path(segment))?.sync_data()
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
     }
 
     fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
@@ -101,7 +100,7 @@ impl LogDisk for DirStorage {
     fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
         fs::remove_file(self.path(segment))?;
         self.reading.take();
-        self.sync_directory()
+        self.sync_names()
     }
 }
 

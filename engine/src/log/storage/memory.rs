@@ -69,6 +69,10 @@ impl LogDisk for MemoryStorage {
         self.segment(segment).map(|_| ())
     }
 
+    fn sync_names(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
         self.segment_mut(segment).map(|file| file.truncate(bytes as usize))
     }

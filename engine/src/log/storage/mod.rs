@@ -46,6 +46,9 @@ pub trait LogDisk: LogStorage {
     /// Makes durable what was written to the segment before, by whomever.
     fn sync(&mut self, segment: SegmentId) -> io::Result<()>;
 
+    /// Makes the names of all segments durable, whoever gave them.
+    fn sync_names(&mut self) -> io::Result<()>;
+
     /// Cuts the segment's file to `bytes`.
     fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()>;
 

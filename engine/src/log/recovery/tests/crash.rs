@@ -71,6 +71,10 @@ impl LogDisk for CrashingDisk {
         Err(io::Error::from_raw_os_error(libc::EIO))
     }
 
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.disk.sync_names()
+    }
+
     fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
         self.disk.sync(segment)
     }
