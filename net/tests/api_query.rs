@@ -169,7 +169,7 @@ impl Cores {
         let rows_of = |index| {
             let mut execution = Execution::new(query, index);
             while execution.step(index, 100) == Step::More {}
-            let mut rows = Rows::with_room(0);
+            let mut rows = Rows::with_room(0, true);
             let _all = execution.into_hits().iter().all(|hit| rows.push(index, hit));
             rows
         };

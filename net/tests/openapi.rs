@@ -385,7 +385,7 @@ fn answers_are_as_described() {
         let query = Query { lens, limit, decay_at, ..Query::new(SubjectFilter::Exact("a".into())) };
         let mut execution = Execution::new(&query, &index);
         while execution.step(&index, 100) == Step::More {}
-        let mut rows = Rows::with_room(0);
+        let mut rows = Rows::with_room(0, true);
         assert!(execution.into_hits().iter().all(|hit| rows.push(&index, hit)));
         described("Page", &|out| api::write_page(out, std::slice::from_ref(&rows), limit, lens));
     }

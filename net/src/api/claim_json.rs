@@ -6,9 +6,14 @@ use stemedb_engine::index::ClaimView;
 use super::text::{push_hex_string, push_json_string, push_json_utf8, push_number, push_seconds};
 
 /// Appends what the list of a query says of a claim: the members of an object, without its braces.
-pub(super) fn push_listed(out: &mut Vec<u8>, view: &ClaimView<'_>, effective_confidence: Option<f64>) {
+pub(super) fn push_listed(
+    out: &mut Vec<u8>,
+    view: &ClaimView<'_>,
+    effective_confidence: Option<f64>,
+    retracted: bool,
+) {
     push_members(out, view, effective_confidence);
-    push_status(out, view.retracted());
+    push_status(out, retracted);
 }
 
 /// Appends all there is to say of a claim: the answer to `/v1/assertion/{hash}`.

@@ -32,6 +32,8 @@ pub struct Rows {
     rows: Vec<Row>,
     /// Whether the core has rows behind the last one that it does not offer.
     cut: bool,
+    /// Whether retracted claims were asked for.
+    include_retracted: bool,
 }
 
 /// One row.
@@ -54,9 +56,12 @@ struct RowResolution {
 
 impl Rows {
     /// No rows, with memory for about as many as there are hits, if they are few.
-    pub fn with_room(hits: usize) -> Rows {
+    ///
+    /// Unless the query is to `include_retracted` claims, all hits were active when they were found, and their rows say
+    /// so, whatever has happened since: the answer is what was true at one time.
+    pub fn with_room(hits: usize, include_retracted: bool) -> Rows {
         let json = Vec::with_capacity((hits * ROW_BYTES_USUAL).min(ROOM_BYTES_MAX));
-        Rows { json, rows: Vec::with_capacity(hits), cut: false }
+        Rows { json, rows: Vec::with_capacity(hits), cut: false, include_retracted }
     }
 
     /// Adds a hit of `index`. Hits must come in list order. False if no more hits need to be added: the page is
@@ -70,7 +75,8 @@ impl Rows {
         let out = &mut self.json;
         let begin = out.len();
         out.push(b'{');
-        push_listed(out, &index.view(hit.claim), hit.effective_confidence);
+        let view = index.view(hit.claim);
+        push_listed(out, &view, hit.effective_confidence, self.include_retracted && view.retracted());
         let resolution = hit.resolution.as_ref().map(|resolution| {
             out.extend_from_slice(b",\"resolution\":");
             push_resolution(out, index, resolution)

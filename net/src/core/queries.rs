@@ -34,6 +34,7 @@ pub(super) struct WaitingQuery {
 pub(super) struct RunningQuery {
     pub(super) asker: CoreId,
     pub(super) ticket: Ticket,
+    include_retracted: bool,
     stage: Stage,
 }
 
@@ -46,7 +47,8 @@ enum Stage {
 impl RunningQuery {
     pub(super) fn new(asker: CoreId, ticket: Ticket, query: &Query, index: &Index) -> RunningQuery {
         let execution = Execution::new(query, index);
-        RunningQuery { asker, ticket, stage: Stage::Searching(Box::new(execution)) }
+        let include_retracted = query.include_retracted;
+        RunningQuery { asker, ticket, include_retracted, stage: Stage::Searching(Box::new(execution)) }
     }
 
     /// Goes on over about `claims_budget` claims, and then over hits, which are taken off `hits_budget`. Gives the rows
@@ -67,7 +69,7 @@ impl RunningQuery {
                     panic!("the stage was just this one")
                 };
                 let hits = execution.into_hits();
-                let rows = Rows::with_room(hits.len());
+                let rows = Rows::with_room(hits.len(), self.include_retracted);
                 self.stage = Stage::Writing(hits, 0, rows);
                 self.step(index, claims_budget, hits_budget)
             }

@@ -92,6 +92,20 @@ fn the_queries_of_a_turn_write_no_more_hits_than_one_alone_may() {
 }
 
 #[test]
+fn a_retraction_in_the_midst_of_a_query_shows_in_no_row_of_it() {
+    let claims = 10 * HITS_A_TURN;
+    let mut world = world_of_claims(claims);
+    let reader = asking(&mut world, &format!("concept_path=big&limit={claims}"));
+    world.turn(0);
+    let (_, answer) = world.post(0, "/v1/retract", r#"{"concept_path":"big","reason":"meanwhile"}"#);
+    assert!(answer.contains(&format!(r#""retracted":{claims}"#)), "{answer}");
+    world.run();
+    let page = world.take(reader);
+    assert!(page.contains(&format!(r#""count":{claims},"#)), "they were found before");
+    assert!(!page.contains(r#""status":"retracted""#), "retracted claims were not asked for");
+}
+
+#[test]
 fn who_came_first_is_served_first() {
     let mut world = World::serving(1);
     let clients: Vec<_> = (0..10).map(|_| world.connect(0)).collect();
