@@ -1,0 +1,230 @@
+//! Whether answers can be true.
+
+use std::collections::BTreeMap;
+
+use crate::client::{Question, Reading};
+use crate::model::{Asked, ClaimNumber, Model, Moment, Stored};
+use crate::wording::{BatchAnswer, HealthAnswer, LineError, Page, Response, RetractAnswer};
+
+/// How many answers there were, by status.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    by_status: BTreeMap<u16, u64>,
+}
+
+/// What an answer says about a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Done,
+    /// Nothing was written.
+    Refused,
+    Unknown,
+}
+
+impl Answers {
+    /// Counts an answer.
+    pub(crate) fn count(&mut self, status: u16) {
+        *self.by_status.entry(status).or_default() += 1;
+    }
+
+    /// How many there were, by status.
+    pub(crate) fn by_status(&self) -> &BTreeMap<u16, u64> {
+        &self.by_status
+    }
+
+    /// Checks the answer to a question. Gives claims whose fate stays unknown, or was refused, and the rest of a list
+    /// that is to be asked for.
+    pub(crate) fn check(
+        &mut self,
+        question: Question,
+        response: &Response,
+        model: &mut Model,
+    ) -> (Vec<ClaimNumber>, Option<Reading>) {
+        match question {
+            Question::Claim(number) => (check_claim(number, response, model), None),
+            Question::Batch(lines) => (check_batch(&lines, response, model), None),
+            Question::Retraction(number) => {
+                match fate(response) {
+                    Fate::Done => model.retracted(number, response.json::<RetractAnswer>().retracted),
+                    Fate::Refused => model.retraction_refused(number),
+                    Fate::Unknown => {}
+                }
+                (Vec::new(), None)
+            }
+            Question::List(reading) if is_turned_away(response) => {
+                drop(reading);
+                (Vec::new(), None)
+            }
+            Question::List(reading) => (Vec::new(), check_page(reading, response, model)),
+            Question::Lens { subject, lens, as_of_us, sent } => {
+                if !is_turned_away(response) {
+                    check_lens(&subject, lens, as_of_us, sent, response, model);
+                }
+                (Vec::new(), None)
+            }
+            Question::Health { certain } => {
+                if let (false, Some(certain)) = (is_turned_away(response), certain) {
+                    let held = response.json::<HealthAnswer>().assertion_count;
+                    let possible = model.possible();
+                    assert!(
+                        (certain..=possible).contains(&held),
+                        "{held} claims are held, not {certain} to {possible}"
+                    );
+                }
+                (Vec::new(), None)
+            }
+            Question::Metrics => {
+                assert_eq!(response.status, 200, "metrics: {response:?}");
+                (Vec::new(), None)
+            }
+            Question::Ready => {
+                assert!(matches!(response.status, 200 | 503), "readiness: {response:?}");
+                (Vec::new(), None)
+            }
+            Question::Wrong(status) => {
+                let text = String::from_utf8_lossy(&response.body);
+                assert!(
+                    response.status == status || is_turned_away(response),
+                    "{} instead of {status}: {text}",
+                    response.status
+                );
+                (Vec::new(), None)
+            }
+        }
+    }
+}
+
+/// Whether the server has not taken on a question at all, which it may when it starts, stops or is full.
+fn is_turned_away(response: &Response) -> bool {
+    let is_away = response.status == 503;
+    assert!(
+        is_away || response.status < 500,
+        "status {}: {}",
+        response.status,
+        String::from_utf8_lossy(&response.body)
+    );
+    is_away
+}
+
+/// What the answer to a single write says.
+fn fate(response: &Response) -> Fate {
+    match response.status {
+        200 | 201 => Fate::Done,
+        503 => Fate::Refused,
+        500 => {
+            assert_eq!(response.error_code(), "storage_failed");
+            Fate::Unknown
+        }
+        status => panic!("{status} to a valid write: {}", String::from_utf8_lossy(&response.body)),
+    }
+}
+
+fn note(number: ClaimNumber, fate: Fate, model: &mut Model) -> Option<ClaimNumber> {
+    match fate {
+        Fate::Done => {
+            model.acknowledged(number);
+            None
+        }
+        Fate::Refused => {
+            model.refused(number);
+            Some(number)
+        }
+        Fate::Unknown => Some(number),
+    }
+}
+
+fn check_claim(number: ClaimNumber, response: &Response, model: &mut Model) -> Vec<ClaimNumber> {
+    note(number, fate(response), model).into_iter().collect()
+}
+
+fn check_batch(lines: &[Option<ClaimNumber>], response: &Response, model: &mut Model) -> Vec<ClaimNumber> {
+    if response.status == 503 {
+        return lines.iter().flatten().filter_map(|number| note(*number, Fate::Refused, model)).collect();
+    }
+    assert_eq!(response.status, 200, "a batch: {}", String::from_utf8_lossy(&response.body));
+    let BatchAnswer { accepted, exists, rejected, errors } = response.json();
+    assert_eq!(accepted + exists + rejected, lines.len() as u64, "lines of a batch: {lines:?}");
+    assert_eq!(errors.len() as u64, rejected, "every line of a short batch is accounted for");
+    let mut fates = vec![Fate::Done; lines.len()];
+    for LineError { line, code } in errors {
+        let is_wrong = lines[line - 1].is_none();
+        let fate = match code.as_str() {
+            "storage_failed" => Fate::Unknown,
+            "overloaded" | "disk_full" | "memory_full" | "not_ready" | "shutting_down" => Fate::Refused,
+            "invalid_confidence" if is_wrong => Fate::Refused,
+            code => panic!("line {line} of a batch was refused for {code}"),
+        };
+        assert!(fates[line - 1] == Fate::Done, "line {line} was refused twice");
+        fates[line - 1] = fate;
+    }
+    let mut open = Vec::new();
+    for (line, fate) in lines.iter().zip(fates) {
+        match line {
+            Some(number) => open.extend(note(*number, fate, model)),
+            None => assert_eq!(fate, Fate::Refused, "a line that is no claim was stored"),
+        }
+    }
+    open
+}
+
+fn check_page(mut reading: Reading, response: &Response, model: &mut Model) -> Option<Reading> {
+    assert_eq!(response.status, 200, "a list: {}", String::from_utf8_lossy(&response.body));
+    let page: Page<'_> = response.json();
+    assert_eq!(page.count, page.assertions.len(), "the count of a page");
+    assert!(page.count as u64 <= reading.limit, "a page of {} with a limit of {}", page.count, reading.limit);
+    reading.rows.extend(page.assertions.iter().map(|row| row.stored()));
+    let is_sorted = reading.rows.is_sorted_by(|one, next| one.timestamp_us >= next.timestamp_us);
+    assert!(is_sorted, "a list is not newest first");
+    if let Some(cursor) = page.cursor {
+        reading.cursor = Some(cursor.to_owned());
+        return Some(reading);
+    }
+    let Reading { subject, asked, sent, rows, .. } = reading;
+    model.check_list(
+        &rows,
+        asked,
+        sent,
+        |claim| subject.as_ref().is_none_or(|subject| claim.subject == *subject),
+        "a list",
+    );
+    None
+}
+
+/// A lens picks one claim for each predicate: one that may be there, and none that must be there beats it.
+fn check_lens(
+    subject: &str,
+    lens: &str,
+    as_of_us: Option<i64>,
+    sent: Moment,
+    response: &Response,
+    model: &mut Model,
+) {
+    assert_eq!(response.status, 200, "a lens: {}", String::from_utf8_lossy(&response.body));
+    let page: Page<'_> = response.json();
+    let mut winners: BTreeMap<String, Stored> = BTreeMap::new();
+    for row in &page.assertions {
+        let row = row.stored();
+        model.check_row(&row, Asked::Active, sent, "a lens");
+        assert_eq!(row.subject, subject, "a lens picked for another subject");
+        assert!(as_of_us.is_none_or(|as_of_us| row.timestamp_us <= as_of_us), "{row:?} is too young");
+        let earlier = winners.insert(row.predicate.clone(), row);
+        assert!(earlier.is_none(), "a lens picked twice: {earlier:?}");
+    }
+    let candidates: Vec<_> = model.claims_where(|claim| claim.subject == subject).collect();
+    for number in candidates {
+        let claim = model.claim(number);
+        // Of a claim without a timestamp of its own the model does not know when it became one.
+        let Some(timestamp_us) = claim.timestamp_us else { continue };
+        let is_candidate = as_of_us.is_none_or(|as_of_us| timestamp_us <= as_of_us);
+        if !is_candidate || !model.must_be_active(number, sent) {
+            continue;
+        }
+        let winner = winners.get(&claim.predicate);
+        let Some(winner) = winner else { panic!("{lens} picked nothing, although there is {claim:?}") };
+        let is_beaten = match lens {
+            "recency" => timestamp_us <= winner.timestamp_us,
+            _ => claim.confidence_milli <= winner.confidence_milli,
+        };
+        assert!(is_beaten, "{lens} picked {winner:?} instead of {claim:?}");
+    }
+}

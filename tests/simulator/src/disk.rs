@@ -1,0 +1,493 @@
+//! A disk that tears, loses, delays and refuses writes, rots, and lies.
+//!
+//! What a write leaves behind follows what disks promise: a write that was reported durable stays; one under way
+//! leaves any of its sectors; one that failed may have left some. Names of files are as durable as their directory.
+//! Beyond what disks promise, a few blocks rot or get written elsewhere; those [`lies`](Disk::lie) can be undone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use stemedb_engine::log::BLOCK_BYTES;
+use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::log::storage::{LogDisk, LogStorage, SegmentFile};
+use stemedb_tests::Random;
+
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+const SECTORS_A_BLOCK: usize = BLOCK_BYTES / SECTOR_BYTES;
+
+type Block = Box<[u8; BLOCK_BYTES]>;
+
+/// How the machine goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The process ends; what it wrote stays in the memory of kernel and disk.
+    Kill,
+    /// What is not durable is lost, or some of it.
+    PowerCut,
+}
+
+/// The files of a machine.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    files: BTreeMap<SegmentId, File>,
+    /// Removed, but their directory has not been made durable since.
+    removed: BTreeMap<SegmentId, File>,
+    random: Random,
+    /// Operations of a start until the machine goes down, if it is to go down then.
+    steps_left: Option<u64>,
+    /// Whether it has.
+    is_down: bool,
+    /// Whether a segment finds room.
+    pub(crate) is_full: bool,
+    /// Blocks whose content is not what was written there, and what it ought to be.
+    lies: BTreeMap<(SegmentId, u64), Option<Block>>,
+    /// Durable writes in the order in which they ended.
+    written: Vec<Written>,
+    /// Counts whatever is done.
+    moment: u64,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    bytes: u64,
+    /// By number; blocks of zeros may be left out.
+    blocks: BTreeMap<u64, Block>,
+    /// What a power cut may bring back, in whole or in part, where the content is not durable.
+    durable: BTreeMap<u64, Option<Block>>,
+    /// The file before it was cut, if that is not durable.
+    uncut: Option<(u64, BTreeMap<u64, Block>)>,
+    is_name_durable: bool,
+}
+
+/// A durable write.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    segment: SegmentId,
+    offset: u64,
+    bytes: u64,
+    began: u64,
+    ended: u64,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub(crate) fn new(random: Random) -> Disk {
+        Disk {
+            files: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            random,
+            steps_left: None,
+            is_down: false,
+            is_full: false,
+            lies: BTreeMap::new(),
+            written: Vec::new(),
+            moment: 0,
+        }
+    }
+
+    /// Lets the machine go down after so many operations of the start that follows.
+    pub(crate) fn go_down_after(&mut self, steps: Option<u64>) {
+        self.steps_left = steps;
+    }
+
+    /// Whether it has gone down by itself.
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_down
+    }
+
+    /// A number that grows with whatever is written.
+    pub(crate) fn moment(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    /// Does a write that began at `began`, durably. `bytes` are whole blocks, or less if it is a short write.
+    pub(crate) fn write_durable(&mut self, segment: SegmentId, offset: u64, bytes: &[u8], began: u64) {
+        let file = self.files.get_mut(&segment).expect("a lane writes to segments that are there");
+        assert!(offset + bytes.len() as u64 <= file.bytes, "a write beyond the end of {segment}");
+        for (block, bytes) in blocks(offset).zip(bytes.chunks(BLOCK_BYTES)) {
+            file.put(block, bytes);
+            file.durable.remove(&block);
+            self.lies.remove(&(segment, block));
+        }
+        let ended = self.moment();
+        self.written.push(Written { segment, offset, bytes: bytes.len() as u64, began, ended });
+    }
+
+    /// Leaves some of a write's sectors, none of them durable: it failed, or the process has ended while it was under way.
+    pub(crate) fn write_partly(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) {
+        let keep = Kept::new(&mut self.random, bytes.len() / SECTOR_BYTES);
+        let Some(file) = self.files.get_mut(&segment) else { return };
+        for (at, (block, bytes)) in blocks(offset).zip(bytes.chunks(BLOCK_BYTES)).enumerate() {
+            let mut content = file.content(block);
+            let mut changed = false;
+            for (sector, bytes) in bytes.chunks(SECTOR_BYTES).enumerate() {
+                if keep.keeps(&mut self.random, at * SECTORS_A_BLOCK + sector) {
+                    content[sector * SECTOR_BYTES..][..bytes.len()].copy_from_slice(bytes);
+                    changed = true;
+                }
+            }
+            if changed {
+                file.note_durable(block);
+                file.put(block, &content[..]);
+                self.lies.remove(&(segment, block));
+            }
+        }
+    }
+
+    /// A prepared segment appears under its name, which is not yet durable.
+    pub(crate) fn appear(&mut self, segment: SegmentId, bytes: u64) {
+        self.removed.remove(&segment);
+        self.drop_lies(segment);
+        self.files.insert(segment, File { bytes, ..File::default() });
+    }
+
+    /// Makes all names durable.
+    pub(crate) fn sync_directory(&mut self) {
+        self.files.values_mut().for_each(|file| file.is_name_durable = true);
+        self.removed.clear();
+    }
+
+    /// The machine goes down. What is to become of writes under way has been said before.
+    pub(crate) fn crash(&mut self, crash: Crash) {
+        self.steps_left = None;
+        self.is_down = false;
+        if crash == Crash::Kill {
+            return;
+        }
+        let Disk { files, removed, random, lies, .. } = self;
+        let came_back: Vec<_> = removed.keys().copied().filter(|_| random.once_in(2)).collect();
+        for segment in came_back {
+            files.entry(segment).or_insert_with(|| removed.remove(&segment).expect("it was just listed"));
+        }
+        removed.clear();
+        files.retain(|segment, file| {
+            let stays = file.is_name_durable || random.once_in(2);
+            if !stays {
+                lies.retain(|(lied, _), _| lied != segment);
+            }
+            stays
+        });
+        for file in files.values_mut() {
+            file.is_name_durable = true;
+            file.lose(random);
+        }
+    }
+
+    /// Changes what the disk holds in a place for which a later write testifies. Gives the place, or `None` if there
+    /// is none.
+    pub(crate) fn lie(&mut self, what: Lie) -> Option<SegmentId> {
+        let testified = self.testified();
+        if testified.is_empty() {
+            return None;
+        }
+        let Written { segment, offset, bytes, .. } =
+            testified[self.random.within(0..=testified.len() as u64 - 1) as usize];
+        let block =
+            offset / BLOCK_BYTES as u64 + self.random.within(0..=bytes.div_ceil(BLOCK_BYTES as u64) - 1);
+        let truth = self.files[&segment].content(block);
+        match what {
+            Lie::Rot => {
+                let mut content = truth.clone();
+                let at = self.random.within(0..=BLOCK_BYTES as u64 - 1) as usize;
+                content[at] ^= 1 << self.random.within(0..=7);
+                self.falsify(segment, block, Some(content));
+            }
+            Lie::Lost => self.falsify(segment, block, None),
+            Lie::Misdirected => {
+                let others: Vec<_> = self.files.iter().map(|(id, file)| (*id, file.bytes)).collect();
+                let (other, other_bytes) = others[self.random.within(0..=others.len() as u64 - 1) as usize];
+                if other_bytes < BLOCK_BYTES as u64 {
+                    return None;
+                }
+                let place = self.random.within(0..=other_bytes / BLOCK_BYTES as u64 - 1);
+                // Blocks that are still to be written are written over: the lie would be forgotten.
+                if self.is_unwritten(other, place) {
+                    return None;
+                }
+                self.falsify(segment, block, None);
+                self.falsify(other, place, Some(truth));
+            }
+        }
+        Some(segment)
+    }
+
+    /// Takes back all lies.
+    pub(crate) fn repair(&mut self) {
+        for ((segment, block), truth) in std::mem::take(&mut self.lies) {
+            if let Some(file) = self.files.get_mut(&segment) {
+                file.blocks.remove(&block);
+                if let Some(truth) = truth {
+                    file.blocks.insert(block, truth);
+                }
+            }
+        }
+    }
+
+    /// The segments of which something is not what was written.
+    pub(crate) fn lied_about(&self) -> BTreeSet<SegmentId> {
+        self.lies.keys().map(|(segment, _)| *segment).collect()
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.values().map(|file| file.bytes).sum()
+    }
+
+    /// A number that changes with the content of any file.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut fingerprint = 0_u64;
+        for (id, file) in &self.files {
+            fingerprint = mix(fingerprint, u64::from(id.lane.0) << 48 | id.number.0);
+            fingerprint = mix(fingerprint, file.bytes);
+            for (number, block) in &file.blocks {
+                let sum = block.chunks_exact(8).fold(*number, |sum, word| {
+                    mix(sum, u64::from_le_bytes(word.try_into().expect("chunks of eight bytes")))
+                });
+                fingerprint = mix(fingerprint, sum);
+            }
+        }
+        fingerprint
+    }
+
+    /// Durable writes for which a write of the same lane testifies that began after they had ended.
+    fn testified(&self) -> Vec<Written> {
+        let mut last_began = BTreeMap::new();
+        for written in &self.written {
+            let began = last_began.entry(written.segment.lane).or_insert(0);
+            *began = written.began.max(*began);
+        }
+        let is_testified = |written: &&Written| {
+            let stays = self.files.get(&written.segment);
+            written.ended < last_began[&written.segment.lane]
+                && stays.is_some_and(|file| written.offset + written.bytes <= file.bytes)
+        };
+        self.written.iter().filter(is_testified).copied().collect()
+    }
+
+    fn is_unwritten(&self, segment: SegmentId, block: u64) -> bool {
+        let at = block * BLOCK_BYTES as u64;
+        !self.written.iter().any(|written| {
+            written.segment == segment && (written.offset..written.offset + written.bytes).contains(&at)
+        })
+    }
+
+    fn falsify(&mut self, segment: SegmentId, block: u64, content: Option<Block>) {
+        let file = self.files.get_mut(&segment).expect("only files that are there are lied about");
+        let truth = file.blocks.remove(&block);
+        if let Some(content) = content {
+            file.blocks.insert(block, content);
+        }
+        self.lies.entry((segment, block)).or_insert(truth);
+    }
+
+    fn drop_lies(&mut self, segment: SegmentId) {
+        self.lies.retain(|(lied, _), _| *lied != segment);
+    }
+
+    /// Counts an operation of a start. The machine may go down instead of doing it.
+    fn step(&mut self) -> io::Result<()> {
+        if self.is_down {
+            return Err(down());
+        }
+        match &mut self.steps_left {
+            Some(0) => {
+                self.is_down = true;
+                Err(down())
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the disk does to a block that it has promised to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// One bit is another.
+    Rot,
+    /// It was never written.
+    Lost,
+    /// It was written elsewhere.
+    Misdirected,
+}
+
+impl File {
+    fn content(&self, block: u64) -> Block {
+        self.blocks.get(&block).cloned().unwrap_or_else(|| Box::new([0; BLOCK_BYTES]))
+    }
+
+    fn put(&mut self, block: u64, bytes: &[u8]) {
+        let content = self.blocks.entry(block).or_insert_with(|| Box::new([0; BLOCK_BYTES]));
+        content[..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Notes what is durable in a block that is about to be changed in a way that is not.
+    fn note_durable(&mut self, block: u64) {
+        let content = self.blocks.get(&block).cloned();
+        self.durable.entry(block).or_insert(content);
+    }
+
+    /// Loses what is not durable, or some of it.
+    fn lose(&mut self, random: &mut Random) {
+        if let Some((bytes, blocks)) = self.uncut.take()
+            && random.once_in(2)
+        {
+            self.bytes = bytes;
+            self.blocks = blocks;
+        }
+        let durable = std::mem::take(&mut self.durable);
+        let keep = Kept::new(random, durable.len() * SECTORS_A_BLOCK);
+        for (at, (block, durable)) in durable.into_iter().enumerate() {
+            let mut content = durable.unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
+            let changed = self.content(block);
+            for sector in 0..SECTORS_A_BLOCK {
+                if keep.keeps(random, at * SECTORS_A_BLOCK + sector) {
+                    let bytes = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
+                    content[bytes.clone()].copy_from_slice(&changed[bytes]);
+                }
+            }
+            self.blocks.insert(block, content);
+        }
+    }
+}
+
+/// Which sectors of a write reach the disk.
+enum Kept {
+    All,
+    None,
+    /// The first so many.
+    Prefix(usize),
+    Any,
+}
+
+impl Kept {
+    fn new(random: &mut Random, sectors: usize) -> Kept {
+        match random.within(0..=7) {
+            0 | 1 => Kept::All,
+            2 => Kept::None,
+            3 | 4 => Kept::Prefix(random.within(0..=sectors as u64) as usize),
+            _ => Kept::Any,
+        }
+    }
+
+    fn keeps(&self, random: &mut Random, sector: usize) -> bool {
+        match *self {
+            Kept::All => true,
+            Kept::None => false,
+            Kept::Prefix(sectors) => sector < sectors,
+            Kept::Any => random.once_in(2),
+        }
+    }
+}
+
+impl LogStorage for Disk {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        Ok(self.files.iter().map(|(&id, file)| SegmentFile { id, bytes: file.bytes }).collect())
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = self.files.get(&segment).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let bytes = (file.bytes.saturating_sub(offset)).min(buffer.len() as u64) as usize;
+        let buffer = &mut buffer[..bytes];
+        buffer.fill(0);
+        let Range { start, end } = blocks_of(offset, bytes);
+        for (number, block) in file.blocks.range(start..end) {
+            let at = (number - start) as usize * BLOCK_BYTES;
+            let count = BLOCK_BYTES.min(bytes - at);
+            buffer[at..at + count].copy_from_slice(&block[..count]);
+        }
+        Ok(bytes)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        PathBuf::from(segment.to_string())
+    }
+}
+
+impl LogDisk for Disk {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.step()?;
+        if self.is_full {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        self.appear(segment, bytes);
+        self.step()?;
+        self.sync_directory();
+        Ok(())
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        let began = self.moment();
+        if let Err(error) = self.step() {
+            self.write_partly(segment, offset, bytes);
+            return Err(error);
+        }
+        self.write_durable(segment, offset, bytes, began);
+        Ok(bytes.len())
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.step()?;
+        let file = self.files.get_mut(&segment).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        file.durable.clear();
+        file.uncut = None;
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.step()?;
+        self.sync_directory();
+        Ok(())
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.step()?;
+        let file = self.files.get_mut(&segment).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        if file.bytes != bytes {
+            file.uncut.get_or_insert_with(|| (file.bytes, file.blocks.clone()));
+            file.bytes = bytes;
+            let end = bytes.div_ceil(BLOCK_BYTES as u64);
+            file.blocks.split_off(&end);
+            file.durable.split_off(&end);
+            self.lies.retain(|(lied, block), _| *lied != segment || *block < end);
+        }
+        self.sync(segment)
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.step()?;
+        let file = self.files.remove(&segment).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        if file.is_name_durable {
+            self.removed.insert(segment, file);
+        }
+        self.drop_lies(segment);
+        self.step()?;
+        self.sync_directory();
+        Ok(())
+    }
+}
+
+/// The numbers of the blocks from `offset` on.
+fn blocks(offset: u64) -> impl Iterator<Item = u64> {
+    offset / BLOCK_BYTES as u64..
+}
+
+fn blocks_of(offset: u64, bytes: usize) -> Range<u64> {
+    offset / BLOCK_BYTES as u64..(offset + bytes as u64).div_ceil(BLOCK_BYTES as u64)
+}
+
+fn down() -> io::Error {
+    io::Error::other("the machine has gone down")
+}
+
+fn mix(sum: u64, word: u64) -> u64 {
+    (sum.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}

@@ -1,0 +1,197 @@
+//! `stemedb-simulator`: simulated worlds by the thousand, or one to look at.
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use stemedb_simulator::{Simulation, Totals};
+
+/// Runs the whole server on a simulated disk, network and clock, and checks what it promises.
+///
+/// Each seed is a world of its own: several cores, clients that contradict each other, a machine that goes down at any
+/// step and comes up with another number of cores, a disk that tears, loses and refuses writes. A seed that shows a
+/// broken promise ends the campaign, with the command that shows it again.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Options {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 1000, conflicts_with = "seed")]
+    seeds: u64,
+
+    /// The first of them.
+    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    first: u64,
+
+    /// Run one seed only.
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// Print what happens in it.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+
+    /// Run every so many seeds twice, and check that both runs were the same, event by event. 0 for none.
+    #[arg(long, default_value_t = 20)]
+    twice_every: u64,
+
+    /// How many seeds to run at once. All CPUs unless it is said.
+    #[arg(long)]
+    threads: Option<usize>,
+
+    /// Print the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is told in the end.
+#[derive(Debug, Serialize)]
+struct Report {
+    first_seed: u64,
+    seeds: u64,
+    seeds_run_twice: u64,
+    seconds: f64,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+thread_local! {
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+fn main() {
+    let options = Options::parse();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| tell_how_to_replay(panic, &usual)));
+    match options.seed {
+        Some(seed) => run_one(seed, &options),
+        None => run_many(&options),
+    }
+}
+
+/// The last words of a seed that failed.
+fn tell_how_to_replay(panic: &PanicHookInfo<'_>, usual: &dyn Fn(&PanicHookInfo<'_>)) {
+    usual(panic);
+    if let Some(seed) = SEED.get() {
+        eprintln!(
+            "\nseed {seed} shows a broken promise. To see it again:\n  \
+             cargo run --release --locked -p stemedb-simulator -- --seed {seed} --trace"
+        );
+    }
+    // The others need not go on.
+    std::process::exit(1);
+}
+
+fn run_one(seed: u64, options: &Options) {
+    SEED.set(Some(seed));
+    let began = Instant::now();
+    let outcome = Simulation::new(seed, options.trace).run();
+    println!("seed {seed}: the sum of all events is {}", outcome.sum);
+    let report = Report {
+        first_seed: seed,
+        seeds: 1,
+        seeds_run_twice: 0,
+        seconds: began.elapsed().as_secs_f64(),
+        totals: outcome.totals,
+    };
+    report.print(options.json);
+}
+
+fn run_many(options: &Options) {
+    let began = Instant::now();
+    let threads = options
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let next = AtomicU64::new(0);
+    let totals = Mutex::new((Totals::default(), 0));
+    let bar = progress_bar(options.seeds);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= options.seeds {
+                        return;
+                    }
+                    let twice = options.twice_every != 0 && number.is_multiple_of(options.twice_every);
+                    let run = run_seed(options.first + number, twice);
+                    let mut sum = totals.lock().unwrap_or_else(PoisonError::into_inner);
+                    sum.0 += &run;
+                    sum.1 += u64::from(twice);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let (totals, seeds_run_twice) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let report = Report {
+        first_seed: options.first,
+        seeds: options.seeds,
+        seeds_run_twice,
+        seconds: began.elapsed().as_secs_f64(),
+        totals,
+    };
+    report.print(options.json);
+}
+
+fn run_seed(seed: u64, twice: bool) -> Totals {
+    SEED.set(Some(seed));
+    let outcome = Simulation::new(seed, false).run();
+    if twice {
+        let again = Simulation::new(seed, false).run();
+        assert_eq!(outcome.sum, again.sum, "two runs of one seed differ");
+    }
+    outcome.totals
+}
+
+fn progress_bar(seeds: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {per_sec}, {eta} left")
+        .expect("the template is valid");
+    ProgressBar::new(seeds).with_style(style)
+}
+
+impl Report {
+    fn print(&self, json: bool) {
+        if json {
+            println!("{}", serde_json::to_string(self).expect("figures are JSON"));
+            return;
+        }
+        let Report { first_seed, seeds, seeds_run_twice, seconds, totals } = self;
+        let per_second = *seeds as f64 / seconds;
+        println!(
+            "{seeds} seeds from {first_seed} on, no promise broken, in {seconds:.1} s ({per_second:.1} a second)"
+        );
+        println!("  {seeds_run_twice:>14} of them run twice, with the same events");
+        let rows = [
+            ("operations", totals.operations),
+            ("crashes", totals.crashes),
+            ("  of them during a start", totals.start_crashes),
+            ("orderly stops", totals.stops),
+            ("runs of the server", totals.runs),
+            ("writes to the log", totals.writes),
+            ("  torn or lost by a crash", totals.writes_torn),
+            ("  failed or short", totals.writes_failed),
+            ("changes to what the disk held", totals.lies),
+            ("  refused by a start", totals.lies_refused),
+            ("connections broken", totals.resets),
+            ("connections stalled", totals.stalls),
+            ("messages between cores", totals.messages),
+            ("jumps of the wall clock", totals.clock_jumps),
+            ("seconds simulated", totals.virtual_us / 1_000_000),
+            ("events", totals.events),
+        ];
+        rows.iter().for_each(|(what, count)| println!("  {count:>14} {what}"));
+        let answers: Vec<_> =
+            totals.answers.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+        println!("  answers by status: {}", answers.join(", "));
+    }
+}

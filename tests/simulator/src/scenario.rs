@@ -1,0 +1,163 @@
+//! What a seed chooses: the machine, its faults, and what clients do.
+//!
+//! Each seed turns most faults off and a few on, so that every one is also seen alone and in small company.
+
+use std::sync::Arc;
+
+use stemedb_engine::log::lane::LaneConfig;
+use stemedb_engine::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_LEAST};
+use stemedb_engine::slot::LaneId;
+use stemedb_net::http::Limits;
+use stemedb_tests::Random;
+
+/// How often something happens: once in so many times, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate(u64);
+
+impl Rate {
+    const NEVER: Rate = Rate(0);
+
+    /// Whether it happens this time.
+    pub(crate) fn happens(self, random: &mut Random) -> bool {
+        self.0 != 0 && random.once_in(self.0)
+    }
+}
+
+/// What a seed has chosen.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    /// The most cores that a start may have.
+    pub(crate) cores_max: u16,
+    /// What every lane is like, but for its number and generation.
+    pub(crate) lane: LaneConfig,
+    /// Limits of connections.
+    pub(crate) http: Arc<Limits>,
+    /// Connections that a core takes.
+    pub(crate) connections_max: usize,
+    /// How many clients there are.
+    pub(crate) clients: usize,
+    /// How many requests a client sends ahead of their answers.
+    pub(crate) pipeline_max: u64,
+    /// How many subjects there are, and so how often they meet.
+    pub(crate) subjects: u64,
+    /// How many sources there are.
+    pub(crate) sources: u64,
+    /// The longest filling of a value, in bytes, where it is long.
+    pub(crate) value_bytes_max: u64,
+    /// How often the machine goes down, or the server is stopped.
+    pub(crate) runs: u64,
+    /// What clients do between two of those: requests, or claims in batches.
+    pub(crate) operations_a_run: u64,
+    /// Of the ends of runs, those that are orderly.
+    pub(crate) stops: Rate,
+    /// Of the starts, those during which the machine goes down again.
+    pub(crate) start_crashes: Rate,
+    /// Of the starts, those before which something on the disk changes.
+    pub(crate) lies: Rate,
+    /// Writes that fail.
+    pub(crate) write_errors: Rate,
+    /// Writes that write less than they should.
+    pub(crate) short_writes: Rate,
+    /// Writes that take long.
+    pub(crate) slow_writes: Rate,
+    /// Segments that cannot be prepared, for some reason.
+    pub(crate) prepare_errors: Rate,
+    /// How often the disk is found full when a segment is prepared.
+    pub(crate) full_disk: Rate,
+    /// Pieces of what is sent after which a connection breaks.
+    pub(crate) resets: Rate,
+    /// Pieces of what is sent after which nothing moves for a while.
+    pub(crate) stalls: Rate,
+    /// Pieces of what is sent that are cut in two.
+    pub(crate) cuts: Rate,
+    /// Turns of a core after which it gets no processor for a while.
+    pub(crate) core_stalls: Rate,
+    /// Messages between cores that take long.
+    pub(crate) slow_messages: Rate,
+    /// How often the wall clock is set to another time.
+    pub(crate) clock_jumps: Rate,
+    /// Requests that are not what a server should get.
+    pub(crate) rude: Rate,
+}
+
+impl Scenario {
+    /// The choices of a seed.
+    pub(crate) fn of(random: &mut Random) -> Scenario {
+        let frame_blocks = random.within(2..=12);
+        let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
+        let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
+        let frames_in_flight = random.within(1..=2) as usize;
+        let lane = LaneConfig {
+            segment_bytes,
+            frame_bytes_max,
+            frames_in_flight,
+            frame_buffers: frames_in_flight + random.within(1..=6) as usize,
+            ..LaneConfig::new(LaneId(0), Generation::FIRST)
+        };
+        let http = Limits {
+            head_bytes_max: 2048,
+            target_bytes_max: 1024,
+            body_bytes_max: 16 * 1024,
+            input_bytes_max: 4096 << random.within(0..=3),
+            output_bytes_max: 4096 << random.within(0..=4),
+            requests_outstanding_max: random.within(1..=32) as usize,
+            idle_ms: 2000,
+            head_ms: 500,
+            body_window_ms: 500,
+            body_window_bytes_min: 16,
+            send_ms: 1000,
+            linger_ms: 200,
+        };
+        let mut rate = |range: std::ops::RangeInclusive<u64>, once_in: u64| {
+            let chosen = random.within(range);
+            if random.once_in(once_in) { Rate(chosen) } else { Rate::NEVER }
+        };
+        Scenario {
+            stops: rate(2..=8, 1),
+            start_crashes: rate(2..=4, 2),
+            lies: rate(2..=6, 3),
+            write_errors: rate(50..=500, 4),
+            short_writes: rate(50..=500, 6),
+            slow_writes: rate(3..=100, 3),
+            prepare_errors: rate(2..=10, 6),
+            full_disk: rate(2..=10, 6),
+            resets: rate(20..=400, 2),
+            stalls: rate(20..=200, 3),
+            cuts: rate(2..=30, 2),
+            core_stalls: rate(20..=400, 3),
+            slow_messages: rate(2..=50, 3),
+            clock_jumps: rate(5..=20, 3),
+            rude: rate(5..=50, 3),
+            cores_max: random.within(1..=4) as u16,
+            lane,
+            http: Arc::new(http),
+            connections_max: random.within(3..=16) as usize,
+            clients: random.within(1..=10) as usize,
+            pipeline_max: if random.once_in(2) { 1 } else { random.within(2..=16) },
+            subjects: random.within(1..=40),
+            sources: random.within(1..=8),
+            value_bytes_max: random.within(0..=(frame_bytes_max as u64 - 2048).min(14_000)),
+            runs: random.within(6..=20),
+            operations_a_run: random.within(10..=160),
+        }
+    }
+
+    /// The same without faults of disk, network and clock, to see that all goes on.
+    pub(crate) fn without_faults(&self) -> Scenario {
+        let calm = Rate::NEVER;
+        Scenario {
+            start_crashes: calm,
+            lies: calm,
+            write_errors: calm,
+            short_writes: calm,
+            prepare_errors: calm,
+            full_disk: calm,
+            resets: calm,
+            stalls: calm,
+            core_stalls: calm,
+            clock_jumps: calm,
+            rude: calm,
+            ..self.clone()
+        }
+    }
+}

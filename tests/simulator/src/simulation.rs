@@ -1,0 +1,382 @@
+//! The world of one seed: machine, network, clients, and what happens when.
+
+use std::collections::BTreeMap;
+
+use stemedb_engine::time::UnixMicros;
+use stemedb_net::core::Now;
+use stemedb_tests::Random;
+
+use crate::answers::Answers;
+use crate::auditor::Auditor;
+use crate::client::Client;
+use crate::disk::{Crash, Disk};
+use crate::link::{Link, LinkNumber};
+use crate::model::Model;
+use crate::scenario::Scenario;
+use crate::schedule::Schedule;
+use crate::server::{Happening, NotPrepared, Server, Stage};
+use crate::totals::Totals;
+
+/// How long a client waits for an answer before it gives up, in microseconds.
+const PATIENCE_US: u64 = 20_000_000;
+
+/// How long everything may take to come to rest once there are no faults any more, in microseconds.
+const REST_US_MAX: u64 = 120_000_000;
+
+/// The wall clock when the world begins, microseconds since 1970.
+const BEGINNING_US: i64 = 1_700_000_000_000_000;
+
+/// Something that is going to happen.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A client looks what it can do.
+    Client(usize),
+    /// What clients sent goes on its way.
+    Up(LinkNumber),
+    /// What a core sent goes on its way.
+    Down(LinkNumber),
+    /// A core has its turn.
+    Turn(usize),
+    /// Something happens to a core.
+    Tell(usize, Box<Happening>),
+    /// A write is done.
+    Written(usize, u64),
+    /// A segment appears in the directory.
+    SegmentAppears(usize, stemedb_engine::log::SegmentNumber),
+    /// The directory is durable.
+    SegmentReady(usize, stemedb_engine::log::SegmentNumber),
+    /// A segment could not be prepared.
+    SegmentFails(usize, stemedb_engine::log::SegmentNumber, NotPrepared),
+    /// Messages from a core arrive at another.
+    Messages(usize, usize),
+    /// Time passes for a core.
+    Tick(usize),
+    /// The run ends.
+    End(Ending),
+    /// There is room on the disk again.
+    DiskHasRoom,
+}
+
+/// How a run of the server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Crash(Crash),
+    Stop,
+    /// Clients that do not read their answers do not hold up the others.
+    Close,
+}
+
+/// The world of one seed.
+#[derive(Debug)]
+pub struct Simulation {
+    pub(crate) scenario: Scenario,
+    pub(crate) random: Random,
+    pub(crate) time_us: u64,
+    /// What the wall clock is ahead of the time since the beginning.
+    pub(crate) wall_ahead_us: i64,
+    pub(crate) schedule: Schedule<Event>,
+    pub(crate) disk: Disk,
+    pub(crate) server: Option<Server>,
+    pub(crate) links: BTreeMap<LinkNumber, Link>,
+    pub(crate) links_made: LinkNumber,
+    pub(crate) clients: Vec<Client>,
+    /// The link of each client.
+    pub(crate) connected: Vec<Option<LinkNumber>>,
+    pub(crate) model: Model,
+    pub(crate) answers: Answers,
+    pub(crate) auditor: Auditor,
+    pub(crate) totals: Totals,
+    /// What clients may still ask for in this run.
+    pub(crate) operations_left: u64,
+    /// After how many further writes the machine goes down, in the midst of one.
+    pub(crate) writes_until_crash: Option<u64>,
+    /// How and when the run ends is decided.
+    pub(crate) is_ending: bool,
+    pub(crate) has_ended: bool,
+}
+
+impl Simulation {
+    /// The world of `seed`. With `trace`, what happens is printed.
+    pub fn new(seed: u64, trace: bool) -> Simulation {
+        let mut random = Random::new(seed);
+        let scenario = Scenario::of(&mut random);
+        let client = |number: usize| Client::new(random.fork(1000 + number as u64));
+        let clients: Vec<_> = (0..scenario.clients).map(client).collect();
+        let auditor = Auditor::new(trace);
+        auditor.tell(0, || format!("{scenario:#?}"));
+        Simulation {
+            disk: Disk::new(random.fork(1)),
+            random: random.fork(2),
+            time_us: 0,
+            wall_ahead_us: BEGINNING_US,
+            schedule: Schedule::new(),
+            server: None,
+            links: BTreeMap::new(),
+            links_made: 0,
+            connected: vec![None; clients.len()],
+            clients,
+            model: Model::default(),
+            answers: Answers::default(),
+            auditor,
+            totals: Totals::default(),
+            operations_left: 0,
+            writes_until_crash: None,
+            is_ending: false,
+            has_ended: false,
+            scenario,
+        }
+    }
+
+    /// Lets all of it happen. Panics when something does that must not.
+    pub fn run(mut self) -> Outcome {
+        for client in 0..self.clients.len() {
+            self.schedule.add(0, Event::Client(client));
+        }
+        for _ in 0..self.scenario.runs {
+            self.start();
+            self.serve(self.scenario.operations_a_run);
+        }
+        self.scenario = self.scenario.without_faults();
+        self.disk.is_full = false;
+        self.start();
+        self.serve(self.scenario.operations_a_run);
+        self.start();
+        self.totals.count_answers(&self.answers);
+        self.totals.disk_bytes = self.disk.bytes();
+        self.totals.virtual_us = self.time_us;
+        let fingerprint = self.disk.fingerprint();
+        self.auditor.note(self.time_us, "end", fingerprint, 0);
+        self.totals.events = self.auditor.events();
+        Outcome { totals: self.totals, sum: self.auditor.to_string() }
+    }
+
+    /// Serves clients until the run has come to its end.
+    fn serve(&mut self, operations: u64) {
+        self.operations_left = operations;
+        self.is_ending = false;
+        self.has_ended = false;
+        self.writes_until_crash = None;
+        let calm = self.is_calm();
+        let began_us = self.time_us;
+        while !self.has_ended {
+            let Some((time_us, event)) = self.schedule.next() else {
+                panic!("nothing happens any more, although the server has not ended")
+            };
+            assert!(time_us >= self.time_us, "time went back");
+            self.time_us = time_us;
+            self.happen(event);
+            if !self.is_ending && self.operations_left == 0 && (!calm || self.is_at_rest()) {
+                self.end_run(calm);
+            }
+            assert!(
+                !calm || self.time_us - began_us < REST_US_MAX,
+                "without faults, clients still wait for answers after {} s: {:?}",
+                REST_US_MAX / 1_000_000,
+                self.clients.iter().map(Client::outstanding).collect::<Vec<_>>()
+            );
+        }
+        self.server = None;
+        self.schedule = Schedule::new();
+        for link in std::mem::take(&mut self.links).into_values() {
+            self.connected[link.client] = None;
+            self.clients[link.client].disconnected();
+        }
+        self.time_us += self.random.within(1_000..=2_000_000);
+        for client in 0..self.clients.len() {
+            self.schedule.add(self.time_us, Event::Client(client));
+        }
+    }
+
+    /// Whether nothing goes wrong any more.
+    fn is_calm(&self) -> bool {
+        let Scenario { resets, write_errors, .. } = self.scenario.without_faults();
+        (self.scenario.resets, self.scenario.write_errors) == (resets, write_errors)
+            && self.totals.runs > self.scenario.runs
+    }
+
+    /// Whether the server serves and no client waits for anything.
+    fn is_at_rest(&self) -> bool {
+        let serves = |server: &Server| server.serving == server.cores.len();
+        self.server.as_ref().is_some_and(serves)
+            && self.clients.iter().all(|client| client.outstanding() == 0 && !client.is_reading())
+    }
+
+    /// Decides how the run ends, and when.
+    fn end_run(&mut self, calm: bool) {
+        self.is_ending = true;
+        if calm {
+            self.check_rest();
+            self.schedule.add(self.time_us, Event::End(Ending::Stop));
+            return;
+        }
+        // Clients do not know, and go on.
+        self.operations_left = u64::MAX;
+        let ending = if self.scenario.stops.happens(&mut self.random) {
+            Ending::Stop
+        } else {
+            if self.random.once_in(2) {
+                self.writes_until_crash = Some(self.random.within(0..=10));
+            }
+            self.crash_kind()
+        };
+        let in_us = match self.random.within(0..=3) {
+            0 => 0,
+            1 => self.random.within(0..=1_000),
+            2 => self.random.within(0..=20_000),
+            _ => self.random.within(0..=300_000),
+        };
+        self.schedule.add(self.time_us + in_us, Event::End(ending));
+    }
+
+    /// In what way the machine goes down.
+    pub(crate) fn crash_kind(&mut self) -> Ending {
+        Ending::Crash(if self.random.once_in(3) { Crash::Kill } else { Crash::PowerCut })
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Client(client) => self.client(client),
+            Event::Up(link) => self.up(link),
+            Event::Down(link) => self.down(link),
+            Event::Turn(core) => self.turn(core),
+            Event::Tell(core, happening) => self.tell(core, *happening),
+            Event::Written(core, id) => self.written(core, id),
+            Event::SegmentAppears(core, number) => self.segment_appears(core, number),
+            Event::SegmentReady(core, number) => {
+                self.disk.sync_directory();
+                self.tell(core, Happening::Segment(number, Ok(())));
+            }
+            Event::SegmentFails(core, number, why) => self.tell(core, Happening::Segment(number, Err(why))),
+            Event::Messages(from, to) => self.messages(from, to),
+            Event::Tick(core) => {
+                self.tell(core, Happening::Tick);
+                self.schedule.add(self.time_us + 100_000, Event::Tick(core));
+            }
+            Event::End(ending) => self.end(ending),
+            Event::DiskHasRoom => self.disk.is_full = false,
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.auditor.tell(self.time_us, || format!("end of run: {ending:?}"));
+        match ending {
+            Ending::Crash(crash) => {
+                self.crash(crash);
+                self.has_ended = true;
+            }
+            // The server listens for the wish to stop when it has started.
+            Ending::Stop if self.server().serving < self.server().cores.len() => {
+                self.schedule.add(self.time_us + 1_000, Event::End(Ending::Stop));
+            }
+            Ending::Stop => {
+                let cores = self.server().cores.len();
+                self.server().is_stopping = true;
+                for core in 0..cores {
+                    let in_us = self.random.within(0..=2_000);
+                    self.schedule.add(self.time_us + in_us, Event::Tell(core, Box::new(Happening::Drain)));
+                }
+                self.schedule.add(self.time_us + 3_000_000, Event::End(Ending::Close));
+            }
+            Ending::Close => self.close_cores(),
+        }
+    }
+
+    /// Has the lanes closed, once all cores are drained, or clients have had time enough.
+    pub(crate) fn close_cores(&mut self) {
+        for core in 0..self.server().cores.len() {
+            if matches!(self.server().cores[core].stage, Stage::Draining | Stage::Drained) {
+                let in_us = self.random.within(0..=1_000);
+                self.schedule.add(self.time_us + in_us, Event::Tell(core, Box::new(Happening::Close)));
+            }
+        }
+    }
+
+    /// The machine goes down, or only the server.
+    fn crash(&mut self, crash: Crash) {
+        self.totals.crashes += 1;
+        self.auditor.note(self.time_us, "crash", u64::from(crash == Crash::PowerCut), 0);
+        let server = self.server.take().expect("only a running server crashes");
+        for (core, running) in server.cores.into_iter().enumerate() {
+            for under_way in running.writes {
+                let segment = stemedb_engine::log::segment::SegmentId {
+                    lane: stemedb_engine::slot::LaneId(core as u16),
+                    number: under_way.write.segment,
+                };
+                let bytes = &under_way.write.buffer[..under_way.write.bytes];
+                self.disk.write_partly(segment, under_way.write.offset, bytes);
+                self.totals.writes_torn += 1;
+            }
+        }
+        self.disk.crash(crash);
+    }
+
+    pub(crate) fn server(&mut self) -> &mut Server {
+        self.server.as_mut().expect("the server runs")
+    }
+
+    /// The time as a core is told it.
+    pub(crate) fn now(&self) -> Now {
+        let wall = self.wall_ahead_us + self.time_us as i64;
+        Now { monotonic_us: self.time_us, wall: UnixMicros(wall.max(0)) }
+    }
+
+    /// Tells a core something, and lets it have a turn soon.
+    pub(crate) fn tell(&mut self, core: usize, happening: Happening) {
+        let Some(server) = &mut self.server else { return };
+        server.cores[core].inbox.push(happening);
+        let latency_us = self.random.within(0..=20);
+        self.call(core, latency_us);
+    }
+
+    /// Lets a core have a turn soon.
+    pub(crate) fn call(&mut self, core: usize, latency_us: u64) {
+        let time_us = self.time_us;
+        let running = &mut self.server().cores[core];
+        if !running.is_called {
+            running.is_called = true;
+            let at_us = running.busy_until_us.max(time_us + latency_us);
+            self.schedule.add(at_us, Event::Turn(core));
+        }
+    }
+
+    /// A client looks what it can do.
+    fn client(&mut self, number: usize) {
+        let pause_us = match self.random.within(0..=9) {
+            0 => self.random.within(0..=100_000),
+            _ => self.random.within(0..=2_000),
+        };
+        self.schedule.add(self.time_us + 200 + pause_us, Event::Client(number));
+        let Some(link) = self.connected[number] else {
+            if self.operations_left > 0 {
+                self.connect(number);
+            }
+            return;
+        };
+        let client = &mut self.clients[number];
+        let is_lost = client.waits_since_us().is_some_and(|since_us| self.time_us - since_us > PATIENCE_US);
+        if is_lost || (client.is_done_with_connection() && self.random.once_in(20)) {
+            self.reset(link);
+            return;
+        }
+        if self.operations_left == 0 && !client.is_reading() {
+            return;
+        }
+        if client.may_ask(&self.scenario) {
+            let before = self.operations_left;
+            let bytes = client.ask(&mut self.model, &self.scenario, self.time_us, &mut self.operations_left);
+            self.totals.operations += before - self.operations_left;
+            self.auditor.note(self.time_us, "ask", number as u64, bytes.len() as u64);
+            self.auditor.bytes(&bytes);
+            self.send_up(link, &bytes);
+        }
+    }
+}
+
+/// What became of a seed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What has happened, in figures.
+    pub totals: Totals,
+    /// The auditor's number.
+    pub sum: String,
+}

@@ -1,0 +1,188 @@
+//! Starts of the server: recovery, the opening of a generation, and whether what was found is what must be there.
+
+use stemedb_engine::index::Index;
+use stemedb_engine::log::Generation;
+use stemedb_engine::log::lane::{Lane, LaneConfig};
+use stemedb_engine::log::opening::{OpenError, Opening, open_generation};
+use stemedb_engine::log::recovery::{Recovered, RecoveryError};
+use stemedb_engine::log::storage::LogStorage;
+use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, SubjectFilter};
+use stemedb_engine::shard::Shard;
+use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
+use stemedb_net::core::LogFacts;
+use stemedb_net::server::recovery::rebuild;
+
+use crate::disk::{Crash, Lie};
+use crate::model::Stored;
+use crate::server::{Happening, Server};
+use crate::simulation::{Event, Simulation};
+use crate::wording::stored;
+
+/// What a start has found and made.
+struct Opened {
+    recovered: Recovered,
+    indexes: Vec<Index>,
+    lanes: Vec<Lane>,
+}
+
+impl Simulation {
+    /// Starts the server, as often as it takes.
+    pub(crate) fn start(&mut self) {
+        self.totals.runs += 1;
+        if self.scenario.clock_jumps.happens(&mut self.random) {
+            let days = self.random.within(0..=20) as i64 - 10;
+            self.wall_ahead_us += days * 86_400_000_000;
+            self.totals.clock_jumps += 1;
+        }
+        if self.scenario.lies.happens(&mut self.random) {
+            let lie = [Lie::Rot, Lie::Lost, Lie::Misdirected][self.random.within(0..=2) as usize];
+            if let Some(segment) = self.disk.lie(lie) {
+                self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
+                self.totals.lies += 1;
+            }
+        }
+        let (cores, Opened { recovered, indexes, lanes }) = loop {
+            let cores = self.random.within(1..=u64::from(self.scenario.cores_max)) as u16;
+            if let Some(opened) = self.try_start(cores) {
+                break (cores, opened);
+            }
+        };
+        let rows: Vec<_> = indexes.iter().flat_map(list).collect();
+        self.auditor.note(self.time_us, "start", u64::from(cores), rows.len() as u64);
+        self.model.restarted(&rows);
+        self.model.is_open = false;
+        let slots = SlotMap::new(cores);
+        let mut server = Server::new(cores, &self.scenario, self.now().wall);
+        server.recovered_claims = rows.len() as u64;
+        self.server = Some(server);
+        let generation = recovered.next_generation.0;
+        for (core, (lane, index)) in lanes.into_iter().zip(indexes).enumerate() {
+            let log = self.log_facts(core, generation);
+            let shard = Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), u64::MAX);
+            let open = Happening::Open(Box::new((shard, log)));
+            let in_us = self.random.within(0..=500);
+            self.schedule.add(self.time_us + in_us, Event::Tell(core, Box::new(open)));
+            self.schedule.add(self.time_us + self.random.within(0..=100_000), Event::Tick(core));
+        }
+    }
+
+    /// Recovers the log and opens a generation with `cores` lanes. `None` if the machine went down meanwhile, or what it
+    /// refused has been repaired.
+    fn try_start(&mut self, cores: u16) -> Option<Opened> {
+        let slots = SlotMap::new(cores);
+        let rebuilt: Result<Vec<_>, _> =
+            (0..cores).map(|core| rebuild(&self.disk, slots.slots_of(CoreId(core)), 1)).collect();
+        let rebuilt = match rebuilt {
+            Ok(rebuilt) => rebuilt,
+            Err(error) => {
+                self.refused(&error);
+                return None;
+            }
+        };
+        let (mut all, indexes): (Vec<_>, Vec<_>) = rebuilt.into_iter().unzip();
+        let recovered = all.pop().expect("there is at least one core");
+        assert!(all.iter().all(|other| *other == recovered), "two readings of one log differ");
+        self.auditor.note(
+            self.time_us,
+            "recovered",
+            u64::from(recovered.next_generation.0),
+            recovered.records,
+        );
+        if self.scenario.start_crashes.happens(&mut self.random) {
+            let steps = self.random.within(0..=5 + 8 * u64::from(cores));
+            self.disk.go_down_after(Some(steps));
+        }
+        let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
+        let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
+        let opened = open_generation(&mut self.disk, &recovered, &opening);
+        let is_down = self.disk.is_down();
+        self.disk.go_down_after(None);
+        match opened {
+            Ok(lanes) => Some(Opened { recovered, indexes, lanes }),
+            Err(_) if is_down => {
+                let crash = if self.random.once_in(2) { Crash::Kill } else { Crash::PowerCut };
+                self.auditor.note(self.time_us, "crash of a start", u64::from(crash == Crash::PowerCut), 0);
+                self.disk.crash(crash);
+                self.totals.crashes += 1;
+                self.totals.start_crashes += 1;
+                None
+            }
+            Err(error) => {
+                assert!(self.disk.is_full, "a generation cannot be opened: {}", chain(&error));
+                self.disk.is_full = false;
+                None
+            }
+        }
+    }
+
+    /// A start has refused the log: that must be because of a lie, and is repaired.
+    fn refused(&mut self, error: &RecoveryError) {
+        let lied_about = self.disk.lied_about();
+        self.auditor.tell(self.time_us, || format!("refused: {error}"));
+        assert!(!lied_about.is_empty(), "a sound log is refused: {error}");
+        let text = error.to_string();
+        assert!(
+            lied_about.iter().any(|segment| text.contains(&format!("segment-{:02}-", segment.lane.0))),
+            "damage in {lied_about:?} is not where the message says: {text}"
+        );
+        self.totals.lies_refused += 1;
+        self.disk.repair();
+    }
+
+    fn log_facts(&self, core: usize, generation: u32) -> LogFacts {
+        let files = self.disk.list().expect("the disk can be listed");
+        let own: Vec<_> = files.iter().filter(|file| usize::from(file.id.lane.0) == core).collect();
+        LogFacts {
+            recovery_us: 1,
+            generation,
+            segments: own.len() as u64,
+            segment_bytes: own.iter().map(|file| file.bytes).sum(),
+            segment_bytes_each: self.scenario.lane.segment_bytes,
+        }
+    }
+
+    /// Checks the figures of a server at rest.
+    pub(crate) fn check_rest(&mut self) {
+        let server = self.server.as_ref().expect("it is at rest, and runs");
+        let indexes = || server.cores.iter().filter_map(|running| Some(running.core.shard()?.index()));
+        let rows: Vec<_> = indexes().flat_map(list).collect();
+        let held: u64 = indexes().map(Index::len).sum();
+        assert_eq!(held, rows.len() as u64, "claims counted, and claims listed");
+        let retracted: u64 = indexes().map(Index::retracted_len).sum();
+        assert_eq!(retracted, rows.iter().filter(|row| row.retracted).count() as u64, "retracted claims");
+        let sent = self.model.tick();
+        self.model.check_list(&rows, crate::model::Asked::All, sent, |_| true, "at rest");
+    }
+}
+
+/// All claims of an index.
+fn list(index: &Index) -> Vec<Stored> {
+    let mut rows = Vec::new();
+    let mut query = Query {
+        limit: LIMIT_MAX,
+        lifecycle: LifecycleFilter::Any,
+        include_retracted: true,
+        ..Query::new(SubjectFilter::Subtree(String::new()))
+    };
+    loop {
+        let mut execution = Execution::new(&query, index);
+        while execution.step(index, usize::MAX) == Step::More {}
+        let hits = execution.into_hits();
+        let is_last = hits.len() <= LIMIT_MAX;
+        rows.extend(hits.iter().take(LIMIT_MAX).map(|hit| stored(&index.view(hit.claim))));
+        if is_last {
+            return rows;
+        }
+        query.after = Some(hits[LIMIT_MAX - 1].key);
+    }
+}
+
+fn chain(error: &OpenError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

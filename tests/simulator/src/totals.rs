@@ -1,0 +1,81 @@
+//! What has happened, in figures.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+use crate::answers::Answers;
+
+/// What has happened in one world, or in many.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Requests that clients sent, and claims in batches instead of these.
+    pub operations: u64,
+    /// Times at which the machine went down or the server was killed, starts that were cut short included.
+    pub crashes: u64,
+    /// Those of them that happened while the server was starting.
+    pub start_crashes: u64,
+    /// Orderly ends.
+    pub stops: u64,
+    /// Runs of the server.
+    pub runs: u64,
+    /// Writes that lanes began.
+    pub writes: u64,
+    /// Those of them that a crash cut short.
+    pub writes_torn: u64,
+    /// Those of them that failed.
+    pub writes_failed: u64,
+    /// Changes made to what the disk held.
+    pub lies: u64,
+    /// Those of them that a start refused.
+    pub lies_refused: u64,
+    /// Connections that broke.
+    pub resets: u64,
+    /// Connections on which nothing moved for a while.
+    pub stalls: u64,
+    /// Messages between cores.
+    pub messages: u64,
+    /// Times at which the wall clock was set.
+    pub clock_jumps: u64,
+    /// Bytes on the disk in the end.
+    pub disk_bytes: u64,
+    /// How much time passed in the world, in microseconds.
+    pub virtual_us: u64,
+    /// Everything that was noted.
+    pub events: u64,
+    /// Answers by status.
+    pub answers: BTreeMap<u16, u64>,
+}
+
+impl Totals {
+    /// Takes in what clients were answered.
+    pub(crate) fn count_answers(&mut self, answers: &Answers) {
+        self.answers.clone_from(answers.by_status());
+    }
+}
+
+impl AddAssign<&Totals> for Totals {
+    fn add_assign(&mut self, other: &Totals) {
+        self.operations += other.operations;
+        self.crashes += other.crashes;
+        self.start_crashes += other.start_crashes;
+        self.stops += other.stops;
+        self.runs += other.runs;
+        self.writes += other.writes;
+        self.writes_torn += other.writes_torn;
+        self.writes_failed += other.writes_failed;
+        self.lies += other.lies;
+        self.lies_refused += other.lies_refused;
+        self.resets += other.resets;
+        self.stalls += other.stalls;
+        self.messages += other.messages;
+        self.clock_jumps += other.clock_jumps;
+        self.disk_bytes += other.disk_bytes;
+        self.virtual_us += other.virtual_us;
+        self.events += other.events;
+        for (status, count) in &other.answers {
+            *self.answers.entry(*status).or_default() += count;
+        }
+    }
+}
