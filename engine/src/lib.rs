@@ -11,6 +11,7 @@ pub mod index;
 pub mod lens;
 pub mod log;
 pub mod order;
+pub mod planted;
 mod prefetch;
 pub mod query;
 pub mod ring;

@@ -20,6 +20,7 @@ use crate::log::record::RecordKind;
 use crate::log::recovery::Recovered;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, SegmentFile};
+use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 use crate::time::UnixMicros;
 
@@ -47,8 +48,10 @@ pub fn open_generation(
     opening: &Opening,
 ) -> Result<Vec<Lane>, OpenError> {
     let prepared = remove_unused(disk, recovered, opening)?;
-    disk.sync_names().map_err(|source| OpenError::SyncNames { source })?;
-    for end in &recovered.lane_ends {
+    if !planted::is(Bug::ForgetNames) {
+        disk.sync_names().map_err(|source| OpenError::SyncNames { source })?;
+    }
+    for end in recovered.lane_ends.iter().filter(|_| !planted::is(Bug::ForgetEnds)) {
         let segment = SegmentId { lane: end.lane, number: end.segment };
         disk.sync(segment).map_err(|source| OpenError::Sync { segment, source })?;
     }

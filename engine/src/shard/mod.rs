@@ -17,6 +17,7 @@ use crate::log::lane::{AppendError, CommittedFrame, Lane, LaneConfig, LaneWrite,
 use crate::log::record::RecordKind;
 use crate::log::{Lsn, SegmentNumber};
 use crate::order::WriteOrder;
+use crate::planted::{self, Bug};
 use crate::ring::aligned::AlignedBuffer;
 use crate::slot::Slot;
 use crate::time::UnixMicros;
@@ -146,7 +147,15 @@ impl<T: Copy> Shard<T> {
             self.park(lsn, ticket, true);
         } else {
             match self.admit(admission).and_then(|()| self.append(RecordKind::Assertion, payload)) {
+                Ok(_) if planted::is(Bug::AcknowledgeBeforeDurable) => {
+                    self.outcomes.push((ticket, Outcome::Created));
+                }
                 Ok(lsn) => {
+                    if planted::is(Bug::ApplyBeforeDurable) {
+                        let Assertion { claim, .. } = Assertion::decode(payload).expect("a valid payload");
+                        let order = WriteOrder::new(self.lane.config().generation.0, lsn.0);
+                        self.index.insert_all(&[NewClaim { hash, claim, order }]).expect(ADMITTED);
+                    }
                     self.pending.insert(hash, lsn);
                     self.park(lsn, ticket, false);
                 }
@@ -353,7 +362,9 @@ impl<T: Copy> Shard<T> {
                     self.pending.remove(&hash);
                     claims += 1;
                     let order = WriteOrder::new(generation.0, record.lsn.0);
-                    new_claims.push(NewClaim { hash, claim, order });
+                    if !planted::is(Bug::ApplyBeforeDurable) {
+                        new_claims.push(NewClaim { hash, claim, order });
+                    }
                 }
                 RecordKind::Retraction => {
                     self.index.insert_all(&new_claims).expect(ADMITTED);
@@ -367,6 +378,9 @@ impl<T: Copy> Shard<T> {
             while let Some(parked) = self.parked.front().filter(|parked| parked.lsn == record.lsn) {
                 let Parked { ticket, duplicate, .. } = *parked;
                 self.parked.pop_front();
+                if planted::is(Bug::ForgetAnswers) && record.lsn.0.is_multiple_of(50) {
+                    continue;
+                }
                 if duplicate {
                     self.outcomes.push((ticket, Outcome::Exists));
                 } else if let Some(pass) = retraction.take() {
@@ -375,6 +389,9 @@ impl<T: Copy> Shard<T> {
                     self.outcomes.push((ticket, Outcome::Created));
                 }
             }
+        }
+        if planted::is(Bug::ApplyHalfFrames) {
+            new_claims.truncate(new_claims.len().div_ceil(2));
         }
         self.index.insert_all(&new_claims).expect(ADMITTED);
         claims

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use slotmap::SlotMap;
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::WriteId;
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::CoreId;
@@ -149,7 +150,8 @@ impl Core {
     pub fn accepted(&mut self, now: Now) -> Result<ConnectionKey, u64> {
         self.connections_numbered += 1;
         let number = u64::from(self.room.router.id.0) << 48 | self.connections_numbered;
-        if self.connections.len() >= self.connections_max || self.room.phase == Phase::Draining {
+        let connections_max = if planted::is(Bug::AcceptTooMany) { usize::MAX } else { self.connections_max };
+        if self.connections.len() >= connections_max || self.room.phase == Phase::Draining {
             self.room.count_answer(None, Status::ServiceUnavailable);
             return Err(number);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::query::{Query, SubjectFilter};
 use stemedb_engine::shard::{Outcome, Refusal};
 use stemedb_engine::slot::Slot;
@@ -15,6 +16,7 @@ use super::queries::WaitingQuery;
 use super::response::{Response, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
+use crate::driver::wall_clock;
 use crate::http::{BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read};
 
@@ -162,7 +164,8 @@ struct Asked {
 impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, .. } = self;
-        let claim = intake.read(body, head.field("x-agent-id"), asked.now.wall)?;
+        let now = if planted::is(Bug::AskTheClock) { wall_clock() } else { asked.now.wall };
+        let claim = intake.read(body, head.field("x-agent-id"), now)?;
         let operation = operations.insert(Operation {
             connection: asked.connection,
             request: asked.request,

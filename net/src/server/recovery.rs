@@ -13,6 +13,7 @@ use stemedb_engine::log::recovery::{
 };
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::order::WriteOrder;
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::slot::{CoreId, Slot, SlotMap, SlotSet};
 
 /// What recovery found, and what it built of that.
@@ -103,7 +104,8 @@ pub fn rebuild(
 ) -> Result<(Recovered, Index), RecoveryError> {
     let mut index = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
     let recovered = recover_log(storage, &mut |records| replay(&mut index, &own, records))?;
-    for UnfinishedRetraction { payload, slots } in &recovered.unfinished_retractions {
+    let unfinished = recovered.unfinished_retractions.iter().filter(|_| !planted::is(Bug::ForgetRetractions));
+    for UnfinishedRetraction { payload, slots } in unfinished {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
         retract(&mut index, retraction.path.as_str(), slots, &own);
     }
@@ -138,6 +140,9 @@ fn insert(
     for record in records {
         let refused = |error| RecoveryVisitError::new(record, ReplayError::Decode(error));
         let Assertion { hash, claim, .. } = Assertion::decode(record.payload).map_err(refused)?;
+        if planted::is(Bug::LoseLanes) && record.lane.0 > 0 {
+            continue;
+        }
         if own.contains(&Slot::of(claim.subject.as_str().as_bytes()).number()) {
             claims.push(NewClaim { hash, claim, order: WriteOrder::new(record.generation.0, record.lsn.0) });
             inserted_from.push(record);

@@ -352,8 +352,15 @@ impl Simulation {
             }
             return;
         };
+        let is_lost = self.clients[number]
+            .waits_since_us()
+            .is_some_and(|since_us| self.time_us - since_us > PATIENCE_US);
+        assert!(
+            !is_lost || !self.is_calm(),
+            "without faults, client {number} has had no answer for {} s",
+            PATIENCE_US / 1_000_000
+        );
         let client = &mut self.clients[number];
-        let is_lost = client.waits_since_us().is_some_and(|since_us| self.time_us - since_us > PATIENCE_US);
         if is_lost || (client.is_done_with_connection() && self.random.once_in(20)) {
             self.reset(link);
             return;

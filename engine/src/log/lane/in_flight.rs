@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::log::frame::FrameHeader;
 use crate::log::lane::{FailureCause, WriteId};
 use crate::log::segment::SegmentId;
+use crate::planted::{self, Bug};
 use crate::ring::aligned::AlignedBuffer;
 
 /// What a write is.
@@ -66,6 +67,14 @@ impl InFlight {
         let at = at.unwrap_or_else(|| panic!("{id:?} is done, but was not in flight"));
         let bytes = self.entries[at].write.bytes;
         let cause = match result {
+            Ok(_) if planted::is(Bug::BelieveShortWrites) => {
+                self.entries[at].buffer = Some(buffer);
+                return Ok(());
+            }
+            Err(_) if planted::is(Bug::BelieveFailedWrites) => {
+                self.entries[at].buffer = Some(buffer);
+                return Ok(());
+            }
             Ok(written) if written == bytes => {
                 self.entries[at].buffer = Some(buffer);
                 return Ok(());
@@ -79,6 +88,11 @@ impl InFlight {
 
     /// Takes out the first write, if it is done.
     pub(super) fn pop_done(&mut self) -> Option<Done> {
+        if planted::is(Bug::AcknowledgeOutOfOrder)
+            && let Some(done) = self.entries.iter().position(|entry| entry.buffer.is_some())
+        {
+            self.entries.swap(0, done);
+        }
         let buffer = self.entries.front_mut()?.buffer.take()?;
         let entry = self.entries.pop_front().expect("there is a front");
         Some(Done { write: entry.write, buffer })

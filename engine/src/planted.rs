@@ -1,0 +1,88 @@
+//! Deliberate bugs, each behind a switch that only a test of the simulator turns on.
+//!
+//! A checker that cannot fail is worth nothing: for each promise of the store there is a bug here that breaks it, and a
+//! test that the simulator finds it. Without the feature `planted-bugs` no bug can be planted, and the switches are
+//! constants.
+
+/// A deliberate bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Writes are acknowledged when they are on their way.
+    AcknowledgeBeforeDurable,
+    /// The segments' names are not made durable before a generation uses them.
+    ForgetNames,
+    /// The lanes' ends are not made durable before a generation goes on.
+    ForgetEnds,
+    /// Recovery leaves out what is in lanes that have no core any more.
+    LoseLanes,
+    /// Of a frame, only the first half is applied.
+    ApplyHalfFrames,
+    /// A frame's checksum is not compared.
+    AcceptTornFrames,
+    /// Retractions that a crash interrupted are not completed.
+    ForgetRetractions,
+    /// Claims are visible when they are on their way.
+    ApplyBeforeDurable,
+    /// Of two frames in flight, the one that is done first is acknowledged first.
+    AcknowledgeOutOfOrder,
+    /// Some record numbers are left out.
+    SkipLsns,
+    /// A frame that is damaged ends its lane, whatever testifies that it was durable.
+    ForgiveDamage,
+    /// A write that failed counts as done.
+    BelieveFailedWrites,
+    /// A write that wrote too little counts as done.
+    BelieveShortWrites,
+    /// Connections are accepted beyond the bound.
+    AcceptTooMany,
+    /// Some writes are never answered.
+    ForgetAnswers,
+    /// A claim without a timestamp gets the time of the real clock.
+    AskTheClock,
+}
+
+impl Bug {
+    /// All of them, with the number of the invariant that each breaks in the list of `docs/reliability.md`.
+    pub const ALL: &[(Bug, u8)] = &[
+        (Bug::AcknowledgeBeforeDurable, 1),
+        (Bug::ForgetNames, 1),
+        (Bug::ForgetEnds, 1),
+        (Bug::LoseLanes, 1),
+        (Bug::ApplyHalfFrames, 2),
+        (Bug::AcceptTornFrames, 2),
+        (Bug::ForgetRetractions, 2),
+        (Bug::ApplyBeforeDurable, 3),
+        (Bug::AcknowledgeOutOfOrder, 4),
+        (Bug::SkipLsns, 4),
+        (Bug::ForgiveDamage, 5),
+        (Bug::BelieveFailedWrites, 6),
+        (Bug::BelieveShortWrites, 6),
+        (Bug::AcceptTooMany, 7),
+        (Bug::ForgetAnswers, 7),
+        (Bug::AskTheClock, 8),
+    ];
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in whatever the calling thread does from now on, or none.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether a bug is planted.
+#[cfg(feature = "planted-bugs")]
+pub fn is(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether a bug is planted: it never is.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn is(_: Bug) -> bool {
+    false
+}
