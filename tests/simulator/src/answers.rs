@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::client::{Question, Reading};
+use crate::client::{KnownFigures, Question, Reading};
 use crate::model::{Asked, ClaimNumber, Model, Moment, Stored};
 use crate::wording::{BatchAnswer, HealthAnswer, LineError, Page, Response, RetractAnswer};
 
@@ -73,8 +73,18 @@ impl Answers {
                 }
                 (Vec::new(), None)
             }
-            Question::Metrics => {
+            Question::Metrics(known) => {
                 assert_eq!(response.status, 200, "metrics: {response:?}");
+                if let Some(KnownFigures { claims, new_claims }) = known {
+                    let figures = std::str::from_utf8(&response.body).expect("metrics are text");
+                    assert_eq!(figure(figures, "stemedb_assertions_total"), claims, "claims held");
+                    assert_eq!(
+                        figure(figures, "stemedb_assertions_ingested_total"),
+                        new_claims,
+                        "claims that came"
+                    );
+                    assert_eq!(figure(figures, "stemedb_wal_fsync_errors_total"), 0, "no write has failed");
+                }
                 (Vec::new(), None)
             }
             Question::Ready => {
@@ -92,6 +102,12 @@ impl Answers {
             }
         }
     }
+}
+
+/// A figure without labels.
+fn figure(figures: &str, name: &str) -> u64 {
+    let value = figures.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {figures}"))
 }
 
 /// Whether the server has not taken on a question at all, which it may when it starts, stops or is full.

@@ -61,12 +61,21 @@ pub(crate) enum Question {
     Lens { subject: String, lens: &'static str, as_of_us: Option<i64>, sent: Moment },
     /// How the server is; whether that is known of all its cores.
     Health { certain: Option<usize> },
-    /// For the figures.
-    Metrics,
+    /// For the figures, of which some may be known.
+    Metrics(Option<KnownFigures>),
     /// Whether it is ready.
     Ready,
     /// Something that has to be refused with this status.
     Wrong(u16),
+}
+
+/// What the figures must say of a server at rest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KnownFigures {
+    /// Claims held.
+    pub(crate) claims: u64,
+    /// Claims that came since the start.
+    pub(crate) new_claims: u64,
 }
 
 /// A list that is read page by page.
@@ -172,7 +181,7 @@ impl Client {
             91..=92 => {
                 (Question::Health { certain: model.is_open.then(|| model.certain()) }, get("/v1/health"), 1)
             }
-            93 => (Question::Metrics, get("/metrics"), 1),
+            93 => (Question::Metrics(None), get("/metrics"), 1),
             94 => (Question::Ready, get("/ready"), 1),
             _ => self.wrong(scenario),
         }
@@ -282,6 +291,13 @@ impl Client {
         (Question::Wrong(status), request, 1)
     }
 
+    /// Asks a server at rest for its figures.
+    pub(crate) fn ask_for_figures(&mut self, known: KnownFigures, now_us: u64) -> Vec<u8> {
+        let question = Question::Metrics(Some(known));
+        self.outstanding.push_back(Outstanding { sent_us: now_us, question });
+        get("/metrics")
+    }
+
     /// Takes what has come over the connection, and checks the answers in it.
     pub(crate) fn receive(&mut self, bytes: &[u8], model: &mut Model, answers: &mut Answers) {
         self.received.extend_from_slice(bytes);
@@ -299,6 +315,11 @@ impl Client {
             self.reading = self.reading.take().or(reading);
             self.uncertain.extend(uncertain);
         }
+    }
+
+    /// It has said that it will send no more over this connection.
+    pub(crate) fn says_no_more(&mut self) {
+        self.is_ending = true;
     }
 
     /// The connection is gone: what was not answered may have happened or not.

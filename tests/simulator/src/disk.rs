@@ -181,6 +181,9 @@ impl Disk {
     /// Changes what the disk holds in a place for which a later write testifies. Gives the place, or `None` if there
     /// is none.
     pub(crate) fn lie(&mut self, what: Lie) -> Option<SegmentId> {
+        if what == Lie::RotOfNothing {
+            return self.rot_of_nothing();
+        }
         let testified = self.testified();
         if testified.is_empty() {
             return None;
@@ -197,6 +200,7 @@ impl Disk {
                 content[at] ^= 1 << self.random.within(0..=7);
                 self.falsify(segment, block, Some(content));
             }
+            Lie::RotOfNothing => panic!("it was just done"),
             Lie::Lost => self.falsify(segment, block, None),
             Lie::Misdirected => {
                 let others: Vec<_> = self.files.iter().map(|(id, file)| (*id, file.bytes)).collect();
@@ -213,6 +217,22 @@ impl Disk {
                 self.falsify(other, place, Some(truth));
             }
         }
+        Some(segment)
+    }
+
+    /// Changes a bit in a block that was never written.
+    fn rot_of_nothing(&mut self) -> Option<SegmentId> {
+        let files: Vec<_> =
+            self.files.iter().map(|(id, file)| (*id, file.bytes / BLOCK_BYTES as u64)).collect();
+        let (segment, blocks) = *files.get(self.random.within(0..=files.len() as u64) as usize)?;
+        let block = self.random.within(0..=blocks);
+        if block == blocks || self.files[&segment].blocks.contains_key(&block) {
+            return None;
+        }
+        let mut content = Box::new([0; BLOCK_BYTES]);
+        let at = self.random.within(0..=BLOCK_BYTES as u64 - 1) as usize;
+        content[at] = 1 << self.random.within(0..=7);
+        self.falsify(segment, block, Some(content));
         Some(segment)
     }
 
@@ -317,6 +337,8 @@ pub(crate) enum Lie {
     Lost,
     /// It was written elsewhere.
     Misdirected,
+    /// One bit is another, where nothing was ever written.
+    RotOfNothing,
 }
 
 impl File {

@@ -68,6 +68,8 @@ pub(crate) struct Scenario {
     pub(crate) resets: Rate,
     /// Pieces of what is sent after which nothing moves for a while.
     pub(crate) stalls: Rate,
+    /// Requests after which a client says that it will send no more.
+    pub(crate) half_closes: Rate,
     /// Pieces of what is sent that are cut in two.
     pub(crate) cuts: Rate,
     /// Turns of a core after which it gets no processor for a while.
@@ -123,6 +125,7 @@ impl Scenario {
             full_disk: rate(2..=10, 6),
             resets: rate(20..=400, 2),
             stalls: rate(20..=200, 3),
+            half_closes: rate(5..=50, 3),
             cuts: rate(2..=30, 2),
             core_stalls: rate(20..=400, 3),
             slow_messages: rate(2..=50, 3),

@@ -90,6 +90,8 @@ pub struct Simulation {
     pub(crate) operations_left: u64,
     /// After how many further writes the machine goes down, in the midst of one.
     pub(crate) writes_until_crash: Option<u64>,
+    /// Whether the figures of the server at rest have been asked for.
+    pub(crate) figures_asked: bool,
     /// How and when the run ends is decided.
     pub(crate) is_ending: bool,
     pub(crate) has_ended: bool,
@@ -121,6 +123,7 @@ impl Simulation {
             totals: Totals::default(),
             operations_left: 0,
             writes_until_crash: None,
+            figures_asked: false,
             is_ending: false,
             has_ended: false,
             scenario,
@@ -166,7 +169,11 @@ impl Simulation {
             self.time_us = time_us;
             self.happen(event);
             if !self.is_ending && self.operations_left == 0 && (!calm || self.is_at_rest()) {
-                self.end_run(calm);
+                if calm && !self.figures_asked {
+                    self.ask_for_figures();
+                } else {
+                    self.end_run(calm);
+                }
             }
             assert!(
                 !calm || self.time_us - began_us < REST_US_MAX,
@@ -205,7 +212,6 @@ impl Simulation {
     fn end_run(&mut self, calm: bool) {
         self.is_ending = true;
         if calm {
-            self.check_rest();
             self.schedule.add(self.time_us, Event::End(Ending::Stop));
             return;
         }
@@ -226,6 +232,19 @@ impl Simulation {
             _ => self.random.within(0..=300_000),
         };
         self.schedule.add(self.time_us + in_us, Event::End(ending));
+    }
+
+    /// Compares the figures of a server at rest with what it holds, over a connection if one is there.
+    fn ask_for_figures(&mut self) {
+        self.figures_asked = true;
+        let known = self.check_rest();
+        let idle = (0..self.clients.len())
+            .find_map(|client| Some((client, self.connected[client]?)))
+            .filter(|(client, _)| !self.clients[*client].is_done_with_connection());
+        if let Some((client, link)) = idle {
+            let request = self.clients[client].ask_for_figures(known, self.time_us);
+            self.send_up(link, &request);
+        }
     }
 
     /// In what way the machine goes down.
@@ -375,6 +394,11 @@ impl Simulation {
             self.auditor.note(self.time_us, "ask", number as u64, bytes.len() as u64);
             self.auditor.bytes(&bytes);
             self.send_up(link, &bytes);
+            if self.scenario.half_closes.happens(&mut self.random) {
+                self.clients[number].says_no_more();
+                self.links.get_mut(&link).expect("it was just sent over").up_ends = true;
+                self.foresee(link);
+            }
         }
     }
 }

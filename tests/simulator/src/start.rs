@@ -12,8 +12,9 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_net::core::LogFacts;
 use stemedb_net::server::recovery::rebuild;
 
+use crate::client::KnownFigures;
 use crate::disk::{Crash, Lie};
-use crate::model::Stored;
+use crate::model::{Asked, Stored};
 use crate::server::{Happening, Server};
 use crate::simulation::{Event, Simulation};
 use crate::wording::stored;
@@ -35,7 +36,8 @@ impl Simulation {
             self.totals.clock_jumps += 1;
         }
         if self.scenario.lies.happens(&mut self.random) {
-            let lie = [Lie::Rot, Lie::Lost, Lie::Misdirected][self.random.within(0..=2) as usize];
+            let lies = [Lie::Rot, Lie::Lost, Lie::Misdirected, Lie::RotOfNothing];
+            let lie = lies[self.random.within(0..=3) as usize];
             if let Some(segment) = self.disk.lie(lie) {
                 self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
                 self.totals.lies += 1;
@@ -141,8 +143,8 @@ impl Simulation {
         }
     }
 
-    /// Checks the figures of a server at rest.
-    pub(crate) fn check_rest(&mut self) {
+    /// Checks what a server at rest holds. Gives what its figures must say.
+    pub(crate) fn check_rest(&mut self) -> KnownFigures {
         let server = self.server.as_ref().expect("it is at rest, and runs");
         let indexes = || server.cores.iter().filter_map(|running| Some(running.core.shard()?.index()));
         let rows: Vec<_> = indexes().flat_map(list).collect();
@@ -151,7 +153,8 @@ impl Simulation {
         let retracted: u64 = indexes().map(Index::retracted_len).sum();
         assert_eq!(retracted, rows.iter().filter(|row| row.retracted).count() as u64, "retracted claims");
         let sent = self.model.tick();
-        self.model.check_list(&rows, crate::model::Asked::All, sent, |_| true, "at rest");
+        self.model.check_list(&rows, Asked::All, sent, |_| true, "at rest");
+        KnownFigures { claims: held, new_claims: held - server.recovered_claims }
     }
 }
 
