@@ -5,12 +5,14 @@ use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::left_behind::{self, Held, Leftover};
 use crate::transcript::Transcript;
 use crate::{Client, Data, binary, process};
 
@@ -37,6 +39,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     transcript: Transcript,
+    _held: Held,
 }
 
 /// A server that has ended instead of serving.
@@ -51,11 +54,16 @@ pub struct Refused {
 impl Start {
     /// A server on `data` and a free port of 127.0.0.1, of one core, with the smallest segments.
     pub fn on(data: &Data) -> Start {
+        Start::at(data.root())
+    }
+
+    /// The same on a data directory `root` that belongs to somebody else.
+    pub fn at(root: &Path) -> Start {
         let start = Start { variables: BTreeMap::new(), arguments: Vec::new() };
         start
             .with("STEMEDB_BIND_ADDR", "127.0.0.1:0")
-            .with("STEMEDB_WAL_DIR", data.wal())
-            .with("STEMEDB_DB_DIR", data.db())
+            .with("STEMEDB_WAL_DIR", root.join("wal"))
+            .with("STEMEDB_DB_DIR", root.join("db"))
             .with("STEMEDB_SEGMENT_BYTES", "2MiB")
             .with("STEMEDB_CORES", "1")
     }
@@ -112,8 +120,10 @@ impl Start {
         let mut child = self.command().spawn().unwrap_or_else(|error| {
             panic!("{} cannot be run: {error}", binary::stemedb_api().display());
         });
+        let held = left_behind::hold(Leftover::Process(child.id()));
         let transcript = Transcript::of(child.stderr.take().expect("it is piped"));
-        let mut server = Server { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), transcript };
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Server { child, address: nobody, transcript, _held: held };
         if let Some(line) = server.transcript.wait_for(BOUND, PATIENCE) {
             let (_, rest) = line.split_once(BOUND).expect("the line was found by this part");
             let address = rest.split(' ').next().expect("a split has a first part");
