@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod claims;
 pub mod client;
 pub mod data;
+pub mod disk;
 pub mod history;
 pub mod http;
 pub mod left_behind;

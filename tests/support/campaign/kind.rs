@@ -1,6 +1,6 @@
 //! The kinds of trouble.
 
-use super::{Figures, kill};
+use super::{Figures, image, kill};
 use crate::Random;
 
 /// A kind of trouble that a server gets into.
@@ -8,16 +8,19 @@ use crate::Random;
 pub enum Kind {
     /// `kill -9` while clients write, and while the server starts.
     Kill,
+    /// Copies of the disk, recovered elsewhere.
+    Image,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 1] = [Kind::Kill];
+    pub const ALL: [Kind; 2] = [Kind::Kill, Kind::Image];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Kill => "kill",
+            Kind::Image => "image",
         }
     }
 
@@ -25,6 +28,9 @@ impl Kind {
     pub fn help(self) -> &'static str {
         match self {
             Kind::Kill => "kill -9 under load and while the server starts, with changing numbers of cores",
+            Kind::Image => {
+                "copies of the disk made under load, 4 a round, on ext4 and XFS, recovered elsewhere"
+            }
         }
     }
 
@@ -32,6 +38,7 @@ impl Kind {
     pub fn rounds_full(self) -> u64 {
         match self {
             Kind::Kill => 1000,
+            Kind::Image => 80,
         }
     }
 
@@ -44,6 +51,7 @@ impl Kind {
     ) -> Result<(), String> {
         match self {
             Kind::Kill => kill::run(rounds, random, figures, done),
+            Kind::Image => image::run(rounds, random, figures, done)?,
         }
         Ok(())
     }

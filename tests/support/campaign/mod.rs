@@ -6,6 +6,7 @@
 
 mod check;
 mod figures;
+mod image;
 mod kill;
 mod kind;
 
