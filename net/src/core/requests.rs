@@ -380,7 +380,7 @@ impl Room {
 
     fn health(&self, states: &[CoreState], now: Now) -> Response {
         let health = Health {
-            uptime_s: now.wall.0.saturating_sub(self.started.0).max(0) as f64 / 1e6,
+            uptime_s: now.monotonic_us as f64 / 1e6,
             assertions: states.iter().map(|core| core.figures.assertions).sum(),
             cores: states.len() as u16,
             generation: self.log.generation,

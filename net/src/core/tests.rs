@@ -14,6 +14,7 @@ use stemedb_engine::slot::{LaneId, Slot, SlotMap as Slots};
 use super::*;
 
 mod batches;
+mod clocks;
 mod turns;
 
 /// Cores on one thread.
@@ -50,7 +51,6 @@ impl World {
                 connections_max: 100,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: 1 << 20,
-                started: now.wall,
             };
             configure(&mut config);
             Core::new(config)
