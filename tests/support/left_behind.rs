@@ -20,6 +20,8 @@ pub enum Leftover {
     Mount(PathBuf),
     /// A loop device.
     LoopDevice(PathBuf),
+    /// A file that may be gone already.
+    File(PathBuf),
     /// A control group without processes.
     ControlGroup(PathBuf),
 }
@@ -74,6 +76,7 @@ fn undo(leftover: &Leftover) {
         }
         Leftover::Mount(path) => retry(path, || succeeds("umount", &[], path)),
         Leftover::LoopDevice(path) => retry(path, || succeeds("losetup", &["--detach"], path)),
+        Leftover::File(path) => drop(fs::remove_file(path)),
         Leftover::ControlGroup(path) => retry(path, || fs::remove_dir(path).is_ok()),
     }
 }

@@ -1,6 +1,6 @@
 //! The kinds of trouble.
 
-use super::{Figures, image, kill};
+use super::{Figures, full_disk, image, kill, stops};
 use crate::Random;
 
 /// A kind of trouble that a server gets into.
@@ -10,17 +10,23 @@ pub enum Kind {
     Kill,
     /// Copies of the disk, recovered elsewhere.
     Image,
+    /// A server that is stopped and continued, without CPUs, with clocks that jump.
+    Stops,
+    /// A disk that fills up and has space again.
+    FullDisk,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 2] = [Kind::Kill, Kind::Image];
+    pub const ALL: [Kind; 4] = [Kind::Kill, Kind::Image, Kind::Stops, Kind::FullDisk];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Kill => "kill",
             Kind::Image => "image",
+            Kind::Stops => "stops",
+            Kind::FullDisk => "full-disk",
         }
     }
 
@@ -31,6 +37,8 @@ impl Kind {
             Kind::Image => {
                 "copies of the disk made under load, 4 a round, on ext4 and XFS, recovered elsewhere"
             }
+            Kind::Stops => "SIGSTOP and SIGCONT, busy CPUs, clocks that jump forwards and back",
+            Kind::FullDisk => "a disk that fills up, and has space again under the same server or the next",
         }
     }
 
@@ -39,6 +47,7 @@ impl Kind {
         match self {
             Kind::Kill => 1000,
             Kind::Image => 80,
+            Kind::Stops | Kind::FullDisk => 50,
         }
     }
 
@@ -52,6 +61,8 @@ impl Kind {
         match self {
             Kind::Kill => kill::run(rounds, random, figures, done),
             Kind::Image => image::run(rounds, random, figures, done)?,
+            Kind::Stops => stops::run(rounds, random, figures, done),
+            Kind::FullDisk => full_disk::run(rounds, random, figures, done)?,
         }
         Ok(())
     }

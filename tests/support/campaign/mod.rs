@@ -6,9 +6,11 @@
 
 mod check;
 mod figures;
+mod full_disk;
 mod image;
 mod kill;
 mod kind;
+mod stops;
 
 use std::time::Instant;
 
