@@ -10,6 +10,7 @@ pub mod claims;
 pub mod client;
 pub mod data;
 pub mod disk;
+pub mod faulty_disk;
 pub mod history;
 pub mod http;
 pub mod left_behind;
