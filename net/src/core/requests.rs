@@ -402,7 +402,7 @@ impl Room {
 fn ready(states: &[CoreState]) -> Response {
     let in_phase = |phase| states.iter().any(|core| core.phase == phase);
     let problem = if states.iter().any(|core| core.figures.lane_failed) {
-        (ErrorCode::StorageFailed, "a lane of the log has failed; a restart is needed")
+        (ErrorCode::NotReady, "a lane of the log has failed; a restart is needed")
     } else if in_phase(Phase::Recovering) {
         (ErrorCode::NotReady, "the log is being recovered")
     } else if in_phase(Phase::Draining) {
@@ -410,7 +410,5 @@ fn ready(states: &[CoreState]) -> Response {
     } else {
         return Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON));
     };
-    let mut response = Response::error(&ApiError::new(problem.0, problem.1));
-    response.head.status = Status::ServiceUnavailable;
-    response
+    Response::error(&ApiError::new(problem.0, problem.1))
 }
