@@ -43,12 +43,8 @@ fn only_what_was_synchronised_is_sure_to_survive_a_power_cut() {
 }
 
 fn write(path: &Path, flags: i32) -> File {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .custom_flags(flags)
-        .open(path)
-        .expect("a free name");
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path).expect("a free name");
     file.write_all(&[7; 8192]).expect("a working disk");
     file
 }

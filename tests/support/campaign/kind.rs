@@ -1,6 +1,6 @@
 //! The kinds of trouble.
 
-use super::{Figures, full_disk, image, kill, stops};
+use super::{Figures, faults, full_disk, image, kill, stops};
 use crate::Random;
 
 /// A kind of trouble that a server gets into.
@@ -14,11 +14,13 @@ pub enum Kind {
     Stops,
     /// A disk that fills up and has space again.
     FullDisk,
+    /// A disk that fails, forgets and rots.
+    Faults,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Kill, Kind::Image, Kind::Stops, Kind::FullDisk];
+    pub const ALL: [Kind; 5] = [Kind::Kill, Kind::Image, Kind::Faults, Kind::Stops, Kind::FullDisk];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Kind {
             Kind::Image => "image",
             Kind::Stops => "stops",
             Kind::FullDisk => "full-disk",
+            Kind::Faults => "faults",
         }
     }
 
@@ -38,6 +41,7 @@ impl Kind {
                 "copies of the disk made under load, 4 a round, on ext4 and XFS, recovered elsewhere"
             }
             Kind::Stops => "SIGSTOP and SIGCONT, busy CPUs, clocks that jump forwards and back",
+            Kind::Faults => "a disk that fails, forgets at power cuts what was not synchronised, and rots",
             Kind::FullDisk => "a disk that fills up, and has space again under the same server or the next",
         }
     }
@@ -47,6 +51,7 @@ impl Kind {
         match self {
             Kind::Kill => 1000,
             Kind::Image => 80,
+            Kind::Faults => 200,
             Kind::Stops | Kind::FullDisk => 50,
         }
     }
@@ -62,6 +67,7 @@ impl Kind {
             Kind::Kill => kill::run(rounds, random, figures, done),
             Kind::Image => image::run(rounds, random, figures, done)?,
             Kind::Stops => stops::run(rounds, random, figures, done),
+            Kind::Faults => faults::run(rounds, random, figures, done)?,
             Kind::FullDisk => full_disk::run(rounds, random, figures, done)?,
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! tests of this crate a few. Whatever breaks a promise panics, with all that is known.
 
 mod check;
+mod faults;
 mod figures;
 mod full_disk;
 mod image;

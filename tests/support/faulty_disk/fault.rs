@@ -12,7 +12,8 @@ pub enum Fault {
         /// Durable writes before it.
         after: u64,
     },
-    /// A durable write to a log segment writes one block less than it was to, after `after` that do not.
+    /// A durable write to a log segment writes one block less than it was to, after `after` that do not. The kernel tries
+    /// to write the rest then, and whatever else is written to that segment fails for want of space.
     ShortWrite {
         /// Durable writes before it.
         after: u64,
@@ -69,6 +70,8 @@ pub(super) struct Plan {
     writes: u64,
     /// Requests that it befell.
     pub(super) hits: u64,
+    /// The segment of the short write.
+    cut_short: Option<String>,
     is_off: bool,
 }
 
@@ -94,7 +97,7 @@ impl Plan {
         } else if name.ends_with(".prepare") {
             self.of_prepare()
         } else if is_durable && name.starts_with("segment-") {
-            self.of_durable_write()
+            self.of_durable_write(name)
         } else {
             Fate::Done
         };
@@ -112,12 +115,18 @@ impl Plan {
         }
     }
 
-    fn of_durable_write(&mut self) -> Fate {
+    fn of_durable_write(&mut self, name: &str) -> Fate {
+        if self.cut_short.as_deref() == Some(name) {
+            return Fate::Failed(libc::ENOSPC);
+        }
         let number = self.writes;
         self.writes += 1;
         match self.fault {
             Some(Fault::WriteError { errno, after }) if number == after => Fate::Failed(errno),
-            Some(Fault::ShortWrite { after }) if number == after => Fate::Short,
+            Some(Fault::ShortWrite { after }) if number == after => {
+                self.cut_short = Some(name.to_owned());
+                Fate::Short
+            }
             Some(Fault::PowerCut { after }) if number == after => Fate::Cut,
             Some(Fault::Delay { delay, writes }) if number < writes => Fate::Late(delay),
             _ => Fate::Done,
