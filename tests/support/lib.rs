@@ -8,6 +8,7 @@ pub mod binary;
 pub mod campaign;
 pub mod claims;
 pub mod client;
+pub mod control_group;
 pub mod data;
 pub mod disk;
 pub mod faulty_disk;

@@ -1,6 +1,6 @@
 //! The kinds of trouble.
 
-use super::{Figures, faults, full_disk, image, kill, stops};
+use super::{Figures, faults, full_disk, image, kill, memory, stops};
 use crate::Random;
 
 /// A kind of trouble that a server gets into.
@@ -16,11 +16,14 @@ pub enum Kind {
     FullDisk,
     /// A disk that fails, forgets and rots.
     Faults,
+    /// Too little memory.
+    Memory,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [Kind::Kill, Kind::Image, Kind::Faults, Kind::Stops, Kind::FullDisk];
+    pub const ALL: [Kind; 6] =
+        [Kind::Kill, Kind::Image, Kind::Faults, Kind::Stops, Kind::FullDisk, Kind::Memory];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Kind {
             Kind::Stops => "stops",
             Kind::FullDisk => "full-disk",
             Kind::Faults => "faults",
+            Kind::Memory => "memory",
         }
     }
 
@@ -42,6 +46,7 @@ impl Kind {
             }
             Kind::Stops => "SIGSTOP and SIGCONT, busy CPUs, clocks that jump forwards and back",
             Kind::Faults => "a disk that fails, forgets at power cuts what was not synchronised, and rots",
+            Kind::Memory => "too little memory, by a bound of the server or of the system, which kills it",
             Kind::FullDisk => "a disk that fills up, and has space again under the same server or the next",
         }
     }
@@ -52,7 +57,7 @@ impl Kind {
             Kind::Kill => 1000,
             Kind::Image => 80,
             Kind::Faults => 200,
-            Kind::Stops | Kind::FullDisk => 50,
+            Kind::Stops | Kind::FullDisk | Kind::Memory => 50,
         }
     }
 
@@ -68,6 +73,7 @@ impl Kind {
             Kind::Image => image::run(rounds, random, figures, done)?,
             Kind::Stops => stops::run(rounds, random, figures, done),
             Kind::Faults => faults::run(rounds, random, figures, done)?,
+            Kind::Memory => memory::run(rounds, random, figures, done)?,
             Kind::FullDisk => full_disk::run(rounds, random, figures, done)?,
         }
         Ok(())

@@ -11,6 +11,7 @@ mod full_disk;
 mod image;
 mod kill;
 mod kind;
+mod memory;
 mod stops;
 
 use std::time::Instant;
