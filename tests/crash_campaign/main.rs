@@ -6,8 +6,7 @@ use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, thread};
 
-use clap::builder::PossibleValue;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use stemedb_engine::ring::signals::StopSignals;
 use stemedb_tests::campaign::{Campaign, Kind};
@@ -37,7 +36,8 @@ docs/reliability/crashes.md has the figures of full campaigns, and argues for ea
 #[command(version, after_long_help = EXAMPLES)]
 struct Arguments {
     /// The kind of trouble
-    kind: KindArgument,
+    #[arg(value_enum)]
+    kind: Kind,
     /// How many rounds of it [default: as many as a full campaign has]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: Option<u64>,
@@ -49,35 +49,12 @@ struct Arguments {
     json: bool,
 }
 
-/// A [`Kind`] on the command line.
-#[derive(Debug, Clone, Copy)]
-struct KindArgument(Kind);
-
-impl ValueEnum for KindArgument {
-    fn value_variants<'a>() -> &'a [Self] {
-        static ALL: [KindArgument; Kind::ALL.len()] = {
-            let mut all = [KindArgument(Kind::Kill); Kind::ALL.len()];
-            let mut place = 0;
-            while place < all.len() {
-                all[place] = KindArgument(Kind::ALL[place]);
-                place += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.0.name()).help(self.0.help()))
-    }
-}
-
 /// The round that is under way, for the message of a panic.
 static ROUND: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let kind = arguments.kind.0;
+    let kind = arguments.kind;
     let seed = arguments.seed.unwrap_or_else(|| random::fresh_seed("crash-campaign"));
     let campaign = Campaign { kind, rounds: arguments.rounds.unwrap_or(kind.rounds_full()), seed };
     if let Err(error) = leave_nothing_behind(campaign) {

@@ -18,3 +18,28 @@ fn a_few_rounds(kind: Kind, rounds: u64) {
 fn kill() {
     a_few_rounds(Kind::Kill, 8);
 }
+
+#[test]
+fn image() {
+    a_few_rounds(Kind::Image, 2);
+}
+
+#[test]
+fn faults() {
+    a_few_rounds(Kind::Faults, 6);
+}
+
+#[test]
+fn stops() {
+    a_few_rounds(Kind::Stops, 1);
+}
+
+#[test]
+fn full_disk() {
+    a_few_rounds(Kind::FullDisk, 2);
+}
+
+#[test]
+fn memory() {
+    a_few_rounds(Kind::Memory, 2);
+}

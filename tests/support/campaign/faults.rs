@@ -294,9 +294,9 @@ fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) {
 fn noise_behind_end(wal: &Path, random: &mut Random) {
     let segments = wal::segments(wal);
     let is_last = |segment: &&Segment| {
-        let begun =
+        let mut begun =
             segments.iter().filter(|other| other.header.is_some() && other.id.lane == segment.id.lane);
-        begun.last().is_some_and(|last| last.id == segment.id)
+        begun.next_back().is_some_and(|last| last.id == segment.id)
     };
     for segment in segments.iter().filter(is_last) {
         if segment.end() + BLOCK_BYTES <= segment.bytes.len() {

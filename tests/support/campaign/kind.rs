@@ -1,53 +1,37 @@
 //! The kinds of trouble.
 
+use clap::ValueEnum;
+
 use super::{Figures, faults, full_disk, image, kill, memory, stops};
 use crate::Random;
 
 /// A kind of trouble that a server gets into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// `kill -9` while clients write, and while the server starts.
+    /// `kill -9` under load and while the server starts, with changing numbers of cores
     Kill,
-    /// Copies of the disk, recovered elsewhere.
+    /// Copies of the disk made under load, 4 a round, on ext4 and XFS, recovered elsewhere
     Image,
-    /// A server that is stopped and continued, without CPUs, with clocks that jump.
-    Stops,
-    /// A disk that fills up and has space again.
-    FullDisk,
-    /// A disk that fails, forgets and rots.
+    /// A disk that fails, forgets at power cuts what was not synchronised, and rots
     Faults,
-    /// Too little memory.
+    /// SIGSTOP and SIGCONT, busy CPUs, clocks that jump forwards and back
+    Stops,
+    /// A disk that fills up, and has space again under the same server or the next
+    FullDisk,
+    /// Too little memory, by a bound of the server or of the system, which kills it
     Memory,
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 6] =
-        [Kind::Kill, Kind::Image, Kind::Faults, Kind::Stops, Kind::FullDisk, Kind::Memory];
-
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Kill => "kill",
             Kind::Image => "image",
+            Kind::Faults => "faults",
             Kind::Stops => "stops",
             Kind::FullDisk => "full-disk",
-            Kind::Faults => "faults",
             Kind::Memory => "memory",
-        }
-    }
-
-    /// One line for `--help`.
-    pub fn help(self) -> &'static str {
-        match self {
-            Kind::Kill => "kill -9 under load and while the server starts, with changing numbers of cores",
-            Kind::Image => {
-                "copies of the disk made under load, 4 a round, on ext4 and XFS, recovered elsewhere"
-            }
-            Kind::Stops => "SIGSTOP and SIGCONT, busy CPUs, clocks that jump forwards and back",
-            Kind::Faults => "a disk that fails, forgets at power cuts what was not synchronised, and rots",
-            Kind::Memory => "too little memory, by a bound of the server or of the system, which kills it",
-            Kind::FullDisk => "a disk that fills up, and has space again under the same server or the next",
         }
     }
 

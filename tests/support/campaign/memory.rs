@@ -4,6 +4,7 @@
 //! is stored still answers *exists*. Under one of the system, that of a control group, the kernel kills it in the
 //! middle of whatever it does, also while it starts. The next server, with more memory, has all that was acknowledged.
 
+use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -133,7 +134,6 @@ fn started(start: &Start, figures: &mut Figures) -> Option<Server> {
     match start.try_serve() {
         Ok(server) => Some(server),
         Err(refused) => {
-            use std::os::unix::process::ExitStatusExt;
             let by_kernel = refused.status.signal() == Some(9);
             assert!(by_kernel || refused.text.contains("memory"), "{}:\n{}", refused.status, refused.text);
             figures.add("starts killed by the kernel or refused for want of memory", 1);

@@ -36,6 +36,9 @@ pub enum Fault {
         /// Durable writes before it.
         after: u64,
     },
+    /// The disk says of durable writes to log segments that they are stable, and does nothing for it. No server can keep
+    /// its promises on such a disk: this is to test the tests.
+    Lie,
     /// A part of a file cannot be read.
     ReadError {
         /// The inode.
@@ -58,6 +61,8 @@ pub(super) enum Fate {
     Failed(i32),
     /// It is done but for its last block.
     Short,
+    /// It is done, and not made stable.
+    Loose,
     /// It was under way when the power failed.
     Cut,
 }
@@ -128,6 +133,7 @@ impl Plan {
                 Fate::Short
             }
             Some(Fault::PowerCut { after }) if number == after => Fate::Cut,
+            Some(Fault::Lie) => Fate::Loose,
             Some(Fault::Delay { delay, writes }) if number < writes => Fate::Late(delay),
             _ => Fate::Done,
         }

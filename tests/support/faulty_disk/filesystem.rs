@@ -64,7 +64,7 @@ impl FaultyFileSystem {
         }
         let file = medium.file(inode)?;
         let written = match fate {
-            Fate::Done | Fate::Late(_) => bytes.len(),
+            Fate::Done | Fate::Late(_) | Fate::Loose => bytes.len(),
             Fate::Short => bytes.len().saturating_sub(BLOCK_BYTES),
             Fate::Failed(errno) => return Err(errno),
             Fate::Cut => {
@@ -73,7 +73,7 @@ impl FaultyFileSystem {
             }
         };
         file.write(offset, &bytes[..written]);
-        if is_durable {
+        if is_durable && fate != Fate::Loose {
             file.sync_range(offset, offset + written);
         }
         Ok(written)
