@@ -45,7 +45,6 @@ impl Server {
             connections_max: 16_384,
             timestamp_future_us_max: 300_000_000,
             batch_bytes_open_max: 8 << 20,
-            started: now.wall,
         });
         let lane = LaneConfig {
             frames_in_flight: 2,

@@ -1,7 +1,8 @@
 //! Finds the binaries under test, and builds them if need be.
 //!
 //! Cargo tells an integration test where the binaries of its own package are, not those of another one. They lie in
-//! the directory above that of the test's own executable; `cargo test --workspace` has built them there.
+//! the directory above that of the test's own executable, `cargo test --workspace` has built them there; or beside it, if it
+//! is a binary itself.
 
 use std::env;
 use std::fs;
@@ -38,12 +39,15 @@ fn fresh(name: &str) -> PathBuf {
     path
 }
 
-/// `target/<profile>`, of which the running test is in the directory `deps`.
+/// `target/<profile>`: the running program is there, or, if it is a test, in the directory `deps` below it.
 fn profile_directory() -> PathBuf {
-    let test = env::current_exe().expect("a running program has a path");
-    let deps = test.parent().expect("a program is in a directory");
-    assert!(deps.ends_with("deps"), "cargo puts tests into a directory deps, this one is {}", test.display());
-    deps.parent().expect("deps is in the directory of the profile").to_path_buf()
+    let program = env::current_exe().expect("a running program has a path");
+    let directory = program.parent().expect("a program is in a directory");
+    let profile = match directory.ends_with("deps") {
+        true => directory.parent().expect("deps is in the directory of the profile"),
+        false => directory,
+    };
+    profile.to_path_buf()
 }
 
 /// Whether the binary is there and none of its sources is newer.

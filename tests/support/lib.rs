@@ -5,11 +5,18 @@
 //! returned only where a test may expect them, as when a connection breaks because its server was killed.
 
 pub mod binary;
+pub mod campaign;
 pub mod claims;
 pub mod client;
+pub mod control_group;
 pub mod data;
+pub mod disk;
+pub mod faulty_disk;
+pub mod history;
 pub mod http;
+pub mod left_behind;
 pub mod listing;
+pub mod load;
 pub mod process;
 pub mod random;
 pub mod server;

@@ -18,12 +18,7 @@ impl Random {
     /// A sequence of its own for the test `name`. Its seed is the one in `STEMEDB_TEST_SEED`, or else a new one,
     /// and is printed, which shows when the test fails.
     pub fn for_test(name: &str) -> Random {
-        let seed = match env::var(SEED_VARIABLE) {
-            Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE}={text} is not a number")),
-            Err(_) => RandomState::new().hash_one(name),
-        };
-        println!("{name}: {SEED_VARIABLE}={seed} repeats this run");
-        Random::new(seed)
+        Random::new(seed_for_test(name))
     }
 
     /// The sequence of `seed`.
@@ -68,4 +63,19 @@ impl Random {
         text.truncate(bytes);
         text
     }
+}
+
+/// The seed of the test `name`: the one in `STEMEDB_TEST_SEED`, or else a new one. It is printed.
+pub fn seed_for_test(name: &str) -> u64 {
+    let seed = match env::var(SEED_VARIABLE) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE}={text} is not a number")),
+        Err(_) => fresh_seed(name),
+    };
+    println!("{name}: {SEED_VARIABLE}={seed} repeats this run");
+    seed
+}
+
+/// A seed that no other run has.
+pub fn fresh_seed(name: &str) -> u64 {
+    RandomState::new().hash_one(name)
 }

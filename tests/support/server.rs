@@ -5,12 +5,15 @@ use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::control_group::ControlGroup;
+use crate::left_behind::{self, Held, Leftover};
 use crate::transcript::Transcript;
 use crate::{Client, Data, binary, process};
 
@@ -29,6 +32,7 @@ const COMPLETE: &str = "Startup complete";
 pub struct Start {
     variables: BTreeMap<String, OsString>,
     arguments: Vec<OsString>,
+    group: Option<PathBuf>,
 }
 
 /// A running server. It is killed when it is dropped, also by a test that panics.
@@ -37,6 +41,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     transcript: Transcript,
+    _held: Held,
 }
 
 /// A server that has ended instead of serving.
@@ -51,11 +56,16 @@ pub struct Refused {
 impl Start {
     /// A server on `data` and a free port of 127.0.0.1, of one core, with the smallest segments.
     pub fn on(data: &Data) -> Start {
-        let start = Start { variables: BTreeMap::new(), arguments: Vec::new() };
+        Start::at(data.root())
+    }
+
+    /// The same on a data directory `root` that belongs to somebody else.
+    pub fn at(root: &Path) -> Start {
+        let start = Start { variables: BTreeMap::new(), arguments: Vec::new(), group: None };
         start
             .with("STEMEDB_BIND_ADDR", "127.0.0.1:0")
-            .with("STEMEDB_WAL_DIR", data.wal())
-            .with("STEMEDB_DB_DIR", data.db())
+            .with("STEMEDB_WAL_DIR", root.join("wal"))
+            .with("STEMEDB_DB_DIR", root.join("db"))
             .with("STEMEDB_SEGMENT_BYTES", "2MiB")
             .with("STEMEDB_CORES", "1")
     }
@@ -81,6 +91,11 @@ impl Start {
     /// Sets the number of cores, or as many as there are CPUs if that is less.
     pub fn cores(self, cores: usize) -> Start {
         self.with("STEMEDB_CORES", cores.min(process::cpus()).to_string())
+    }
+
+    /// Has it run in a control group.
+    pub fn in_group(self, group: &ControlGroup) -> Start {
+        Start { group: Some(group.path().to_owned()), ..self }
     }
 
     /// Starts the server and waits until it serves.
@@ -112,8 +127,10 @@ impl Start {
         let mut child = self.command().spawn().unwrap_or_else(|error| {
             panic!("{} cannot be run: {error}", binary::stemedb_api().display());
         });
+        let held = left_behind::hold(Leftover::Process(child.id()));
         let transcript = Transcript::of(child.stderr.take().expect("it is piped"));
-        let mut server = Server { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), transcript };
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Server { child, address: nobody, transcript, _held: held };
         if let Some(line) = server.transcript.wait_for(BOUND, PATIENCE) {
             let (_, rest) = line.split_once(BOUND).expect("the line was found by this part");
             let address = rest.split(' ').next().expect("a split has a first part");
@@ -123,7 +140,10 @@ impl Start {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(binary::stemedb_api());
+        let mut command = match &self.group {
+            None => Command::new(binary::stemedb_api()),
+            Some(group) => in_group(group, binary::stemedb_api()),
+        };
         // What is set for whoever runs the tests is not meant for the servers in them.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STEMEDB_")) {
             command.env_remove(name);
@@ -132,6 +152,13 @@ impl Start {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
+}
+
+/// A command that enters a control group, then becomes `program`: as the same process, by the same number.
+fn in_group(group: &Path, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#]).arg(group).arg(program);
+    command
 }
 
 impl Server {
@@ -172,6 +199,11 @@ impl Server {
     pub fn wait_for_line(&self, part: &str) -> String {
         let line = self.transcript.wait_for(part, PATIENCE);
         line.unwrap_or_else(|| panic!("it ended without saying {part:?}:\n{}", self.text()))
+    }
+
+    /// Whether it ends by itself within `limit`.
+    pub fn has_ended_within(&self, limit: Duration) -> bool {
+        self.transcript.wait_for_end(limit)
     }
 
     /// Its process.

@@ -65,6 +65,15 @@ pub fn segments(wal: &Path) -> Vec<Segment> {
     segments
 }
 
+/// How many segments were filled, so that their lane went on in another of the same generation.
+pub fn segments_filled(wal: &Path) -> u64 {
+    let begun: Vec<_> = segments(wal).into_iter().filter_map(|segment| segment.header).collect();
+    let follows = |pair: &[SegmentHeader]| {
+        pair[0].id.lane == pair[1].id.lane && pair[0].generation == pair[1].generation
+    };
+    begun.windows(2).filter(|pair| follows(pair)).count() as u64
+}
+
 fn segment(path: PathBuf, id: SegmentId) -> Segment {
     let bytes = fs::read(&path).expect("readable");
     let mut segment = Segment { path, id, bytes, header: None, frames: Vec::new() };

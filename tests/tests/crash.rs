@@ -116,7 +116,7 @@ fn what_was_acknowledged_survives_kill_9_and_nothing_is_there_by_half() {
     check(&server, ROUNDS, &mut ledger, &claims);
     server.stop();
 
-    let rolls = count_rolls(&data);
+    let rolls = wal::segments_filled(&data.wal());
     assert!(
         rolls >= ROUNDS / HEAVY_EVERY,
         "only {rolls} segments were followed by one of the same generation"
@@ -348,15 +348,6 @@ fn send_again(client: &mut Client, held: &HashMap<Name, &Row>, ledger: &mut Ledg
             **fate = Fate::Acknowledged(Some(hash));
         }
     }
-}
-
-/// How many segments were filled, so that their lane went on in another of the same generation.
-fn count_rolls(data: &Data) -> u64 {
-    let begun: Vec<_> = wal::segments(&data.wal()).into_iter().filter_map(|segment| segment.header).collect();
-    let follows = |pair: &[stemedb_engine::log::segment::SegmentHeader]| {
-        pair[0].id.lane == pair[1].id.lane && pair[0].generation == pair[1].generation
-    };
-    begun.windows(2).filter(|pair| follows(pair)).count() as u64
 }
 
 /// Counts acknowledged claims across connections.

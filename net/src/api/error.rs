@@ -190,7 +190,7 @@ error_codes! {
     MemoryFull = "memory_full", ServiceUnavailable;
     /// A queue is full.
     Overloaded = "overloaded", ServiceUnavailable;
-    /// The server is still recovering.
+    /// The server is still recovering, or a lane has failed.
     NotReady = "not_ready", ServiceUnavailable;
     /// The server is stopping.
     ShuttingDown = "shutting_down", ServiceUnavailable;

@@ -54,7 +54,7 @@ use room::{Answer, Room, Told};
 /// The time, as the driver tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Microseconds of a clock that never goes back.
+    /// Microseconds since the core was started, of a clock that never goes back.
     pub monotonic_us: u64,
     /// The time of day.
     pub wall: UnixMicros,

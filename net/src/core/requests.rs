@@ -383,7 +383,7 @@ impl Room {
 
     fn health(&self, states: &[CoreState], now: Now) -> Response {
         let health = Health {
-            uptime_s: now.wall.0.saturating_sub(self.started.0).max(0) as f64 / 1e6,
+            uptime_s: now.monotonic_us as f64 / 1e6,
             assertions: states.iter().map(|core| core.figures.assertions).sum(),
             cores: states.len() as u16,
             generation: self.log.generation,
@@ -405,7 +405,7 @@ impl Room {
 fn ready(states: &[CoreState]) -> Response {
     let in_phase = |phase| states.iter().any(|core| core.phase == phase);
     let problem = if states.iter().any(|core| core.figures.lane_failed) {
-        (ErrorCode::StorageFailed, "a lane of the log has failed; a restart is needed")
+        (ErrorCode::NotReady, "a lane of the log has failed; a restart is needed")
     } else if in_phase(Phase::Recovering) {
         (ErrorCode::NotReady, "the log is being recovered")
     } else if in_phase(Phase::Draining) {
@@ -413,7 +413,5 @@ fn ready(states: &[CoreState]) -> Response {
     } else {
         return Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON));
     };
-    let mut response = Response::error(&ApiError::new(problem.0, problem.1));
-    response.head.status = Status::ServiceUnavailable;
-    response
+    Response::error(&ApiError::new(problem.0, problem.1))
 }

@@ -10,7 +10,6 @@ use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
-use stemedb_engine::time::UnixMicros;
 
 use super::Now;
 use super::connection::ConnectionKey;
@@ -40,8 +39,6 @@ pub struct CoreConfig {
     pub timestamp_future_us_max: i64,
     /// Bytes of claims of batches that may be on their way to the disk before batches pause.
     pub batch_bytes_open_max: usize,
-    /// When the server was started.
-    pub started: UnixMicros,
 }
 
 /// What is known of the log once it is recovered.
@@ -120,7 +117,6 @@ pub(super) struct Room {
     pub(super) counters: CoreSnapshot,
     /// What recovery found.
     pub(super) log: LogFacts,
-    pub(super) started: UnixMicros,
     pub(super) body_bytes_max: usize,
     /// Queries of this core's clients that are under way.
     pub(super) queries_begun: usize,
@@ -171,7 +167,6 @@ impl Room {
             spare_bodies: SpareBodies::default(),
             counters: CoreSnapshot::new(config.id),
             log: LogFacts::default(),
-            started: config.started,
             body_bytes_max,
             queries_begun: 0,
             line: VecDeque::new(),

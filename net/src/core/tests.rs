@@ -14,6 +14,7 @@ use stemedb_engine::slot::{LaneId, Slot, SlotMap as Slots};
 use super::*;
 
 mod batches;
+mod clocks;
 mod turns;
 
 /// Cores on one thread.
@@ -50,7 +51,6 @@ impl World {
                 connections_max: 100,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: 1 << 20,
-                started: now.wall,
             };
             configure(&mut config);
             Core::new(config)
@@ -354,7 +354,9 @@ fn a_failed_lane_refuses_its_writes_and_says_so_while_reads_go_on() {
     assert_eq!(world.post(1, "/v1/assert", &claim(&good, 3)).0, CREATED, "the other lane goes on");
     assert!(world.get(0, &format!("/v1/query?concept_path={bad}")).1.contains(r#""count":1"#));
     assert!(world.get(0, "/v1/health").1.starts_with(r#"{"status":"degraded""#));
-    assert_eq!(world.get(0, "/ready").0, "HTTP/1.1 503 Service Unavailable");
+    let (status, body) = world.get(0, "/ready");
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert!(body.contains("not_ready") && body.contains("lane"), "{body}");
     assert!(world.get(0, "/metrics").1.contains("stemedb_wal_fsync_errors_total 1\n"));
     // A retraction needs all lanes.
     let (status, _) = world.post(0, "/v1/retract", &format!(r#"{{"concept_path":"{good}","reason":"x"}}"#));

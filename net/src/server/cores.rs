@@ -15,7 +15,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError};
 use crate::config::Config;
 use crate::core::{Core, CoreConfig, LogFacts, Ticket};
-use crate::driver::{Control, Driver, Peers, Report, SegmentSource, meet, wall_clock};
+use crate::driver::{Control, Driver, Peers, Report, SegmentSource, meet};
 use crate::http::Limits;
 
 /// Receive buffers of a core's ring, and the bytes of each.
@@ -74,7 +74,6 @@ impl Cores {
             source,
         })?;
         let limits = Arc::new(limits(config));
-        let started = wall_clock();
         let mut cores = Cores { cores: Vec::new() };
         let mut introductions = Vec::new();
         for (core, (listener, peers)) in listeners.into_iter().zip(meet(slots.cores())).enumerate() {
@@ -90,7 +89,6 @@ impl Cores {
                     connections_max,
                     timestamp_future_us_max: config.timestamp_future_us_max,
                     batch_bytes_open_max: batch_bytes_open_max(config),
-                    started,
                 },
                 cpu,
                 cpus_allowed,
