@@ -11,18 +11,28 @@
 //!
 //! An input that broke a promise joins the corpus of its target under a name that says what it is.
 
+mod batch;
 mod body;
 mod claim;
 mod frame;
 mod http;
 mod json;
+mod lens;
+#[path = "../../engine/tests/index_model/model.rs"]
+mod model;
+mod program;
+mod query;
 mod recovery;
+mod world;
 
+pub use batch::batch;
 pub use body::{assert_body, json_body};
 pub use claim::{assertion, claim, retraction};
 pub use frame::{frame, segment_header};
 pub use http::http;
 pub use json::json;
+pub use lens::lens;
+pub use query::query;
 pub use recovery::recovery;
 
 /// A fuzz target.
@@ -44,5 +54,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json_body", run: json_body },
     Target { name: "assert_body", run: assert_body },
     Target { name: "http", run: http },
+    Target { name: "batch", run: batch },
+    Target { name: "query", run: query },
+    Target { name: "lens", run: lens },
     Target { name: "recovery", run: recovery },
 ];

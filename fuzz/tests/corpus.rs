@@ -21,11 +21,20 @@ fn every_target_survives_its_corpus() {
         let mut random = Random(0x5eed);
         for file in files {
             let original = std::fs::read(&file).expect("a file that can be read");
-            run(&original);
-            for _ in 0..CHANGES {
-                run(&changed(&original, &mut random));
+            checked(*run, &original, &format!("{name}: {}", file.display()));
+            for change in 0..CHANGES {
+                let input = changed(&original, &mut random);
+                checked(*run, &input, &format!("{name}: {} after change {change}", file.display()));
             }
         }
+    }
+}
+
+/// Runs a target, and says with which input if it panics.
+fn checked(run: fn(&[u8]), input: &[u8], what: &str) {
+    if let Err(panic) = std::panic::catch_unwind(|| run(input)) {
+        eprintln!("{what}\n{}", input.escape_ascii());
+        std::panic::resume_unwind(panic);
     }
 }
 
