@@ -5,8 +5,8 @@
 use std::path::Path;
 use stemedb_fuzz::{TARGETS, Target};
 
-/// How many changed inputs are made of each file.
-const CHANGES: u32 = 200;
+/// How many changed inputs are made of the files of a target.
+const CHANGES: usize = 3_000;
 
 /// One test for each target, so that they run side by side.
 macro_rules! survives_its_corpus {
@@ -42,11 +42,12 @@ fn survives(name: &str) {
         .collect();
     files.sort();
     assert!(!files.is_empty(), "{} is empty", directory.display());
+    let changes = CHANGES / files.len();
     let mut random = Random(0x5eed);
     for file in files {
         let original = std::fs::read(&file).expect("a file that can be read");
         checked(*run, &original, &file.display().to_string());
-        for change in 0..CHANGES {
+        for change in 0..changes {
             let input = changed(&original, &mut random);
             checked(*run, &input, &format!("{} after change {change}", file.display()));
         }
