@@ -23,6 +23,7 @@ mod model;
 mod program;
 mod query;
 mod recovery;
+mod refusal;
 mod world;
 
 pub use batch::batch;

@@ -47,7 +47,10 @@ pub fn recovery(input: &[u8]) {
     let mut program = Program::new(input);
     let history = History::write(&mut program);
     let (sound_disk, truth) = (history.disk.memory.clone(), &history.records);
-    check_claims(&sound_disk, truth, &history);
+    let is_damaged = !program.rest.is_empty();
+    if !is_damaged {
+        check_claims(&sound_disk, truth, &history);
+    }
     let sound = Sound::of(&sound_disk);
 
     let mut disk = sound_disk.clone();
@@ -83,7 +86,7 @@ pub fn recovery(input: &[u8]) {
     let (again, recovered_again) = self::read(&opened.memory).expect("a log that was just opened");
     assert_eq!(claims_of(&again), claims_of(&found));
     assert!(recovered_again.unfinished_retractions.is_empty(), "an opening completes retractions");
-    if found.len() == truth.len() {
+    if !is_damaged {
         check_claims(&opened.memory, truth, &history);
     }
 }
