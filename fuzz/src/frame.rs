@@ -101,13 +101,16 @@ impl Flip {
     }
 }
 
-/// Changes of single bytes: everywhere in a header, and at some other places; which bits, follows from the input.
+/// Changes of single bytes at places that follow from the input, half of them in the header; fewer of a long frame, whose
+/// checksum takes long.
 fn flips(input: &[u8], bytes: usize) -> impl Iterator<Item = Flip> {
-    let seed = crc32c::crc32c(input);
-    let places =
-        (0..FRAME_HEADER_BYTES).chain((FRAME_HEADER_BYTES..bytes).step_by(211)).chain(bytes - 8..bytes);
-    places.zip(0_u32..).map(move |(at, number)| {
-        let bits = seed.rotate_left(number) as u8;
-        Flip { at, bits: if bits == 0 { 0x10 } else { bits } }
+    const CHECKED_BYTES_MAX: usize = 256 << 10;
+    let mut seed = u64::from(crc32c::crc32c(input));
+    (0..(CHECKED_BYTES_MAX / bytes).clamp(4, 64)).map(move |number| {
+        // The generator of Knuth's MMIX.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let place = (seed >> 33) as usize;
+        let at = if number % 2 == 0 { place % FRAME_HEADER_BYTES } else { place % bytes };
+        Flip { at, bits: 1 << (seed >> 61) }
     })
 }

@@ -3,13 +3,14 @@
 //! Each takes any bytes and panics if the code under test breaks a promise. The files in `fuzz_targets/` hand them to
 //! libFuzzer; `tests/corpus.rs` hands them the checked-in corpora with a stable toolchain.
 //!
-//! With cargo-fuzz, keeping what it finds apart from the checked-in corpus:
+//! A campaign with libFuzzer, which keeps what it finds apart from the checked-in corpora:
 //!
 //! ```text
-//! mkdir -p found && cargo +nightly fuzz run recovery found fuzz/corpus/recovery
+//! fuzz/campaign --seconds-cpu 3600 recovery
 //! ```
 //!
-//! An input that broke a promise joins the corpus of its target under a name that says what it is.
+//! An input that broke a promise joins the corpus of its target under a name that says what it is. `docs/reliability/fuzzing.md`
+//! has the promises.
 
 mod batch;
 mod body;
