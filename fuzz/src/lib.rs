@@ -19,6 +19,7 @@ mod frame;
 mod http;
 mod json;
 mod lens;
+// The list of claims that the tests of the index hold against it: written once, it is right or wrong for both.
 #[path = "../../engine/tests/index_model/model.rs"]
 mod model;
 mod program;

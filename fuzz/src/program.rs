@@ -33,7 +33,7 @@ impl<'i> Program<'i> {
     }
 }
 
-/// Lengths of pieces into which a seed cuts a stream, from 1 to 97 bytes.
+/// The pieces into which a seed cuts a stream, each of 1 to 97 bytes; 0 cuts it into single bytes.
 pub(crate) struct Pieces<'s> {
     rest: &'s [u8],
     seed: usize,

@@ -186,7 +186,11 @@ impl World {
         }
         for (key, wants_receive) in receives {
             let client = Client { core: number, key };
-            let _ = if wants_receive { self.paused.remove(&client) } else { self.paused.insert(client) };
+            if wants_receive {
+                self.paused.remove(&client);
+            } else {
+                self.paused.insert(client);
+            }
         }
         for (to, messages) in messages.into_iter().enumerate() {
             for message in messages {

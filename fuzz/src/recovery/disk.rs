@@ -80,8 +80,7 @@ impl Disk {
 }
 
 fn crashed() -> io::Error {
-    // EIO.
-    io::Error::from_raw_os_error(5)
+    io::Error::other("the disk has crashed")
 }
 
 impl LogStorage for Disk {
@@ -109,6 +108,7 @@ impl LogDisk for Disk {
             self.write_in_part(segment, offset, bytes, arriving);
             return Err(crashed());
         }
+        // Block by block, each of which arrives whole.
         for (block, bytes) in (0..).zip(bytes.chunks(BLOCK_BYTES)) {
             self.write_in_part(segment, offset + block * BLOCK_BYTES as u64, bytes, 1);
         }

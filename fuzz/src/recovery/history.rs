@@ -206,19 +206,15 @@ impl History {
     /// What is under way arrives in part or not at all; what waits in memory is gone.
     fn crash(&mut self, mut server: Server, program: &mut Program<'_>) {
         for lane in &mut server.lanes {
-            let arriving = program.byte();
+            let mut arriving = program.byte();
             if arriving == 0 {
                 continue;
             }
             while let Some(write) = lane.next_write(NOW) {
                 let segment = SegmentId { lane: lane.config().lane, number: write.segment };
-                let bytes = &write.buffer[..write.bytes];
-                self.disk.write_in_part(
-                    segment,
-                    write.offset,
-                    bytes,
-                    arriving.rotate_left(write.bytes as u32 / 4096),
-                );
+                self.disk.write_in_part(segment, write.offset, &write.buffer[..write.bytes], arriving);
+                // Of a second write other blocks arrive.
+                arriving = arriving.rotate_left(3);
             }
         }
         // Of what was pending, nothing but what is found from now on counts.
