@@ -1,31 +1,48 @@
 //! JSON bodies, against another reader of JSON.
 
-use serde::de::IgnoredAny;
 use serde_json::Value as Model;
 use stemedb_engine::claim::{Agent, Assertion, Claim, Value as ClaimValue};
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::api::{AssertContext, ClaimReader};
-use stemedb_net::json::{JsonError, Kind, Reader, Value};
+use stemedb_net::json::{DEPTH_MAX, JsonError, Kind, Reader, Value};
+
+use crate::refusal::{self, Members};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 
-/// Any body: it is JSON to the server if and only if it is to `serde_json`, and means the same.
+/// A bound that inputs reach.
+const SMALL_BYTES_MAX: usize = 64;
+
+/// Any body: it is JSON to the server if and only if it is to `serde_json`, and means the same; only one that is nested too
+/// deeply, or too large, is refused all the same.
 pub fn json_body(input: &[u8]) {
     let mut reader = Reader::new(BODY_BYTES_MAX);
     let model = serde_json::from_slice::<Model>(input);
-    match (reader.parse(input), model) {
-        (Ok(document), Ok(model)) => assert_same(document.root(), &model),
+    let outcome = reader.parse(input);
+    let is_read = outcome.is_ok();
+    match (outcome, model) {
+        (Ok(document), Ok(model)) => {
+            assert!(refusal::nesting(input) <= DEPTH_MAX);
+            assert_same(document.root(), &model);
+        }
         // serde_json has no number beyond the range of an f64, but passes over one that it need not keep.
         (Ok(_), Err(error)) => {
-            let read = serde_json::from_slice::<IgnoredAny>(input);
             assert!(
-                read.is_ok() && error.to_string().contains("out of range"),
+                refusal::is_json(input) && error.to_string().contains("out of range"),
                 "accepted {input:?}: {error}"
             );
         }
-        (Err(JsonError::TooDeep { .. }), Ok(_)) => {}
+        (Err(JsonError::TooDeep { .. }), Ok(_)) => assert!(refusal::nesting(input) > DEPTH_MAX),
         (Err(error), Ok(_)) => panic!("refused {:?}: {error}", String::from_utf8_lossy(input)),
         (Err(_), Err(_)) => {}
+    }
+    let mut small = Reader::new(SMALL_BYTES_MAX);
+    match small.parse(input) {
+        Err(JsonError::TooLarge { bytes, bytes_max }) => {
+            assert_eq!((bytes, bytes_max), (input.len(), SMALL_BYTES_MAX));
+            assert!(bytes > bytes_max);
+        }
+        small => assert!(input.len() <= SMALL_BYTES_MAX && small.is_ok() == is_read),
     }
 }
 
@@ -33,7 +50,13 @@ fn assert_same(value: Value<'_, '_>, model: &Model) {
     match (value.kind(), model) {
         (Kind::Null, Model::Null) => {}
         (Kind::Boolean, Model::Bool(model)) => assert_eq!(value.as_bool(), Some(*model)),
-        (Kind::Number, Model::Number(model)) => assert_eq!(value.as_f64(), model.as_f64()),
+        (Kind::Number, Model::Number(model)) => {
+            assert_eq!(value.as_f64(), model.as_f64());
+            // An integer keeps its digits, whether an f64 has it or not.
+            if model.is_i64() || model.is_u64() {
+                assert_eq!(value.text(), model.to_string());
+            }
+        }
         (Kind::String, Model::String(model)) => assert_eq!(value.as_str(), Some(&model[..])),
         (Kind::Array, Model::Array(model)) => {
             let elements = value.elements().expect("an array");
@@ -62,22 +85,28 @@ pub fn assert_body(input: &[u8]) {
         Ok(request) => request,
         Err(error) => {
             assert!((400..500).contains(&error.code.status().code()), "{error:?} is the client's mistake");
+            refusal::check(&error, input, 1.7e9);
             return;
         }
     };
+    let members = Members::of(input).expect("claims are objects");
+    assert!(!members.repeats(), "a field that is given twice may mean either");
+    let value = members.raw(&["value", "object"]).expect("a value is required");
+    assert_digits_kept(&request.claim, value);
+
     let mut payload = Vec::new();
     stemedb_engine::claim::assertion::encode(&request.claim, &request.signatures, &mut payload);
     let assertion = Assertion::decode(&payload).expect("it was just encoded");
     assert_eq!(assertion.claim, request.claim);
 
     match serde_json::from_slice::<Model>(input) {
-        Ok(model) => assert_says(&request.claim, &model),
+        Ok(model) => assert_says(&request.claim, &model, value),
         Err(error) => assert!(error.to_string().contains("out of range"), "accepted {input:?}: {error}"),
     }
 }
 
-/// Compares the claim with the body it was read from.
-fn assert_says(claim: &Claim<'_>, body: &Model) {
+/// Compares the claim with the body it was read from, in which `raw` is the value.
+fn assert_says(claim: &Claim<'_>, body: &Model, raw: &str) {
     let members = body.as_object().expect("claims are objects");
     let given = |names: &[&str]| {
         let mut present = names.iter().filter_map(|name| members.get(*name));
@@ -114,15 +143,19 @@ fn assert_says(claim: &Claim<'_>, body: &Model) {
     let mut values = ["value", "object"].iter().filter_map(|name| members.get(*name));
     let value = values.next().expect("a value is required, null being one");
     assert!(values.next().is_none(), "two names of one field");
-    assert_value_says(&claim.value, inner_value(value));
+    assert_value_says(&claim.value, inner_value(value, raw));
 }
 
 /// What a value in its typed form holds; any other value itself.
-fn inner_value(value: &Model) -> &Model {
+fn inner_value<'m>(value: &'m Model, raw: &str) -> &'m Model {
     const TYPES: [&str; 5] = ["Text", "Number", "Boolean", "Reference", "Json"];
     let Some(members) = value.as_object() else {
         return value;
     };
+    if Members::of(raw.as_bytes()).is_none_or(|written| written.0.len() != members.len()) {
+        // A key repeats.
+        return value;
+    }
     let entries: Vec<_> = members.iter().collect();
     match entries[..] {
         [(name, inner)] if TYPES.contains(&&name[..]) => inner,
@@ -141,6 +174,25 @@ fn assert_value_says(value: &ClaimValue<'_>, model: &Model) {
         ClaimValue::Boolean(boolean) => assert_eq!(model.as_bool(), Some(*boolean)),
         ClaimValue::Reference(path) => assert_eq!(model.as_str(), Some(path.as_str())),
         ClaimValue::Json(json) => assert_eq!(&parsed(json.as_str()), model),
+    }
+}
+
+/// Integers that an f64 might not hold are not numbers: their digits are kept. Other numbers are what their digits say.
+fn assert_digits_kept(claim: &Claim<'_>, raw: &str) {
+    let integer = raw.strip_prefix('-').unwrap_or(raw);
+    if !integer.starts_with(|first: char| first.is_ascii_digit()) {
+        return;
+    }
+    let is_integer = integer.bytes().all(|byte| byte.is_ascii_digit());
+    let number: f64 = raw.parse().expect("a number");
+    let is_exact = !is_integer || integer.parse::<u64>().is_ok_and(|integer| integer <= 1 << 53);
+    match claim.value {
+        ClaimValue::Number(value) => assert!(is_exact && value.value() == number, "{value:?} of {raw}"),
+        ClaimValue::Json(json) => {
+            assert_eq!(json.as_str(), raw);
+            assert!(!is_exact || number.is_infinite(), "{raw} is a number");
+        }
+        other => panic!("{raw} was read as {other:?}"),
     }
 }
 

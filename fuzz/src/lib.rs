@@ -3,26 +3,39 @@
 //! Each takes any bytes and panics if the code under test breaks a promise. The files in `fuzz_targets/` hand them to
 //! libFuzzer; `tests/corpus.rs` hands them the checked-in corpora with a stable toolchain.
 //!
-//! With cargo-fuzz, keeping what it finds apart from the checked-in corpus:
+//! A campaign with libFuzzer, which keeps what it finds apart from the checked-in corpora:
 //!
 //! ```text
-//! mkdir -p found && cargo +nightly fuzz run recovery found fuzz/corpus/recovery
+//! fuzz/campaign --seconds-cpu 3600 recovery
 //! ```
 //!
-//! An input that broke a promise joins the corpus of its target under a name that says what it is.
+//! An input that broke a promise joins the corpus of its target under a name that says what it is. `docs/reliability/fuzzing.md`
+//! has the promises.
 
+mod batch;
 mod body;
 mod claim;
 mod frame;
 mod http;
 mod json;
+mod lens;
+// The list of claims that the tests of the index hold against it: written once, it is right or wrong for both.
+#[path = "../../engine/tests/index_model/model.rs"]
+mod model;
+mod program;
+mod query;
 mod recovery;
+mod refusal;
+mod world;
 
+pub use batch::batch;
 pub use body::{assert_body, json_body};
 pub use claim::{assertion, claim, retraction};
 pub use frame::{frame, segment_header};
 pub use http::http;
 pub use json::json;
+pub use lens::lens;
+pub use query::query;
 pub use recovery::recovery;
 
 /// A fuzz target.
@@ -44,5 +57,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "json_body", run: json_body },
     Target { name: "assert_body", run: assert_body },
     Target { name: "http", run: http },
+    Target { name: "batch", run: batch },
+    Target { name: "query", run: query },
+    Target { name: "lens", run: lens },
     Target { name: "recovery", run: recovery },
 ];

@@ -5,27 +5,60 @@
 use std::path::Path;
 use stemedb_fuzz::{TARGETS, Target};
 
-/// How many changed inputs are made of each file.
-const CHANGES: u32 = 200;
+/// How many changed inputs are made of the files of a target.
+const CHANGES: usize = 3_000;
 
-#[test]
-fn every_target_survives_its_corpus() {
-    for Target { name, run } in TARGETS {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
-        let mut files: Vec<_> = std::fs::read_dir(&directory)
-            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
-            .map(|entry| entry.expect("a directory that can be read").path())
-            .collect();
-        files.sort();
-        assert!(!files.is_empty(), "{} is empty", directory.display());
-        let mut random = Random(0x5eed);
-        for file in files {
-            let original = std::fs::read(&file).expect("a file that can be read");
-            run(&original);
-            for _ in 0..CHANGES {
-                run(&changed(&original, &mut random));
+/// One test for each target, so that they run side by side.
+macro_rules! survives_its_corpus {
+    ($($name:ident)+) => {
+        $(#[test]
+        fn $name() {
+            survives(stringify!($name));
+        })+
+
+        #[test]
+        fn every_target_has_a_test_here_and_a_program() {
+            let tested = [$(stringify!($name)),+];
+            assert!(TARGETS.iter().map(|target| target.name).eq(tested));
+            let manifest = include_str!("../Cargo.toml");
+            for name in tested {
+                assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
             }
         }
+    };
+}
+
+survives_its_corpus! {
+    claim assertion retraction json segment_header frame json_body assert_body http batch query lens recovery
+}
+
+fn survives(name: &str) {
+    let Target { run, .. } =
+        TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let mut files: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.expect("a directory that can be read").path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} is empty", directory.display());
+    let changes = CHANGES / files.len();
+    let mut random = Random(0x5eed);
+    for file in files {
+        let original = std::fs::read(&file).expect("a file that can be read");
+        checked(*run, &original, &file.display().to_string());
+        for change in 0..changes {
+            let input = changed(&original, &mut random);
+            checked(*run, &input, &format!("{} after change {change}", file.display()));
+        }
+    }
+}
+
+/// Runs a target, and says with which input if it panics.
+fn checked(run: fn(&[u8]), input: &[u8], what: &str) {
+    if let Err(panic) = std::panic::catch_unwind(|| run(input)) {
+        eprintln!("{what}\n{}", input.escape_ascii());
+        std::panic::resume_unwind(panic);
     }
 }
 

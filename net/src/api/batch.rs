@@ -20,9 +20,14 @@ impl BatchFormat {
     ///
     /// The content decides, not the media type: a claim is an object, so only an array can begin with a bracket.
     pub fn of(bytes: &[u8]) -> Option<BatchFormat> {
-        let first = bytes.iter().find(|byte| !is_space(**byte))?;
+        let first = bytes.get(blank_bytes(bytes))?;
         Some(if *first == b'[' { BatchFormat::Array } else { BatchFormat::Ndjson })
     }
+}
+
+/// How many bytes of white space `bytes` begin with.
+pub fn blank_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| is_space(**byte)).count()
 }
 
 /// Whether a line of NDJSON holds nothing. Such a line counts as a line, but as no claim.
@@ -102,6 +107,7 @@ mod tests {
         assert_eq!(BatchFormat::of(b"\n [{"), Some(BatchFormat::Array));
         assert_eq!(BatchFormat::of(b"x["), Some(BatchFormat::Ndjson));
         assert!(is_blank(b"") && is_blank(b" \r") && !is_blank(b" {}"));
+        assert_eq!((blank_bytes(b""), blank_bytes(b" \r"), blank_bytes(b"\t\n{ }")), (0, 2, 2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod value;
 
 pub use answers::{Health, READY_JSON, write_created, write_exists};
 pub use assert::{AssertContext, ClaimReader, ClaimRequest, agent_of_header, hash_of_path};
-pub use batch::{BatchFormat, BatchSummary, ERRORS_SHOWN_MAX, is_blank};
+pub use batch::{BatchFormat, BatchSummary, ERRORS_SHOWN_MAX, blank_bytes, is_blank};
 pub use claim_json::write_assertion;
 pub use error::{ApiError, ErrorCode};
 pub use openapi::OPENAPI_JSON;

@@ -11,7 +11,7 @@ use super::operation::{Awaits, Operation, OperationKey};
 use super::response::{Response, refused};
 use super::room::{Answer, Room, Told};
 use super::router::Router;
-use crate::api::{ApiError, BatchFormat, BatchSummary, Endpoint, ErrorCode, is_blank};
+use crate::api::{ApiError, BatchFormat, BatchSummary, Endpoint, ErrorCode, blank_bytes, is_blank};
 use crate::http::Status;
 use crate::metrics::Counts;
 
@@ -35,8 +35,8 @@ pub(super) struct Batch {
 /// How the body of a batch is written.
 #[derive(Debug)]
 enum Form {
-    /// Nothing but white space has come yet.
-    Unknown,
+    /// Nothing but white space has come yet. How much of it belongs to a first line is known by these.
+    Unknown(Lines),
     /// One claim a line: NDJSON.
     Lines(Lines),
     /// A JSON array, to be read when it is whole.
@@ -60,7 +60,7 @@ impl Batch {
     /// An empty batch. `agent` is a valid value of the header that names an agent.
     pub(super) fn new(agent: Option<Vec<u8>>, body_bytes_max: usize) -> Batch {
         Batch {
-            form: Form::Unknown,
+            form: Form::Unknown(Lines::new(body_bytes_max)),
             agent,
             body_bytes_max,
             ended: false,
@@ -73,21 +73,19 @@ impl Batch {
 
     /// Takes in a piece of the body.
     pub(super) fn piece(&mut self, bytes: &mut [u8], mut taking: Taking<'_>) {
-        if let Form::Unknown = self.form {
-            self.form = match BatchFormat::of(bytes) {
-                None => {
-                    self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-                    return;
-                }
-                Some(BatchFormat::Array) => {
-                    self.lines = 0;
-                    Form::Array(Vec::new())
-                }
-                Some(BatchFormat::Ndjson) => Form::Lines(Lines::new(self.body_bytes_max)),
-            };
-        }
-        match std::mem::replace(&mut self.form, Form::Unknown) {
-            Form::Unknown => panic!("the form of a batch is known by its first byte"),
+        let bytes = match &mut self.form {
+            Form::Unknown(lines) => {
+                let (blank, rest) = bytes.split_at_mut(blank_bytes(bytes));
+                // Blank lines that stand before everything else are passed over, however long they are.
+                lines.push(blank, |_| self.lines += 1);
+                let Some(format) = BatchFormat::of(rest) else { return };
+                self.begin(format);
+                rest
+            }
+            Form::Lines(_) | Form::Array(_) => bytes,
+        };
+        match std::mem::replace(&mut self.form, Form::Array(Vec::new())) {
+            Form::Unknown(_) => panic!("the form of a batch is known by its first byte"),
             Form::Lines(mut lines) => {
                 lines.push(bytes, |line| self.line(line, &mut taking));
                 self.form = Form::Lines(lines);
@@ -107,8 +105,8 @@ impl Batch {
     ///
     /// When it is an array that cannot be read at all; then nothing of it has been stored.
     pub(super) fn end(&mut self, mut taking: Taking<'_>) -> Result<(), ApiError> {
-        match std::mem::replace(&mut self.form, Form::Unknown) {
-            Form::Unknown => {}
+        match std::mem::replace(&mut self.form, Form::Array(Vec::new())) {
+            Form::Unknown(_) => {}
             Form::Lines(mut lines) => lines.finish(|line| self.line(line, &mut taking)),
             Form::Array(array) => {
                 let agent = self.agent.take();
@@ -147,6 +145,18 @@ impl Batch {
     /// What became of it, once all has come in and all of it is decided.
     pub(super) fn summary(&self) -> Option<&BatchSummary> {
         (self.ended && self.open == 0).then_some(&self.summary)
+    }
+
+    /// The first byte that is not white space has come.
+    fn begin(&mut self, format: BatchFormat) {
+        let Form::Unknown(lines) = std::mem::replace(&mut self.form, Form::Array(Vec::new())) else {
+            panic!("a batch begins once")
+        };
+        match format {
+            BatchFormat::Ndjson => self.form = Form::Lines(lines),
+            // Its claims are counted by their places, and what stands before it is no part of it.
+            BatchFormat::Array => self.lines = 0,
+        }
     }
 
     fn line(&mut self, line: Line<'_>, taking: &mut Taking<'_>) {

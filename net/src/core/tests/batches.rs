@@ -27,6 +27,42 @@ fn a_batch_counts_every_line_and_one_bad_line_spoils_no_other() {
     assert!(answer.starts_with(r#"{"accepted":1,"exists":1,"rejected":1,"errors":[{"line":2,"#), "{answer}");
 }
 
+/// What is wrong with a line is told with its column, and a line has a bound: white space before it counts, whichever piece
+/// of the body it came in.
+#[test]
+fn white_space_before_a_batch_means_the_same_however_it_is_cut() {
+    let limits = http::Limits { body_bytes_max: 200, ..http::Limits::default() };
+    let answer = |body: &str, cut: usize| {
+        let mut world = World::with(1, |config| config.http = Arc::new(limits.clone()));
+        world.open();
+        let client = world.connect(0);
+        let request = post("/v1/assert/batch", body);
+        let (one, other) = request.split_at(request.len() - body.len() + cut);
+        world.send(client, one.as_bytes());
+        world.send(client, other.as_bytes());
+        world.take(client)
+    };
+    let spaces = " ".repeat(195);
+    let bodies = [
+        r#"   {"subject":}"#,
+        "\n \n  {\"subject\":1}",
+        &format!("{spaces}{}", claim("a", 1)),
+        &format!("\n{spaces}[{}]", claim("a", 1)),
+        &format!("{spaces} \n{spaces}  \n{}", claim("a", 1)),
+        "\n \n  [1,",
+        &" ".repeat(500),
+    ];
+    for body in bodies {
+        let whole = answer(body, 0);
+        for cut in 1..=body.len() {
+            assert_eq!(answer(body, cut), whole, "cut after {cut} bytes of {body:?}");
+        }
+    }
+    assert!(answer(bodies[2], 7).contains(r#""rejected":1,"errors":[{"line":1,"code":"body_too_large""#));
+    assert!(answer(bodies[3], 7).contains(r#""accepted":1"#), "an array begins with its bracket");
+    assert!(answer(bodies[4], 7).contains(r#""accepted":1"#), "a blank line at the beginning has no bound");
+}
+
 #[test]
 fn a_batch_pauses_while_too_much_of_it_waits_for_the_disk() {
     let mut world = World::with(2, |config| config.batch_bytes_open_max = 64 << 10);
