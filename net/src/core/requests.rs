@@ -15,7 +15,7 @@ use super::queries::WaitingQuery;
 use super::response::{Response, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
-use crate::http::{BodyMode, Head, RequestId, ResponseHead, Status};
+use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read};
 
 /// Batches whose bodies may be coming in at once on one core.
@@ -45,6 +45,9 @@ impl Room {
         now: Now,
     ) -> Result<Taken, Response> {
         let (method, path) = (head.method(), head.path());
+        if path == "*" {
+            return Err(Response::about_the_server());
+        }
         let endpoint =
             api::route(method, path).map_err(|error| Response::misrouted(error, method, path))?.endpoint;
         let serves_itself =
@@ -56,7 +59,7 @@ impl Room {
             return Ok(Taken { endpoint, mode: BodyMode::Whole, batch: None });
         }
         let asked = Asked { connection, request, method: Method::from_name(method), now };
-        let agent = head.field("x-agent-id");
+        let agent = agent_field(head).map_err(|error| Response::error(&error))?;
         agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
         if self.batches.count >= BATCHES_MAX {
             let message = "as many batches as may are coming in already; try again in a moment";
@@ -149,6 +152,13 @@ impl Room {
     }
 }
 
+/// The header that names the agent of claims which name none. Of several, a proxy may have meant to set one.
+fn agent_field(head: &Head) -> Result<Option<&[u8]>, ApiError> {
+    head.sole_field("x-agent-id").map_err(|http::Repeated| {
+        ApiError::in_field(ErrorCode::InvalidAgentId, "X-Agent-Id", "must be there once, not several times")
+    })
+}
+
 /// Who asks, and when.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
@@ -162,7 +172,7 @@ struct Asked {
 impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, .. } = self;
-        let claim = intake.read(body, head.field("x-agent-id"), asked.now.wall)?;
+        let claim = intake.read(body, agent_field(head)?, asked.now.wall)?;
         let operation = operations.insert(Operation {
             connection: asked.connection,
             request: asked.request,

@@ -34,6 +34,16 @@ impl Response {
         response
     }
 
+    //= RFC 9110 section 9.3.7
+    //# An OPTIONS request with an asterisk ("*") as the request target (Section 7.1) applies to the server in general
+    //# rather than to a specific resource.
+    /// The response to `OPTIONS *`, the only request that has that target.
+    pub(super) fn about_the_server() -> Response {
+        let mut response = Response::json(Status::Ok, |out| out.extend_from_slice(b"{}"));
+        response.head.fields = &[("allow", "GET, HEAD, POST, OPTIONS")];
+        response
+    }
+
     /// The response to a request that no endpoint takes.
     pub(super) fn misrouted(error: RouteError, method: &str, path: &str) -> Response {
         match error {

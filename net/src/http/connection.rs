@@ -8,7 +8,7 @@ use super::reader::{Reader, Step, Waiting};
 use super::replies::{Content, Replies};
 use super::response::{Persistence, RequestName};
 use super::timers::{Idleness, Timers};
-use super::{BodyMode, Event, Head, Limits, Reject, ResponseHead, Timeout, Version};
+use super::{BodyMode, Date, Event, Head, Limits, Reject, ResponseHead, Timeout, Version};
 
 /// A request of a connection: requests are counted from 0 in the order in which they came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,12 @@ impl Connection {
             is_shut_down: false,
             is_closed: false,
         }
+    }
+
+    /// Lets the responses from now on tell this date. It is to be set anew before any call that may write one, as
+    /// often as it changes; a connection that was never told the time of day tells none.
+    pub fn set_date(&mut self, date: Date) {
+        self.replies.set_date(date);
     }
 
     /// Takes bytes that came in. They are taken even while [`Connection::wants_receive`] says no: what was
@@ -310,7 +316,7 @@ impl Connection {
         let mut body = Vec::new();
         write!(body, r#"{{"error":{{"code":"{}","message":"{reason}"}}}}"#, reason.code())
             .expect("writing to memory does not fail");
-        self.replies.answer(id, &ResponseHead::json(reason.status()), Content::Owned(body), &mut self.output);
+        self.replies.answer(id, &reason.response(), Content::Owned(body), &mut self.output);
         self.rejected = Some((id, reason));
     }
 

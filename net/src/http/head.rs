@@ -3,9 +3,10 @@
 use std::mem::MaybeUninit;
 
 use super::body::Framing;
-use super::character::REQUEST_ID;
+use super::character::{REQUEST_ID, trim_white_space};
 use super::framing_fields::FramingFields;
 use super::host::authority_is_valid;
+use super::method;
 use super::{Limits, QueryPairs, Reject, target};
 
 /// How many header fields a request may have.
@@ -37,10 +38,18 @@ pub struct Head {
     framing: Framing,
     keep_alive: bool,
     expects_continue: bool,
+    /// The body is in a content coding.
+    is_encoded: bool,
+    /// What is asked for is to have an entity tag.
+    wants_entity_tag: bool,
     request_id: Option<Span>,
     /// Room to decode a target in, kept to be used again.
     scratch: Vec<u8>,
 }
+
+/// A header field is there several times that may be there once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated;
 
 #[derive(Debug, Clone, Copy)]
 struct Field {
@@ -89,6 +98,19 @@ impl Head {
         self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
+    /// The value of the one header field of this name, as [`Head::field`] gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`Repeated`] if there are several: which of them counts would be for everybody to guess.
+    pub fn sole_field(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        let mut values = self.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Repeated),
+            (first, None) => Ok(first.map(|(_, value)| value)),
+        }
+    }
+
     /// All header fields in the order in which they were sent: names as sent, values without white space
     /// around them. Names are tokens, values have no control characters but tabs.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -113,6 +135,26 @@ impl Head {
     pub fn request_id(&self) -> Option<&str> {
         let bytes = self.request_id?.of(&self.raw);
         Some(std::str::from_utf8(bytes).expect("letters, digits, dots, underscores and dashes"))
+    }
+
+    /// Whether what was asked for can be done with this body and under these conditions.
+    ///
+    /// To be asked when it is known that the request has a resource and the resource the method.
+    pub(super) fn check_conditions(&self) -> Result<(), Reject> {
+        //= RFC 9110 section 13.1.1
+        //# An origin server that evaluates an If-Match condition MUST NOT perform the requested method if the
+        //# condition evaluates to false.  Instead, the origin server MAY indicate that the conditional request
+        //# failed by responding with a 412 (Precondition Failed) status code.
+        if self.wants_entity_tag {
+            return Err(Reject::PreconditionFailed);
+        }
+        //= RFC 9110 section 8.4
+        //# An origin server MAY respond with a status code of 415 (Unsupported Media Type) if a representation in
+        //# the request message has a content coding that is not acceptable.
+        if self.is_encoded && !matches!(self.framing, Framing::Absent | Framing::Length(0)) {
+            return Err(Reject::UnsupportedContentEncoding);
+        }
+        Ok(())
     }
 
     /// How the body is delimited.
@@ -142,6 +184,8 @@ impl Head {
             framing: Framing::Absent,
             keep_alive: true,
             expects_continue: false,
+            is_encoded: false,
+            wants_entity_tag: false,
             request_id: None,
             scratch: Vec::new(),
         }
@@ -180,13 +224,7 @@ impl Head {
         if target.len() > limits.target_bytes_max {
             return Err(Reject::TargetTooLong { bytes_max: limits.target_bytes_max });
         }
-        //= RFC 9110 section 9.1
-        //# An origin server that receives a request method that is unrecognized or not implemented SHOULD respond
-        //# with the 501 (Not Implemented) status code.
-        // Other methods are the router's to know; this one changes what follows on the connection.
-        if method == "CONNECT" {
-            return Err(Reject::Connect);
-        }
+        method::check(method)?;
         let target = target::parse(method, target, &mut self.scratch)?;
         self.text.clear();
         self.text.push_str(method);
@@ -208,6 +246,8 @@ impl Head {
         self.raw.extend_from_slice(raw);
         self.fields.clear();
         self.request_id = None;
+        self.is_encoded = false;
+        self.wants_entity_tag = false;
         let mut hosts = 0_u32;
         let mut request_ids = 0_u32;
         let mut framing = FramingFields::default();
@@ -221,6 +261,7 @@ impl Head {
                     check_host(hosts, value)?;
                 }
                 6 if name.eq_ignore_ascii_case("expect") => framing.expect(value, self.version)?,
+                8 if name.eq_ignore_ascii_case("if-match") => self.wants_entity_tag |= value != b"*",
                 10 if name.eq_ignore_ascii_case("connection") => framing.connection(value),
                 12 if name.eq_ignore_ascii_case("x-request-id") => {
                     request_ids += 1;
@@ -228,6 +269,7 @@ impl Head {
                     self.request_id = sane.then_some(value_span);
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => framing.content_length(value)?,
+                16 if name.eq_ignore_ascii_case("content-encoding") => self.is_encoded |= !is_identity(value),
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => framing.transfer_encoding(value),
                 _ => {}
             }
@@ -269,6 +311,12 @@ fn check_host(count: u32, value: &[u8]) -> Result<(), Reject> {
     } else {
         Err(Reject::InvalidHost)
     }
+}
+
+/// Whether a `Content-Encoding` leaves the content as it is.
+fn is_identity(value: &[u8]) -> bool {
+    let mut codings = value.split(|&byte| byte == b',').map(trim_white_space);
+    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
 fn request_id_is_sane(value: &[u8]) -> bool {

@@ -2,6 +2,7 @@
 
 use memchr::memchr2;
 
+use super::character::TOKEN;
 use super::head::FIELDS_MAX;
 use super::{Limits, Reject};
 
@@ -113,6 +114,11 @@ impl HeadScan {
         //# 414 (URI Too Long) status code
         if bytes.contains(&b' ') {
             Err(Reject::TargetTooLong { bytes_max: limits.target_bytes_max })
+        //= RFC 9112 section 3
+        //# A server that receives a method longer than any that it implements SHOULD respond with a 501 (Not
+        //# Implemented) status code.
+        } else if TOKEN.has_all(bytes) {
+            Err(Reject::UnknownMethod)
         } else {
             Err(Reject::InvalidRequestLine)
         }
@@ -205,7 +211,8 @@ mod tests {
         assert_eq!(scan("GET /".to_owned() + &"a".repeat(58)), Ok(Scanned::Incomplete));
         assert_eq!(scan("GET /".to_owned() + &"a".repeat(59)), target_too_long);
         assert_eq!(scan("GET /".to_owned() + &"a".repeat(599) + "\n"), target_too_long);
-        assert_eq!(scan("a".repeat(64)), Err(Reject::InvalidRequestLine));
+        assert_eq!(scan("a".repeat(64)), Err(Reject::UnknownMethod));
+        assert_eq!(scan("a/".repeat(32)), Err(Reject::InvalidRequestLine));
         assert_eq!(scan("G / H\r\nA: ".to_owned() + &"a".repeat(53)), Ok(Scanned::Incomplete));
         assert_eq!(scan("G / H\r\nA: ".to_owned() + &"a".repeat(54)), head_too_large);
         assert_eq!(scan("G / H\r\nA: ".to_owned() + &"a".repeat(50) + "\r\n\r\n"), Ok(Scanned::Complete(64)));

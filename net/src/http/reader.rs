@@ -170,6 +170,7 @@ impl Reader {
     /// send it.
     pub(super) fn accept(&mut self, mode: BodyMode, limits: &Limits) -> Result<bool, Reject> {
         assert!(matches!(self.reading, Reading::Choosing), "a body is accepted once, after its head");
+        self.head.check_conditions()?;
         let framing = self.head.framing();
         if let (BodyMode::Whole, Framing::Length(bytes)) = (mode, framing) {
             //= RFC 9110 section 15.5.14

@@ -1,12 +1,12 @@
 //! Responses: what is said before the body, and how it is written.
 
-use super::Status;
 use super::head::REQUEST_ID_BYTES_MAX;
+use super::{Date, Status};
 use crate::hex_digits;
 
 /// The head of a response, as far as the caller decides it.
 ///
-/// `content-length`, `connection`, `server` and `x-request-id` are the connection's own. What may vary is
+/// `content-length`, `connection`, `date`, `server` and `x-request-id` are the connection's own. What may vary is
 /// typed or static, so that no request can put a line of its own into a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead {
@@ -75,15 +75,26 @@ impl RequestName {
     }
 }
 
-/// Writes the head of a response whose body has `body_bytes`.
+//= RFC 9110 section 6.6.1
+//# An origin server with a clock (as defined in Section 5.6.7) MUST generate a Date header field in all 2xx
+//# (Successful), 3xx (Redirection), and 4xx (Client Error) responses, and MAY generate a Date header field in 1xx
+//# (Informational) and 5xx (Server Error) responses.
+//
+//= RFC 9110 section 6.6.1
+//# An origin server without a clock MUST NOT generate a Date header field.
+/// Writes the head of a response whose body has `body_bytes`. `date` is there if the time of day is known.
 pub(super) fn write_head(
     head: &ResponseHead,
     body_bytes: usize,
     name: &RequestName,
     persistence: Persistence,
+    date: Option<&Date>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(head.status.line().as_bytes());
+    if let Some(date) = date {
+        out.extend_from_slice(date.line());
+    }
     out.extend_from_slice(b"server: stemedb\r\ncontent-type: ");
     out.extend_from_slice(head.content_type.as_bytes());
     out.extend_from_slice(b"\r\ncontent-length: ");
