@@ -152,6 +152,9 @@ impl Room {
     }
 }
 
+//= RFC 9110 section 5.3
+//# a sender MUST NOT generate multiple field lines with the same name in a message (whether in the headers or trailers) or
+//# append a field line when a field line of the same name already exists in the message
 /// The header that names the agent of claims which name none. Of several, a proxy may have meant to set one.
 fn agent_field(head: &Head) -> Result<Option<&[u8]>, ApiError> {
     head.sole_field("x-agent-id").map_err(|http::Repeated| {

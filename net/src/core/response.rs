@@ -52,6 +52,9 @@ impl Response {
                     format!("there is nothing at {path}; /api-doc/openapi.json lists what there is");
                 Response::error(&ApiError::new(ErrorCode::NotFound, message))
             }
+            //= RFC 9110 section 15.5.6
+            //# The origin server MUST generate an Allow header field in a 405 response containing a list of the target
+            //# resource's currently supported methods.
             RouteError::MethodNotAllowed { allow } => {
                 let message = format!("{path} does not take {method}, but {}", allow[0].1);
                 let mut response = Response::error(&ApiError::new(ErrorCode::MethodNotAllowed, message));

@@ -139,6 +139,10 @@ impl Head {
 
     /// Whether what was asked for can be done with this body and under these conditions.
     ///
+    //= RFC 9110 section 13.2.1
+    //# A server MUST ignore all received preconditions if its response to the same request without those conditions,
+    //# prior to processing the request content, would have been a status code other than a 2xx (Successful) or 412
+    //# (Precondition Failed).
     /// To be asked when it is known that the request has a resource and the resource the method.
     pub(super) fn check_conditions(&self) -> Result<(), Reject> {
         //= RFC 9110 section 13.1.1
@@ -241,6 +245,45 @@ impl Head {
         Ok(())
     }
 
+    //= RFC 9110 section 5.1
+    //# Other recipients SHOULD ignore unrecognized header and trailer fields.
+    //
+    //= RFC 9110 section 5.5
+    //# a field parsing implementation MUST exclude such whitespace prior to evaluating the field value.
+    // The tokeniser excludes it.
+    //
+    //= RFC 9110 section 3.3
+    //# a server MUST NOT assume that two requests on the same connection are from the same user agent
+    //
+    //= RFC 9110 section 13.1.3
+    //# A recipient MUST ignore the If-Modified-Since header field if the resource does not have a modification date
+    //# available.
+    //
+    //= RFC 9110 section 13.1.4
+    //# A recipient MUST ignore the If-Unmodified-Since header field if the resource does not have a modification date
+    //# available.
+    //
+    //= RFC 9110 section 13.1.5
+    //# An origin server MUST ignore an If-Range header field received in a request for a target resource that does not
+    //# support Range requests.
+    //
+    //= RFC 9110 section 14.2
+    //# A server MUST ignore a Range header field received with a request method that is unrecognized or for which range
+    //# handling is not defined.
+    //
+    //= RFC 9110 section 14.4
+    //# A server MUST ignore a Content-Range header field received in a request with a method for which Content-Range
+    //# support is not defined.
+    //
+    //= RFC 9110 section 8.7
+    //# an origin server MUST NOT use such context information to alter the request semantics.
+    //
+    //= RFC 9110 section 7.8
+    //# A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore that Upgrade field.
+    //
+    //= RFC 9110 section 7.8
+    //# A server MAY ignore a received Upgrade header field if it wishes to continue using the current protocol on that
+    //# connection.
     fn read_fields(&mut self, raw: &[u8], parsed: &[httparse::Header<'_>]) -> Result<(), Reject> {
         self.raw.clear();
         self.raw.extend_from_slice(raw);
@@ -313,6 +356,8 @@ fn check_host(count: u32, value: &[u8]) -> Result<(), Reject> {
     }
 }
 
+//= RFC 9110 section 5.6.1.2
+//# A recipient MUST parse and ignore a reasonable number of empty list elements
 /// Whether a `Content-Encoding` leaves the content as it is.
 fn is_identity(value: &[u8]) -> bool {
     let mut codings = value.split(|&byte| byte == b',').map(trim_white_space);
@@ -336,6 +381,9 @@ fn reject_of(error: httparse::Error, raw: &[u8]) -> Reject {
         //# with SP
         httparse::Error::HeaderValue => Reject::InvalidFieldValue,
         httparse::Error::TooManyHeaders => Reject::TooManyFields { fields_max: FIELDS_MAX },
+        //= RFC 9110 section 6.2
+        //# A server can send a 505 (HTTP Version Not Supported) response if it wishes, for any reason, to refuse service
+        //# of the client's major protocol version.
         httparse::Error::Version if names_another_version(raw) => Reject::UnsupportedVersion,
         httparse::Error::Version
         | httparse::Error::NewLine

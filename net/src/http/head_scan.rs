@@ -32,6 +32,15 @@ pub(super) enum Scanned {
 }
 
 impl HeadScan {
+    //= RFC 9112 section 2.2
+    //# A recipient MUST parse an HTTP message as a sequence of octets in an encoding that is a superset of US-ASCII
+    //
+    //= RFC 9112 section 2.2
+    //# receives a sequence of octets that does not match the HTTP-message grammar aside from the robustness exceptions
+    //# listed above, the server SHOULD respond with a 400 (Bad Request) response and close the connection.
+    //
+    //= RFC 9110 section 5.3
+    //# A server MUST NOT apply a request to the target resource until it receives the entire request header section
     /// Goes on in `bytes`, which begin where the last call's began.
     ///
     /// What it answers follows from the first `head_bytes_max` bytes of the request alone, so it does not
@@ -102,6 +111,9 @@ impl HeadScan {
         Ok(())
     }
 
+    //= RFC 9110 section 5.4
+    //# A server that receives a request header field line, field value, or set of fields larger than it wishes to
+    //# process MUST respond with an appropriate 4xx (Client Error) status code.
     fn incomplete(&self, bytes: &[u8], limits: &Limits) -> Result<Scanned, Reject> {
         if bytes.len() < limits.head_bytes_max {
             return Ok(Scanned::Incomplete);

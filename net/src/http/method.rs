@@ -10,6 +10,12 @@ const KNOWN: [&str; 8] = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PA
 //# case-sensitive method names.
 //
 //= RFC 9110 section 9.1
+//# All general-purpose servers MUST support the methods GET and HEAD.
+//
+//= RFC 9110 section 9.3.6
+//# A server MUST reject a CONNECT request that targets an empty or invalid port number
+//
+//= RFC 9110 section 9.1
 //# An origin server that receives a request method that is unrecognized or not implemented SHOULD respond with the
 //# 501 (Not Implemented) status code.
 /// Refuses a method that is not known: it may mean something for what follows on the connection, as CONNECT does.

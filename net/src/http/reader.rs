@@ -136,6 +136,13 @@ impl Reader {
         self.eof = true;
     }
 
+    //= RFC 9112 section 6.3
+    //# If the sender closes the connection or the recipient times out before the indicated number of octets are
+    //# received, the recipient MUST consider the message to be incomplete and close the connection.
+    //
+    //= RFC 9110 section 9.3.1
+    //# content received in a GET request has no generally defined semantics, cannot alter the meaning or target of the
+    //# request
     /// Reads on, to the next thing to give out. A new request is begun only if `may_begin`.
     ///
     /// An error ends the reading of this connection; the caller stops it.
@@ -193,6 +200,10 @@ impl Reader {
     //= RFC 9112 section 9.3
     //# A server MUST read the entire request message body or close the connection after sending its response;
     //# otherwise, the remaining data on a persistent connection would be misinterpreted as the next request.
+    //
+    //= RFC 9110 section 10.1.1
+    //# A server that responds with a final status code before reading the entire request content SHOULD indicate whether
+    //# it intends to close the connection (e.g., see Section 9.6 of [HTTP/1.1]) or continue reading the request content.
     /// Drops what is to come of the request that is being read, since it has been answered. False if no
     /// request can follow it.
     pub(super) fn abandon(&mut self, limits: &Limits) -> bool {

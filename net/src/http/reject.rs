@@ -2,6 +2,9 @@
 
 use super::{ResponseHead, Status};
 
+//= RFC 9110 section 15.5
+//# Except when responding to a HEAD request, the server SHOULD send a representation containing an explanation of the
+//# error situation
 /// A request that the connection itself answers with an error, and after which it closes.
 ///
 /// The text of each is a sentence for the person who wrote the client; it holds nothing of the request, so
@@ -184,6 +187,10 @@ impl Reject {
     /// The head of the response.
     pub(super) fn response(self) -> ResponseHead {
         let fields: &[_] = match self {
+            //= RFC 9110 section 12.5.3
+            //# servers that fail a request with a 415 status for reasons unrelated to content codings MUST NOT include
+            //# the Accept-Encoding header field.
+            //
             //= RFC 9110 section 15.5.16
             //# If the problem was caused by an unsupported content coding, the Accept-Encoding response header field
             //# (Section 12.5.3) ought to be used to indicate which (if any) content codings would have been accepted

@@ -9,8 +9,8 @@ use super::response::{Persistence, RequestName, write_head};
 use super::{Date, ResponseHead};
 
 //= RFC 9112 section 9.3.2
-//# A server MAY process a sequence of pipelined requests in parallel if they all have safe methods, but it MUST
-//# send the corresponding responses in the same order that the requests were received.
+//# A server MAY process a sequence of pipelined requests in parallel if they all have safe methods [...], but it
+//# MUST send the corresponding responses in the same order that the requests were received.
 // Whether requests run side by side is for the caller to say; the order is kept here.
 /// The requests from the first one without an answer on the wire. Answers that come before their turn wait
 /// here.
@@ -183,6 +183,17 @@ impl Replies {
         }
     }
 
+    //= RFC 9110 section 8.6
+    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational)
+    //# or 204 (No Content).
+    //
+    //= RFC 9112 section 6.1
+    //# A server MUST NOT send a Transfer-Encoding header field in any response with a status code of 1xx (Informational)
+    //# or 204 (No Content).
+    //
+    //= RFC 9110 section 15.2
+    //# A 1xx response is terminated by the end of the header section; it cannot contain content or trailers.
+    //
     //= RFC 9110 section 15.2
     //# A client MUST be able to parse one or more 1xx responses received prior to a final response
     fn write_continue(&mut self, output: &mut Output) {
@@ -199,6 +210,15 @@ impl Reply {
         let out = output.tail();
         write_head(head, content.len(), &self.name, self.persistence, date, out);
         match content {
+            //= RFC 9110 section 8.6
+            //# a server MUST NOT send Content-Length in such a response unless its field value equals the decimal number
+            //# of octets that would have been sent in the content of a response if the same request had used the GET
+            //# method.
+            //
+            //= RFC 9110 section 9.3.2
+            //# The server SHOULD send the same header fields in response to a HEAD request as it would have sent if the
+            //# request method had been GET.
+            //
             //= RFC 9110 section 9.3.2
             //# The HEAD method is identical to GET except that the server MUST NOT send content in the response.
             _ if self.without_body => {}
