@@ -78,6 +78,8 @@ pub struct Core {
     limits: Arc<http::Limits>,
     /// What responses tell as the time of day.
     date: Date,
+    /// Time has passed since connections were last looked at for what is overdue.
+    ticked: bool,
     connections_max: usize,
     /// Connections on which something has happened since the last turn, in the order in which it did.
     dirty: Vec<ConnectionKey>,
@@ -96,6 +98,7 @@ impl Core {
             connections_numbered: 0,
             limits: Arc::clone(&config.http),
             date: Date::of_unix_s(0),
+            ticked: false,
             connections_max: config.connections_max,
             dirty: Vec::new(),
             touched: Vec::new(),
@@ -249,7 +252,14 @@ impl Core {
 
     /// Lets time pass for connections and the lane. To be called several times a second.
     pub fn tick(&mut self, now: Now) {
-        self.advance_date(now);
+        self.ticked = true;
+        self.room.tick(now);
+    }
+
+    /// Ends what is overdue. Not before all that had come is taken: a server that was held up finds at once that time has
+    /// passed and that clients have done their part in it, and it must not hold the one against them before it sees the
+    /// other.
+    fn end_overdue(&mut self, now: Now) {
         self.room.clients_bytes = 0;
         for (key, connection) in &mut self.connections {
             self.room.clients_bytes += connection.http.heap_bytes() + connection.http.unsent_bytes();
@@ -260,7 +270,6 @@ impl Core {
                 mark(&mut self.dirty, key, connection);
             }
         }
-        self.room.tick(now);
     }
 
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back
@@ -268,6 +277,9 @@ impl Core {
     pub fn turn(&mut self, now: Now) -> bool {
         self.advance_date(now);
         self.settle(now);
+        if std::mem::take(&mut self.ticked) {
+            self.end_overdue(now);
+        }
         self.room.step();
         self.settle(now);
         self.start_writes(now);

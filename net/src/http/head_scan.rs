@@ -78,6 +78,11 @@ impl HeadScan {
         self.incomplete(bytes, limits)
     }
 
+    /// Whether it has seen all of so many bytes and not found the end. A CR that came last is yet to be seen.
+    pub(super) fn has_seen(&self, bytes: usize) -> bool {
+        self.searched + 1 >= bytes
+    }
+
     fn empty_line(&mut self, end: usize) -> Result<Scanned, Reject> {
         if self.lines > 0 {
             *self = HeadScan::default();

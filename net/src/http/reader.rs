@@ -323,7 +323,8 @@ impl Reader {
     pub(super) fn waiting(&self, may_begin: bool) -> Waiting {
         match &self.reading {
             Reading::Head if self.input.is_empty() => Waiting::Request,
-            Reading::Head if may_begin => Waiting::Head,
+            // What has not been looked at may be a whole head: then the client has done its part.
+            Reading::Head if may_begin && self.scan.has_seen(self.input.len()) => Waiting::Head,
             Reading::Head | Reading::Choosing => Waiting::Caller,
             Reading::Body(..) if self.paused => Waiting::Caller,
             Reading::Body(..) => Waiting::Body,
