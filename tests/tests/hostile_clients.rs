@@ -27,7 +27,7 @@ const ENDLESS_BYTES: usize = 64 << 20;
 
 const HEAD: &str = "POST /v1/assert HTTP/1.1\r\nHost: test\r\n";
 
-/// A server that gives clients a second for a head, and the client that is to notice nothing.
+/// A server, and the client that is to notice nothing.
 struct Attacked {
     server: Server,
     well_behaved: WellBehaved,
@@ -38,8 +38,17 @@ struct Attacked {
 
 impl Attacked {
     fn start() -> Attacked {
+        Attacked::start_with(|start| start)
+    }
+
+    /// A server that gives clients a second for a head, and for each kibibyte of a body.
+    fn start_impatient() -> Attacked {
+        Attacked::start_with(|start| start.with("STEMEDB_HEAD_TIMEOUT_S", "1"))
+    }
+
+    fn start_with(settings: impl FnOnce(Start) -> Start) -> Attacked {
         let data = Data::new();
-        let server = Start::on(&data).with("STEMEDB_HEAD_TIMEOUT_S", "1").serve();
+        let server = settings(Start::on(&data)).serve();
         let mut well_behaved = WellBehaved::new(&server);
         for _ in 0..100 {
             well_behaved.write();
@@ -130,7 +139,7 @@ fn flood(stream: TcpStream, beginning: &[u8], rest: &[u8]) -> Vec<u8> {
 
 #[test]
 fn heads_that_trickle_are_cut_off_although_something_always_comes() {
-    let mut attacked = Attacked::start();
+    let mut attacked = Attacked::start_impatient();
     for beginning in ["G", "GET /ready HTTP/1.1\r\nHost: test\r\nA: "] {
         let answers = attacked.under(|stream| trickle(stream, beginning.as_bytes(), b"a"));
         Attacked::assert_each(&answers, 408, "head_timeout");
@@ -140,7 +149,7 @@ fn heads_that_trickle_are_cut_off_although_something_always_comes() {
 
 #[test]
 fn bodies_that_trickle_are_cut_off_although_something_always_comes() {
-    let mut attacked = Attacked::start();
+    let mut attacked = Attacked::start_impatient();
     let batch = "POST /v1/assert/batch HTTP/1.1\r\nHost: test\r\n";
     for (fields, rest) in [
         (format!("{HEAD}Content-Length: 1000000\r\n\r\n"), " "),
@@ -168,7 +177,7 @@ fn bodies_that_trickle_are_cut_off_although_something_always_comes() {
 
 #[test]
 fn bodies_that_nobody_wants_do_not_hold_a_connection_by_trickling() {
-    let mut attacked = Attacked::start();
+    let mut attacked = Attacked::start_impatient();
     let answers = attacked.under(|stream| {
         let head = b"POST /nowhere HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n";
         let mut reader = stream.try_clone().expect("a descriptor more");
@@ -236,7 +245,7 @@ fn bodies_without_end_that_nobody_wants_end_the_connection() {
 #[test]
 fn a_pipeline_whose_answers_nobody_reads_is_not_read_either() {
     const PIPELINES: usize = 8;
-    let mut attacked = Attacked::start();
+    let mut attacked = Attacked::start_impatient();
     // Large enough that not many of them are on their way.
     let padding = format!("A: {}\r\n", "a".repeat(8000));
     let request = http::request_with("GET", "/api-doc/openapi.json", &padding, b"");
