@@ -22,8 +22,10 @@ pub mod random;
 pub mod server;
 pub mod transcript;
 pub mod wal;
+pub mod well_behaved;
 
 pub use client::{Client, Response};
 pub use data::Data;
 pub use random::Random;
 pub use server::{Refused, Server, Start};
+pub use well_behaved::WellBehaved;

@@ -7,12 +7,11 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use stemedb_tests::claims::TestClaim;
-use stemedb_tests::{Client, Data, Server, Start, http, process};
+use stemedb_tests::{Client, Data, Server, Start, WellBehaved, http, process};
 
 /// Clients that do nothing.
 const IDLE: usize = 10_000;
@@ -25,37 +24,6 @@ const WRITER_BYTES_MAX: u64 = 32 << 10;
 
 /// Descriptors of the test that are no idle connections.
 const SPARE_DESCRIPTORS: u64 = 1_000;
-
-/// How long the server may take to notice that clients have gone, before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A client that writes one claim after another and must be answered each time.
-struct WellBehaved {
-    client: Client,
-    written: u64,
-}
-
-impl WellBehaved {
-    fn new(server: &Server) -> WellBehaved {
-        WellBehaved { client: server.client(), written: 0 }
-    }
-
-    fn write(&mut self) {
-        let claim = TestClaim::new(format!("well/behaved/{}", self.written), "is", self.written);
-        let response = self.client.post("/v1/assert", claim.json()).expect("an answer");
-        assert_eq!(response.status, 201, "{response:?}");
-        self.written += 1;
-    }
-
-    /// Writes until `done`, and gives up when that takes too long.
-    fn write_until(&mut self, what: &str, mut done: impl FnMut() -> bool) {
-        let until = Instant::now() + PATIENCE;
-        while !done() {
-            assert!(Instant::now() < until, "not after {PATIENCE:?}: {what}");
-            self.write();
-        }
-    }
-}
 
 /// Connects from one of the many addresses of the loopback network, each of which has its own ports.
 fn connect_from(place: usize, address: SocketAddr) -> Client {

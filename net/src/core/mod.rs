@@ -45,7 +45,7 @@ pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use wants::Wants;
 
 use crate::api::{Endpoint, Method};
-use crate::http::{self, Event, Status};
+use crate::http::{self, Date, Event, Status};
 use connection::Connection;
 use queries::QUERIES_AT_ONCE;
 use response::{Response, SpareBodies};
@@ -64,6 +64,10 @@ impl Now {
     fn monotonic_ms(self) -> u64 {
         self.monotonic_us / 1000
     }
+
+    fn unix_s(self) -> u64 {
+        u64::try_from(self.wall.0).unwrap_or(0) / 1_000_000
+    }
 }
 
 /// One core.
@@ -73,6 +77,10 @@ pub struct Core {
     /// Connections that came, those that were turned away included.
     connections_numbered: u64,
     limits: Arc<http::Limits>,
+    /// What responses tell as the time of day.
+    date: Date,
+    /// Time has passed since connections were last looked at for what is overdue.
+    ticked: bool,
     connections_max: usize,
     /// Connections on which something has happened since the last turn, in the order in which it did.
     dirty: Vec<ConnectionKey>,
@@ -90,6 +98,8 @@ impl Core {
             connections: SlotMap::with_key(),
             connections_numbered: 0,
             limits: Arc::clone(&config.http),
+            date: Date::of_unix_s(0),
+            ticked: false,
             connections_max: config.connections_max,
             dirty: Vec::new(),
             touched: Vec::new(),
@@ -244,22 +254,34 @@ impl Core {
 
     /// Lets time pass for connections and the lane. To be called several times a second.
     pub fn tick(&mut self, now: Now) {
+        self.ticked = true;
+        self.room.tick(now);
+    }
+
+    /// Ends what is overdue. Not before all that had come is taken: a server that was held up finds at once that time has
+    /// passed and that clients have done their part in it, and it must not hold the one against them before it sees the
+    /// other.
+    fn end_overdue(&mut self, now: Now) {
         self.room.clients_bytes = 0;
         for (key, connection) in &mut self.connections {
             self.room.clients_bytes += connection.http.heap_bytes() + connection.http.unsent_bytes();
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
                 // A request that is refused for it comes out as rejected, and is counted then.
+                connection.http.set_date(self.date);
                 connection.http.tick(now.monotonic_ms());
                 mark(&mut self.dirty, key, connection);
             }
         }
-        self.room.tick(now);
     }
 
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back
     /// without waiting.
     pub fn turn(&mut self, now: Now) -> bool {
+        self.advance_date(now);
         self.settle(now);
+        if std::mem::take(&mut self.ticked) {
+            self.end_overdue(now);
+        }
         self.room.step();
         self.settle(now);
         self.start_writes(now);
@@ -281,6 +303,13 @@ impl Core {
     /// What the core wants done since the wants were last taken out.
     pub fn wants(&mut self) -> &mut Wants {
         &mut self.wants
+    }
+
+    /// Writes the date out for the responses to come, once a second.
+    fn advance_date(&mut self, now: Now) {
+        if self.date.unix_s() != now.unix_s() {
+            self.date = Date::of_unix_s(now.unix_s());
+        }
     }
 
     /// Serves connections and answers them until nothing more follows.
@@ -306,6 +335,7 @@ impl Core {
     fn service(&mut self, key: ConnectionKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
+        connection.http.set_date(self.date);
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
@@ -393,6 +423,7 @@ impl Core {
     /// Hands an answer to the connection that waits for it, if it still does.
     fn deliver(&mut self, answer: Answer) {
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
+        connection.http.set_date(self.date);
         match answer.told {
             Told::Response(request, Response { head, body }) if body.capacity() <= SpareBodies::BYTES_MAX => {
                 connection.http.respond(request, &head, &body);

@@ -17,7 +17,7 @@ use super::response::{Response, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
 use crate::driver::wall_clock;
-use crate::http::{BodyMode, Head, RequestId, ResponseHead, Status};
+use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read};
 
 /// Batches whose bodies may be coming in at once on one core.
@@ -47,6 +47,9 @@ impl Room {
         now: Now,
     ) -> Result<Taken, Response> {
         let (method, path) = (head.method(), head.path());
+        if path == "*" {
+            return Err(Response::about_the_server());
+        }
         let endpoint =
             api::route(method, path).map_err(|error| Response::misrouted(error, method, path))?.endpoint;
         let serves_itself =
@@ -58,7 +61,7 @@ impl Room {
             return Ok(Taken { endpoint, mode: BodyMode::Whole, batch: None });
         }
         let asked = Asked { connection, request, method: Method::from_name(method), now };
-        let agent = head.field("x-agent-id");
+        let agent = agent_field(head).map_err(|error| Response::error(&error))?;
         agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
         if self.batches.count >= BATCHES_MAX {
             let message = "as many batches as may are coming in already; try again in a moment";
@@ -151,6 +154,16 @@ impl Room {
     }
 }
 
+//= RFC 9110 section 5.3
+//# a sender MUST NOT generate multiple field lines with the same name in a message (whether in the headers or trailers) or
+//# append a field line when a field line of the same name already exists in the message
+/// The header that names the agent of claims which name none. Of several, a proxy may have meant to set one.
+fn agent_field(head: &Head) -> Result<Option<&[u8]>, ApiError> {
+    head.sole_field("x-agent-id").map_err(|http::Repeated| {
+        ApiError::in_field(ErrorCode::InvalidAgentId, "X-Agent-Id", "must be there once, not several times")
+    })
+}
+
 /// Who asks, and when.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
@@ -165,7 +178,7 @@ impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, .. } = self;
         let now = if planted::is(Bug::AskTheClock) { wall_clock() } else { asked.now.wall };
-        let claim = intake.read(body, head.field("x-agent-id"), now)?;
+        let claim = intake.read(body, agent_field(head)?, now)?;
         let operation = operations.insert(Operation {
             connection: asked.connection,
             request: asked.request,

@@ -34,6 +34,16 @@ impl Response {
         response
     }
 
+    //= RFC 9110 section 9.3.7
+    //# An OPTIONS request with an asterisk ("*") as the request target (Section 7.1) applies to the server in general
+    //# rather than to a specific resource.
+    /// The response to `OPTIONS *`, the only request that has that target.
+    pub(super) fn about_the_server() -> Response {
+        let mut response = Response::json(Status::Ok, |out| out.extend_from_slice(b"{}"));
+        response.head.fields = &[("allow", "GET, HEAD, POST, OPTIONS")];
+        response
+    }
+
     /// The response to a request that no endpoint takes.
     pub(super) fn misrouted(error: RouteError, method: &str, path: &str) -> Response {
         match error {
@@ -42,6 +52,9 @@ impl Response {
                     format!("there is nothing at {path}; /api-doc/openapi.json lists what there is");
                 Response::error(&ApiError::new(ErrorCode::NotFound, message))
             }
+            //= RFC 9110 section 15.5.6
+            //# The origin server MUST generate an Allow header field in a 405 response containing a list of the target
+            //# resource's currently supported methods.
             RouteError::MethodNotAllowed { allow } => {
                 let message = format!("{path} does not take {method}, but {}", allow[0].1);
                 let mut response = Response::error(&ApiError::new(ErrorCode::MethodNotAllowed, message));

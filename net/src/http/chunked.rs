@@ -16,6 +16,12 @@ const OVERHEAD_FREE_BYTES: usize = 16;
 /// More digits than the largest size has, so leading zeros cannot go on for ever.
 const SIZE_DIGITS_MAX: u8 = 16;
 
+//= RFC 9112 section 6.1
+//# A recipient MUST be able to parse the chunked transfer coding
+//
+//= RFC 9112 section 7.1
+//# A recipient MUST be able to parse and decode the chunked transfer coding.
+//
 //= RFC 9112 section 7.1
 //# chunked-body = *chunk last-chunk trailer-section CRLF
 //# chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
@@ -140,6 +146,13 @@ impl ChunkedDecoder {
     //# chunk-ext-val = token / quoted-string
     //#
     //# A recipient MUST ignore unrecognized chunk extensions.
+    //
+    //= RFC 9110 section 5.6.3
+    //# A recipient MUST parse for such bad whitespace and remove it before interpreting the protocol element.
+    //
+    //= RFC 9110 section 5.6.4
+    //# Recipients that process the value of a quoted-string MUST handle a quoted-pair as if it were replaced by the
+    //# octet following the backslash.
     fn header_byte(&mut self, byte: u8) -> Result<(), Reject> {
         //= RFC 9112 section 7.1.1
         //# A server ought to limit the total length of chunk extensions received in a request to an amount
@@ -203,7 +216,7 @@ impl ChunkedDecoder {
         }
         let value = char::from(digit).to_digit(16).expect("a hexadecimal digit");
         //= RFC 9112 section 7.1
-        //# Recipients MUST anticipate potentially large hexadecimal numerals and prevent parsing errors due to
+        //# recipients MUST anticipate potentially large hexadecimal numerals and prevent parsing errors due to
         //# integer conversion overflows
         // Sixteen digits fill 64 bits.
         self.size = self.size << 4 | u64::from(value);
@@ -225,6 +238,12 @@ impl ChunkedDecoder {
     //#
     //# A recipient that removes the chunked coding from a message MAY selectively retain or discard the received
     //# trailer fields.
+    //
+    //= RFC 9112 section 7.1.2
+    //# A recipient MUST NOT merge a received trailer field into the header section
+    //
+    //= RFC 9110 section 6.5.1
+    //# A recipient MUST NOT merge a trailer field into a header section
     fn trailer_byte(&mut self, byte: u8) -> Result<(), Reject> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > TRAILER_BYTES_MAX {

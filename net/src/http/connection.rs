@@ -8,7 +8,7 @@ use super::reader::{Reader, Step, Waiting};
 use super::replies::{Content, Replies};
 use super::response::{Persistence, RequestName};
 use super::timers::{Idleness, Timers};
-use super::{BodyMode, Event, Head, Limits, Reject, ResponseHead, Timeout, Version};
+use super::{BodyMode, Date, Event, Head, Limits, Reject, ResponseHead, Timeout, Version};
 
 /// A request of a connection: requests are counted from 0 in the order in which they came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +65,15 @@ impl Connection {
         }
     }
 
+    //= RFC 9110 section 6.6.1
+    //# A sender that generates a Date header field SHOULD generate its field value as the best available approximation
+    //# of the date and time of message generation.
+    /// Lets the responses from now on tell this date. It is to be set anew before any call that may write one, as
+    /// often as it changes; a connection that was never told the time of day tells none.
+    pub fn set_date(&mut self, date: Date) {
+        self.replies.set_date(date);
+    }
+
     /// Takes bytes that came in. They are taken even while [`Connection::wants_receive`] says no: what was
     /// already on its way is not lost, but no more must be asked for.
     pub fn receive(&mut self, bytes: &[u8], now_ms: u64) {
@@ -110,9 +119,12 @@ impl Connection {
         match self.reader.accept(mode, &self.limits) {
             //= RFC 9110 section 10.1.1
             //# Upon receiving an HTTP/1.1 (or later) request that has a method, target URI, and complete header
-            //# section that contains a 100-continue expectation and indicates that request content will follow,
-            //# an origin server MUST send either: an immediate response with a final status code [...] or an
-            //# immediate 100 (Continue) response to encourage the client to send the request content.
+            //# section that contains a 100-continue expectation and an indication that request content will
+            //# follow, an origin server MUST send either: [...] an immediate response with a final status code
+            //# [...] an immediate 100 (Continue) response to encourage the client to send the request content.
+            //
+            //= RFC 9110 section 10.1.1
+            //# The origin server MUST NOT wait for the content before sending the 100 (Continue) response.
             Ok(true) => self.replies.set_continue(id, &mut self.output),
             Ok(false) => {}
             Err(reason) => self.reject(reason),
@@ -138,6 +150,9 @@ impl Connection {
         self.reader.resume();
     }
 
+    //= RFC 9110 section 10.1.1
+    //# A server that sends a 100 (Continue) response MUST ultimately send a final status code, once it receives and
+    //# processes the request content, unless the connection is closed prematurely.
     /// Answers a request. Answers may come in any order; they are sent in the order of the requests.
     /// False, and nothing happens, when the request has been answered, as the connection itself does when it
     /// rejects one, or when the connection is past saying anything.
@@ -310,7 +325,7 @@ impl Connection {
         let mut body = Vec::new();
         write!(body, r#"{{"error":{{"code":"{}","message":"{reason}"}}}}"#, reason.code())
             .expect("writing to memory does not fail");
-        self.replies.answer(id, &ResponseHead::json(reason.status()), Content::Owned(body), &mut self.output);
+        self.replies.answer(id, &reason.response(), Content::Owned(body), &mut self.output);
         self.rejected = Some((id, reason));
     }
 

@@ -33,6 +33,11 @@ impl FramingFields {
         //# the message framing is invalid and the recipient MUST treat it as an unrecoverable error, unless the
         //# field value can be successfully parsed as a comma-separated list [...], all values in the list are
         //# valid, and all values in the list are the same
+        //
+        //= RFC 9110 section 8.6
+        //# a recipient of a Content-Length header field value consisting of the same decimal value repeated as a
+        //# comma-separated list (e.g, "Content-Length: 42, 42") MAY either reject the message as invalid or replace
+        //# that invalid field value
         // The exception is not made: neither a list nor a second field is accepted, alike or not.
         if self.content_length.is_some() {
             return Err(Reject::RepeatedContentLength);
@@ -41,6 +46,9 @@ impl FramingFields {
         Ok(())
     }
 
+    //= RFC 9110 section 5.6.1.2
+    //# A recipient MUST parse and ignore a reasonable number of empty list elements
+    // Not here: to some recipients an empty coding hides the one behind it, and no client sends one.
     /// Takes the value of a `Transfer-Encoding` field; several are one list.
     pub(super) fn transfer_encoding(&mut self, value: &[u8]) {
         let mut seen = self.transfer_encoding;
@@ -66,6 +74,11 @@ impl FramingFields {
         self.transfer_encoding = seen;
     }
 
+    //= RFC 9110 section 7.6.1
+    //# Connection options are case-insensitive.
+    //
+    //= RFC 9110 section 5.6.1.2
+    //# A recipient MUST parse and ignore a reasonable number of empty list elements
     /// Takes the value of a `Connection` field; several are one list.
     pub(super) fn connection(&mut self, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(trim_white_space) {
@@ -84,6 +97,10 @@ impl FramingFields {
         }
         //= RFC 9110 section 10.1.1
         //# A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation.
+        //
+        //= RFC 9110 section 15.2
+        //# Since HTTP/1.0 did not define any 1xx status codes, a server MUST NOT send a 1xx response to an HTTP/1.0
+        //# client.
         self.expects_continue = version == Version::Http11;
         Ok(())
     }
@@ -119,10 +136,11 @@ impl FramingFields {
     }
 
     //= RFC 9112 section 9.3
-    //# If the "close" connection option is present, the connection will not persist after the current response;
-    //# else, if the received protocol is HTTP/1.1 (or later), the connection will persist after the current
-    //# response; else, if the received protocol is HTTP/1.0, the "keep-alive" connection option is present, [...]
-    //# the connection will persist after the current response; otherwise, the connection will close
+    //# If the "close" connection option is present (Section 9.6), the connection will not persist after the current
+    //# response; else, [...] If the received protocol is HTTP/1.1 (or later), the connection will persist after the
+    //# current response; else, [...] If the received protocol is HTTP/1.0, the "keep-alive" connection option is
+    //# present, [...] the connection will persist after the current response; otherwise, [...] The connection will
+    //# close after the current response.
     /// Whether the connection persists after the response.
     pub(super) fn keep_alive(&self, version: Version) -> bool {
         !self.close && (version == Version::Http11 || self.keep_alive)
@@ -136,7 +154,8 @@ impl FramingFields {
 
 //= RFC 9110 section 8.6
 //# Content-Length = 1*DIGIT
-//#
+//
+//= RFC 9110 section 8.6
 //# a recipient MUST anticipate potentially large decimal numerals and prevent parsing errors due to integer
 //# conversion overflows
 fn decimal(value: &[u8]) -> Option<u64> {

@@ -3,9 +3,10 @@
 use std::mem::MaybeUninit;
 
 use super::body::Framing;
-use super::character::REQUEST_ID;
+use super::character::{REQUEST_ID, trim_white_space};
 use super::framing_fields::FramingFields;
 use super::host::authority_is_valid;
+use super::method;
 use super::{Limits, QueryPairs, Reject, target};
 
 /// How many header fields a request may have.
@@ -37,10 +38,18 @@ pub struct Head {
     framing: Framing,
     keep_alive: bool,
     expects_continue: bool,
+    /// The body is in a content coding.
+    is_encoded: bool,
+    /// What is asked for is to have an entity tag.
+    wants_entity_tag: bool,
     request_id: Option<Span>,
     /// Room to decode a target in, kept to be used again.
     scratch: Vec<u8>,
 }
+
+/// A header field is there several times that may be there once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated;
 
 #[derive(Debug, Clone, Copy)]
 struct Field {
@@ -89,6 +98,19 @@ impl Head {
         self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
+    /// The value of the one header field of this name, as [`Head::field`] gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`Repeated`] if there are several: which of them counts would be for everybody to guess.
+    pub fn sole_field(&self, name: &str) -> Result<Option<&[u8]>, Repeated> {
+        let mut values = self.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Repeated),
+            (first, None) => Ok(first.map(|(_, value)| value)),
+        }
+    }
+
     /// All header fields in the order in which they were sent: names as sent, values without white space
     /// around them. Names are tokens, values have no control characters but tabs.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -113,6 +135,30 @@ impl Head {
     pub fn request_id(&self) -> Option<&str> {
         let bytes = self.request_id?.of(&self.raw);
         Some(std::str::from_utf8(bytes).expect("letters, digits, dots, underscores and dashes"))
+    }
+
+    /// Whether what was asked for can be done with this body and under these conditions.
+    ///
+    //= RFC 9110 section 13.2.1
+    //# A server MUST ignore all received preconditions if its response to the same request without those conditions,
+    //# prior to processing the request content, would have been a status code other than a 2xx (Successful) or 412
+    //# (Precondition Failed).
+    /// To be asked when it is known that the request has a resource and the resource the method.
+    pub(super) fn check_conditions(&self) -> Result<(), Reject> {
+        //= RFC 9110 section 13.1.1
+        //# An origin server that evaluates an If-Match condition MUST NOT perform the requested method if the
+        //# condition evaluates to false.  Instead, the origin server MAY indicate that the conditional request
+        //# failed by responding with a 412 (Precondition Failed) status code.
+        if self.wants_entity_tag {
+            return Err(Reject::PreconditionFailed);
+        }
+        //= RFC 9110 section 8.4
+        //# An origin server MAY respond with a status code of 415 (Unsupported Media Type) if a representation in
+        //# the request message has a content coding that is not acceptable.
+        if self.is_encoded && !matches!(self.framing, Framing::Absent | Framing::Length(0)) {
+            return Err(Reject::UnsupportedContentEncoding);
+        }
+        Ok(())
     }
 
     /// How the body is delimited.
@@ -142,6 +188,8 @@ impl Head {
             framing: Framing::Absent,
             keep_alive: true,
             expects_continue: false,
+            is_encoded: false,
+            wants_entity_tag: false,
             request_id: None,
             scratch: Vec::new(),
         }
@@ -180,13 +228,7 @@ impl Head {
         if target.len() > limits.target_bytes_max {
             return Err(Reject::TargetTooLong { bytes_max: limits.target_bytes_max });
         }
-        //= RFC 9110 section 9.1
-        //# An origin server that receives a request method that is unrecognized or not implemented SHOULD respond
-        //# with the 501 (Not Implemented) status code.
-        // Other methods are the router's to know; this one changes what follows on the connection.
-        if method == "CONNECT" {
-            return Err(Reject::Connect);
-        }
+        method::check(method)?;
         let target = target::parse(method, target, &mut self.scratch)?;
         self.text.clear();
         self.text.push_str(method);
@@ -203,11 +245,52 @@ impl Head {
         Ok(())
     }
 
+    //= RFC 9110 section 5.1
+    //# Other recipients SHOULD ignore unrecognized header and trailer fields.
+    //
+    //= RFC 9110 section 5.5
+    //# a field parsing implementation MUST exclude such whitespace prior to evaluating the field value.
+    // The tokeniser excludes it.
+    //
+    //= RFC 9110 section 3.3
+    //# a server MUST NOT assume that two requests on the same connection are from the same user agent
+    //
+    //= RFC 9110 section 13.1.3
+    //# A recipient MUST ignore the If-Modified-Since header field if the resource does not have a modification date
+    //# available.
+    //
+    //= RFC 9110 section 13.1.4
+    //# A recipient MUST ignore the If-Unmodified-Since header field if the resource does not have a modification date
+    //# available.
+    //
+    //= RFC 9110 section 13.1.5
+    //# An origin server MUST ignore an If-Range header field received in a request for a target resource that does not
+    //# support Range requests.
+    //
+    //= RFC 9110 section 14.2
+    //# A server MUST ignore a Range header field received with a request method that is unrecognized or for which range
+    //# handling is not defined.
+    //
+    //= RFC 9110 section 14.4
+    //# A server MUST ignore a Content-Range header field received in a request with a method for which Content-Range
+    //# support is not defined.
+    //
+    //= RFC 9110 section 8.7
+    //# an origin server MUST NOT use such context information to alter the request semantics.
+    //
+    //= RFC 9110 section 7.8
+    //# A server that receives an Upgrade header field in an HTTP/1.0 request MUST ignore that Upgrade field.
+    //
+    //= RFC 9110 section 7.8
+    //# A server MAY ignore a received Upgrade header field if it wishes to continue using the current protocol on that
+    //# connection.
     fn read_fields(&mut self, raw: &[u8], parsed: &[httparse::Header<'_>]) -> Result<(), Reject> {
         self.raw.clear();
         self.raw.extend_from_slice(raw);
         self.fields.clear();
         self.request_id = None;
+        self.is_encoded = false;
+        self.wants_entity_tag = false;
         let mut hosts = 0_u32;
         let mut request_ids = 0_u32;
         let mut framing = FramingFields::default();
@@ -221,6 +304,7 @@ impl Head {
                     check_host(hosts, value)?;
                 }
                 6 if name.eq_ignore_ascii_case("expect") => framing.expect(value, self.version)?,
+                8 if name.eq_ignore_ascii_case("if-match") => self.wants_entity_tag |= value != b"*",
                 10 if name.eq_ignore_ascii_case("connection") => framing.connection(value),
                 12 if name.eq_ignore_ascii_case("x-request-id") => {
                     request_ids += 1;
@@ -228,6 +312,7 @@ impl Head {
                     self.request_id = sane.then_some(value_span);
                 }
                 14 if name.eq_ignore_ascii_case("content-length") => framing.content_length(value)?,
+                16 if name.eq_ignore_ascii_case("content-encoding") => self.is_encoded |= !is_identity(value),
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => framing.transfer_encoding(value),
                 _ => {}
             }
@@ -271,6 +356,14 @@ fn check_host(count: u32, value: &[u8]) -> Result<(), Reject> {
     }
 }
 
+//= RFC 9110 section 5.6.1.2
+//# A recipient MUST parse and ignore a reasonable number of empty list elements
+/// Whether a `Content-Encoding` leaves the content as it is.
+fn is_identity(value: &[u8]) -> bool {
+    let mut codings = value.split(|&byte| byte == b',').map(trim_white_space);
+    codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+}
+
 fn request_id_is_sane(value: &[u8]) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&value.len()) && REQUEST_ID.has_all(value)
 }
@@ -288,6 +381,9 @@ fn reject_of(error: httparse::Error, raw: &[u8]) -> Reject {
         //# with SP
         httparse::Error::HeaderValue => Reject::InvalidFieldValue,
         httparse::Error::TooManyHeaders => Reject::TooManyFields { fields_max: FIELDS_MAX },
+        //= RFC 9110 section 6.2
+        //# A server can send a 505 (HTTP Version Not Supported) response if it wishes, for any reason, to refuse service
+        //# of the client's major protocol version.
         httparse::Error::Version if names_another_version(raw) => Reject::UnsupportedVersion,
         httparse::Error::Version
         | httparse::Error::NewLine

@@ -2,6 +2,7 @@
 
 use memchr::memchr2;
 
+use super::character::TOKEN;
 use super::head::FIELDS_MAX;
 use super::{Limits, Reject};
 
@@ -31,6 +32,15 @@ pub(super) enum Scanned {
 }
 
 impl HeadScan {
+    //= RFC 9112 section 2.2
+    //# A recipient MUST parse an HTTP message as a sequence of octets in an encoding that is a superset of US-ASCII
+    //
+    //= RFC 9112 section 2.2
+    //# receives a sequence of octets that does not match the HTTP-message grammar aside from the robustness exceptions
+    //# listed above, the server SHOULD respond with a 400 (Bad Request) response and close the connection.
+    //
+    //= RFC 9110 section 5.3
+    //# A server MUST NOT apply a request to the target resource until it receives the entire request header section
     /// Goes on in `bytes`, which begin where the last call's began.
     ///
     /// What it answers follows from the first `head_bytes_max` bytes of the request alone, so it does not
@@ -68,6 +78,11 @@ impl HeadScan {
         self.incomplete(bytes, limits)
     }
 
+    /// Whether it has seen all of so many bytes and not found the end. A CR that came last is yet to be seen.
+    pub(super) fn has_seen(&self, bytes: usize) -> bool {
+        self.searched + 1 >= bytes
+    }
+
     fn empty_line(&mut self, end: usize) -> Result<Scanned, Reject> {
         if self.lines > 0 {
             *self = HeadScan::default();
@@ -101,6 +116,9 @@ impl HeadScan {
         Ok(())
     }
 
+    //= RFC 9110 section 5.4
+    //# A server that receives a request header field line, field value, or set of fields larger than it wishes to
+    //# process MUST respond with an appropriate 4xx (Client Error) status code.
     fn incomplete(&self, bytes: &[u8], limits: &Limits) -> Result<Scanned, Reject> {
         if bytes.len() < limits.head_bytes_max {
             return Ok(Scanned::Incomplete);
@@ -113,6 +131,11 @@ impl HeadScan {
         //# 414 (URI Too Long) status code
         if bytes.contains(&b' ') {
             Err(Reject::TargetTooLong { bytes_max: limits.target_bytes_max })
+        //= RFC 9112 section 3
+        //# A server that receives a method longer than any that it implements SHOULD respond with a 501 (Not
+        //# Implemented) status code.
+        } else if TOKEN.has_all(bytes) {
+            Err(Reject::UnknownMethod)
         } else {
             Err(Reject::InvalidRequestLine)
         }
@@ -205,7 +228,8 @@ mod tests {
         assert_eq!(scan("GET /".to_owned() + &"a".repeat(58)), Ok(Scanned::Incomplete));
         assert_eq!(scan("GET /".to_owned() + &"a".repeat(59)), target_too_long);
         assert_eq!(scan("GET /".to_owned() + &"a".repeat(599) + "\n"), target_too_long);
-        assert_eq!(scan("a".repeat(64)), Err(Reject::InvalidRequestLine));
+        assert_eq!(scan("a".repeat(64)), Err(Reject::UnknownMethod));
+        assert_eq!(scan("a/".repeat(32)), Err(Reject::InvalidRequestLine));
         assert_eq!(scan("G / H\r\nA: ".to_owned() + &"a".repeat(53)), Ok(Scanned::Incomplete));
         assert_eq!(scan("G / H\r\nA: ".to_owned() + &"a".repeat(54)), head_too_large);
         assert_eq!(scan("G / H\r\nA: ".to_owned() + &"a".repeat(50) + "\r\n\r\n"), Ok(Scanned::Complete(64)));

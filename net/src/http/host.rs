@@ -18,6 +18,9 @@ pub(super) fn authority_is_valid(authority: &[u8]) -> bool {
             //= RFC 9110 section 4.2.1
             //# A sender MUST NOT generate an "http" URI with an empty host identifier.  A recipient that
             //# processes such a URI reference MUST reject it as invalid.
+            //
+            //= RFC 9110 section 4.2.2
+            //# A recipient that processes such a URI reference MUST reject it as invalid.
             !host.is_empty()
                 && REG_NAME.has_all(host)
                 && percent_encodings_are_valid(host)

@@ -42,6 +42,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
+            //= RFC 9112 section 3
+            //# It is RECOMMENDED that all HTTP senders and recipients support, at a minimum, request-line lengths of
+            //# 8000 octets.
             head_bytes_max: 16 * 1024,
             target_bytes_max: 8 * 1024,
             body_bytes_max: 1024 * 1024,

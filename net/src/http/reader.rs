@@ -136,6 +136,13 @@ impl Reader {
         self.eof = true;
     }
 
+    //= RFC 9112 section 6.3
+    //# If the sender closes the connection or the recipient times out before the indicated number of octets are
+    //# received, the recipient MUST consider the message to be incomplete and close the connection.
+    //
+    //= RFC 9110 section 9.3.1
+    //# content received in a GET request has no generally defined semantics, cannot alter the meaning or target of the
+    //# request
     /// Reads on, to the next thing to give out. A new request is begun only if `may_begin`.
     ///
     /// An error ends the reading of this connection; the caller stops it.
@@ -170,6 +177,7 @@ impl Reader {
     /// send it.
     pub(super) fn accept(&mut self, mode: BodyMode, limits: &Limits) -> Result<bool, Reject> {
         assert!(matches!(self.reading, Reading::Choosing), "a body is accepted once, after its head");
+        self.head.check_conditions()?;
         let framing = self.head.framing();
         if let (BodyMode::Whole, Framing::Length(bytes)) = (mode, framing) {
             //= RFC 9110 section 15.5.14
@@ -192,6 +200,10 @@ impl Reader {
     //= RFC 9112 section 9.3
     //# A server MUST read the entire request message body or close the connection after sending its response;
     //# otherwise, the remaining data on a persistent connection would be misinterpreted as the next request.
+    //
+    //= RFC 9110 section 10.1.1
+    //# A server that responds with a final status code before reading the entire request content SHOULD indicate whether
+    //# it intends to close the connection (e.g., see Section 9.6 of [HTTP/1.1]) or continue reading the request content.
     /// Drops what is to come of the request that is being read, since it has been answered. False if no
     /// request can follow it.
     pub(super) fn abandon(&mut self, limits: &Limits) -> bool {
@@ -311,7 +323,8 @@ impl Reader {
     pub(super) fn waiting(&self, may_begin: bool) -> Waiting {
         match &self.reading {
             Reading::Head if self.input.is_empty() => Waiting::Request,
-            Reading::Head if may_begin => Waiting::Head,
+            // What has not been looked at may be a whole head: then the client has done its part.
+            Reading::Head if may_begin && self.scan.has_seen(self.input.len()) => Waiting::Head,
             Reading::Head | Reading::Choosing => Waiting::Caller,
             Reading::Body(..) if self.paused => Waiting::Caller,
             Reading::Body(..) => Waiting::Body,

@@ -1,7 +1,10 @@
 //! Why a request is refused.
 
-use super::Status;
+use super::{ResponseHead, Status};
 
+//= RFC 9110 section 15.5
+//# Except when responding to a HEAD request, the server SHOULD send a representation containing an explanation of the
+//# error situation
 /// A request that the connection itself answers with an error, and after which it closes.
 ///
 /// The text of each is a sentence for the person who wrote the client; it holds nothing of the request, so
@@ -83,6 +86,18 @@ pub enum Reject {
     /// CONNECT: this is no proxy.
     #[error("CONNECT is for proxies, and this is none")]
     Connect,
+    /// A method that no specification of HTTP has registered.
+    #[error("the method is not known here; methods are case-sensitive, as in GET, HEAD and POST")]
+    UnknownMethod,
+    /// A target of the scheme https on a connection that is not secured.
+    #[error("an https resource was asked for over a connection that is not secured")]
+    Misdirected,
+    /// `If-Match` with entity tags, of which nothing here has any.
+    #[error("nothing here has an entity tag, so an If-Match with one cannot be met")]
+    PreconditionFailed,
+    /// A body in a content coding.
+    #[error("a request body must not have a Content-Encoding but identity")]
+    UnsupportedContentEncoding,
     /// An expectation other than `100-continue`.
     #[error("the only expectation that can be met is 100-continue")]
     ExpectationFailed,
@@ -133,7 +148,12 @@ impl Reject {
     /// The status of the response.
     pub fn status(self) -> Status {
         match self {
-            Reject::UnsupportedTransferEncoding | Reject::Connect => Status::NotImplemented,
+            Reject::UnsupportedTransferEncoding | Reject::Connect | Reject::UnknownMethod => {
+                Status::NotImplemented
+            }
+            Reject::Misdirected => Status::MisdirectedRequest,
+            Reject::PreconditionFailed => Status::PreconditionFailed,
+            Reject::UnsupportedContentEncoding => Status::UnsupportedMediaType,
             Reject::UnsupportedVersion => Status::HttpVersionNotSupported,
             Reject::ExpectationFailed => Status::ExpectationFailed,
             Reject::TargetTooLong { .. } => Status::UriTooLong,
@@ -164,6 +184,23 @@ impl Reject {
         }
     }
 
+    /// The head of the response.
+    pub(super) fn response(self) -> ResponseHead {
+        let fields: &[_] = match self {
+            //= RFC 9110 section 12.5.3
+            //# servers that fail a request with a 415 status for reasons unrelated to content codings MUST NOT include
+            //# the Accept-Encoding header field.
+            //
+            //= RFC 9110 section 15.5.16
+            //# If the problem was caused by an unsupported content coding, the Accept-Encoding response header field
+            //# (Section 12.5.3) ought to be used to indicate which (if any) content codings would have been accepted
+            //# in the request.
+            Reject::UnsupportedContentEncoding => &[("accept-encoding", "identity")],
+            _ => &[],
+        };
+        ResponseHead { fields, ..ResponseHead::json(self.status()) }
+    }
+
     /// The stable code of the error, for machines.
     pub fn code(self) -> &'static str {
         match self {
@@ -189,6 +226,10 @@ impl Reject {
             Reject::TrailerTooLarge { .. } => "trailer_too_large",
             Reject::UnsupportedVersion => "unsupported_version",
             Reject::Connect => "connect_not_supported",
+            Reject::UnknownMethod => "unknown_method",
+            Reject::Misdirected => "misdirected_request",
+            Reject::PreconditionFailed => "precondition_failed",
+            Reject::UnsupportedContentEncoding => "unsupported_content_encoding",
             Reject::ExpectationFailed => "expectation_failed",
             Reject::TargetTooLong { .. } => "target_too_long",
             Reject::HeadTooLarge { .. } => "head_too_large",
@@ -205,7 +246,7 @@ impl Reject {
 mod tests {
     use super::*;
 
-    const ALL: [Reject; 30] = [
+    const ALL: [Reject; 34] = [
         Reject::TlsHandshake,
         Reject::InvalidRequestLine,
         Reject::InvalidLineEnd,
@@ -228,6 +269,10 @@ mod tests {
         Reject::TrailerTooLarge { bytes_max: 1 },
         Reject::UnsupportedVersion,
         Reject::Connect,
+        Reject::UnknownMethod,
+        Reject::Misdirected,
+        Reject::PreconditionFailed,
+        Reject::UnsupportedContentEncoding,
         Reject::ExpectationFailed,
         Reject::TargetTooLong { bytes_max: 1 },
         Reject::HeadTooLarge { bytes_max: 1 },

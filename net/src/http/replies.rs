@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::ResponseHead;
 use super::connection::RequestId;
 use super::limits::BUFFER_BYTES_KEPT;
 use super::output::Output;
 use super::response::{Persistence, RequestName, write_head};
+use super::{Date, ResponseHead};
 
 //= RFC 9112 section 9.3.2
-//# A server MAY process a sequence of pipelined requests in parallel if they all have safe methods, but it MUST
-//# send the corresponding responses in the same order that the requests were received.
+//# A server MAY process a sequence of pipelined requests in parallel if they all have safe methods [...], but it
+//# MUST send the corresponding responses in the same order that the requests were received.
 // Whether requests run side by side is for the caller to say; the order is kept here.
 /// The requests from the first one without an answer on the wire. Answers that come before their turn wait
 /// here.
@@ -23,6 +23,8 @@ pub(super) struct Replies {
     early_bytes: usize,
     /// Empty buffers for answers that come early.
     spare: Vec<Vec<u8>>,
+    /// What answers tell as the time of day.
+    date: Option<Date>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,11 @@ impl Replies {
         }
     }
 
+    /// Lets the answers from now on tell this date.
+    pub(super) fn set_date(&mut self, date: Date) {
+        self.date = Some(date);
+    }
+
     /// Lets the answer to a request say that the connection closes after it.
     pub(super) fn set_close(&mut self, id: RequestId) {
         self.reply(id).persistence = Persistence::Close;
@@ -104,7 +111,7 @@ impl Replies {
         }
         let reply = self.waiting.pop_front().expect("a request without an answer is waiting");
         self.first += 1;
-        reply.write(head, content, output);
+        reply.write(head, content, self.date.as_ref(), output);
         while self.waiting.front().is_some_and(|reply| reply.answer.is_some()) {
             self.write_early(output);
         }
@@ -146,8 +153,9 @@ impl Replies {
 
     fn keep(&mut self, id: RequestId, head: &ResponseHead, content: Content<'_>) {
         let mut bytes = self.spare.pop().unwrap_or_default();
+        let date = self.date;
         let reply = self.reply(id);
-        write_head(head, content.len(), &reply.name, reply.persistence, &mut bytes);
+        write_head(head, content.len(), &reply.name, reply.persistence, date.as_ref(), &mut bytes);
         let mut body = None;
         match content {
             _ if reply.without_body => {}
@@ -175,6 +183,17 @@ impl Replies {
         }
     }
 
+    //= RFC 9110 section 8.6
+    //# A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational)
+    //# or 204 (No Content).
+    //
+    //= RFC 9112 section 6.1
+    //# A server MUST NOT send a Transfer-Encoding header field in any response with a status code of 1xx (Informational)
+    //# or 204 (No Content).
+    //
+    //= RFC 9110 section 15.2
+    //# A 1xx response is terminated by the end of the header section; it cannot contain content or trailers.
+    //
     //= RFC 9110 section 15.2
     //# A client MUST be able to parse one or more 1xx responses received prior to a final response
     fn write_continue(&mut self, output: &mut Output) {
@@ -187,10 +206,19 @@ impl Replies {
 }
 
 impl Reply {
-    fn write(&self, head: &ResponseHead, content: Content<'_>, output: &mut Output) {
+    fn write(&self, head: &ResponseHead, content: Content<'_>, date: Option<&Date>, output: &mut Output) {
         let out = output.tail();
-        write_head(head, content.len(), &self.name, self.persistence, out);
+        write_head(head, content.len(), &self.name, self.persistence, date, out);
         match content {
+            //= RFC 9110 section 8.6
+            //# a server MUST NOT send Content-Length in such a response unless its field value equals the decimal number
+            //# of octets that would have been sent in the content of a response if the same request had used the GET
+            //# method.
+            //
+            //= RFC 9110 section 9.3.2
+            //# The server SHOULD send the same header fields in response to a HEAD request as it would have sent if the
+            //# request method had been GET.
+            //
             //= RFC 9110 section 9.3.2
             //# The HEAD method is identical to GET except that the server MUST NOT send content in the response.
             _ if self.without_body => {}

@@ -1,12 +1,12 @@
 //! Responses: what is said before the body, and how it is written.
 
-use super::Status;
 use super::head::REQUEST_ID_BYTES_MAX;
+use super::{Date, Status};
 use crate::hex_digits;
 
 /// The head of a response, as far as the caller decides it.
 ///
-/// `content-length`, `connection`, `server` and `x-request-id` are the connection's own. What may vary is
+/// `content-length`, `connection`, `date`, `server` and `x-request-id` are the connection's own. What may vary is
 /// typed or static, so that no request can put a line of its own into a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResponseHead {
@@ -27,6 +27,11 @@ impl ResponseHead {
     }
 }
 
+//= RFC 9112 section 9.6
+//# A server that sends a "close" connection option MUST initiate closure of the connection (see below) after it sends the
+//# response containing the "close" connection option.  The server MUST NOT process any further requests received on that
+//# connection.
+// Whoever sets `Close` stops the reader.
 /// What the connection itself says in a response about the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Persistence {
@@ -46,6 +51,13 @@ pub(super) struct RequestName {
 }
 
 impl RequestName {
+    //= RFC 9110 section 2.2
+    //# A sender MUST NOT generate protocol elements that do not match the grammar defined by the corresponding ABNF rules.
+    //
+    //= RFC 9110 section 2.3
+    //# At a minimum, a recipient MUST be able to parse and process protocol element lengths that are at least as long as
+    //# the values that it generates
+    // Only a name that was found to be sane is sent back, and what is made here is one.
     /// The client's own.
     pub(super) fn of_client(text: &str) -> RequestName {
         let mut name = RequestName { text: [0; REQUEST_ID_BYTES_MAX], bytes: 0 };
@@ -75,15 +87,52 @@ impl RequestName {
     }
 }
 
-/// Writes the head of a response whose body has `body_bytes`.
+//= RFC 9110 section 6.6.1
+//# An origin server with a clock (as defined in Section 5.6.7) MUST generate a Date header field in all 2xx
+//# (Successful), 3xx (Redirection), and 4xx (Client Error) responses, and MAY generate a Date header field in 1xx
+//# (Informational) and 5xx (Server Error) responses.
+//
+//= RFC 9110 section 6.6.1
+//# An origin server without a clock MUST NOT generate a Date header field.
+//
+//= RFC 9112 section 4
+//# A server MUST send the space that separates the status-code from the reason-phrase even when the reason-phrase is
+//# absent
+//
+//= RFC 9110 section 6.2
+//# A server SHOULD send a response version equal to the highest version to which the server is conformant
+//
+//= RFC 9110 section 6.2
+//# A server MUST NOT send a version to which it is not conformant.
+//
+//= RFC 9112 section 6.1
+//# A server MUST NOT send a response containing Transfer-Encoding unless the corresponding request indicates HTTP/1.1
+//# (or later minor revisions).
+//
+//= RFC 9112 section 6.2
+//# A sender MUST NOT send a Content-Length header field in any message that contains a Transfer-Encoding header field.
+//
+//= RFC 9110 section 8.6
+//# an origin server SHOULD send a Content-Length header field when the content size is known
+//
+//= RFC 9110 section 8.3
+//# A sender that generates a message containing content SHOULD generate a Content-Type header field in that message
+//
+//= RFC 9110 section 10.2.4
+//# An origin server SHOULD NOT generate a Server header field containing needlessly fine-grained detail
+/// Writes the head of a response whose body has `body_bytes`. `date` is there if the time of day is known.
 pub(super) fn write_head(
     head: &ResponseHead,
     body_bytes: usize,
     name: &RequestName,
     persistence: Persistence,
+    date: Option<&Date>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(head.status.line().as_bytes());
+    if let Some(date) = date {
+        out.extend_from_slice(date.line());
+    }
     out.extend_from_slice(b"server: stemedb\r\ncontent-type: ");
     out.extend_from_slice(head.content_type.as_bytes());
     out.extend_from_slice(b"\r\ncontent-length: ");

@@ -47,6 +47,8 @@ pub(super) struct Target<'a> {
     pub(super) query: &'a str,
 }
 
+//= RFC 9110 section 7.1
+//# These forms MUST NOT be used with other methods.
 /// Takes a request target apart. Every percent-encoding in the result decodes to UTF-8; `scratch` is
 /// overwritten.
 pub(super) fn parse<'a>(method: &str, target: &'a str, scratch: &mut Vec<u8>) -> Result<Target<'a>, Reject> {
@@ -92,7 +94,7 @@ fn split_at_first(text: &str, separator: u8) -> (&str, &str) {
 }
 
 //= RFC 9112 section 3.2.4
-//# The "asterisk-form" of request-target is only used for a server-wide OPTIONS request
+//# The asterisk-form of request-target is only used for a server-wide OPTIONS request
 fn asterisk_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject> {
     if method == "OPTIONS" && target == "*" {
         Ok(Target { path: target, query: "" })
@@ -102,16 +104,32 @@ fn asterisk_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject
 }
 
 //= RFC 9112 section 3.2.2
-//# a server MUST accept the absolute-form in requests even though most HTTP/1.1 clients will only send the
+//# A server MUST accept the absolute-form in requests even though most HTTP/1.1 clients will only send the
 //# absolute-form to a proxy.
+//
+//= RFC 9112 section 3.2.2
+//# When an origin server receives a request with an absolute-form of request-target, the origin server MUST ignore the
+//# received Host header field (if any) and instead use the host information of the request-target.
+// Neither is used: all that is here is of one origin.
 fn absolute_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject> {
     let (scheme, rest) = target.split_once("://").ok_or(Reject::InvalidTarget)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+    let is_https = scheme.eq_ignore_ascii_case("https");
+    if !is_https && !scheme.eq_ignore_ascii_case("http") {
         return Err(Reject::InvalidTarget);
     }
     let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    //= RFC 9110 section 4.2.4
+    //# a recipient SHOULD parse for userinfo and treat its presence as an error
     if !authority_is_valid(authority.as_bytes()) {
         return Err(Reject::InvalidTarget);
+    }
+    //= RFC 9110 section 7.4
+    //# Unless the connection is from a trusted gateway, an origin server MUST reject a request if any scheme-specific
+    //# requirements for the target URI are not met.  In particular, a request for an "https" resource MUST be
+    //# rejected unless it has been received over a connection that has been secured
+    // No connection is secured here, and which gateway to trust is not known.
+    if is_https {
+        return Err(Reject::Misdirected);
     }
     match rest.as_bytes().first() {
         //= RFC 9112 section 3.2.4
@@ -190,7 +208,7 @@ mod tests {
     #[test]
     fn the_absolute_form_is_read_as_the_origin_form() {
         assert_eq!(parsed("GET", "http://example.org/v1/feed?limit=1"), Some(("/v1/feed", "limit=1")));
-        assert_eq!(parsed("GET", "HTTPS://[::1]:18180/x"), Some(("/x", "")));
+        assert_eq!(parsed("GET", "HTTP://[::1]:18180/x"), Some(("/x", "")));
         assert_eq!(parsed("GET", "http://example.org"), Some(("/", "")));
         assert_eq!(parsed("GET", "http://example.org?a"), Some(("/", "a")));
         assert_eq!(parsed("OPTIONS", "http://example.org"), Some(("*", "")));
@@ -205,6 +223,14 @@ mod tests {
         ] {
             assert_eq!(parsed("GET", invalid), None, "{invalid}");
         }
+    }
+
+    #[test]
+    fn the_absolute_form_of_https_needs_a_secured_connection() {
+        let parse = |target| parse("GET", target, &mut Vec::new());
+        assert_eq!(parse("https://example.org/"), Err(Reject::Misdirected));
+        assert_eq!(parse("HttpS://example.org"), Err(Reject::Misdirected));
+        assert_eq!(parse("https://u@example.org/"), Err(Reject::InvalidTarget));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The HTTP connection, driven through its public interface as the loop that owns it drives it.
 
 mod closing;
+mod conformance;
 mod flow;
 mod memory;
 mod pipelining;

@@ -1,7 +1,7 @@
 //! What a request is read as.
 
 use crate::script::{Happened, Manners, Script, text_response};
-use stemedb_net::http::{BodyMode, Connection, Event, Limits, Version};
+use stemedb_net::http::{BodyMode, Connection, Event, Limits, Repeated, Version};
 
 fn read(request: impl AsRef<[u8]>) -> Script {
     let mut script = Script::new(Manners::Echo);
@@ -55,9 +55,11 @@ fn a_post_without_length_has_an_empty_body() {
 }
 
 #[test]
-fn any_method_that_is_a_token_is_given_out_as_it_is() {
-    let script = read("brew-2! /pot HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(script.paths(), ["brew-2! /pot"]);
+fn every_known_method_is_given_out() {
+    for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
+        let script = read(format!("{method} /pot HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(script.paths(), [format!("{method} /pot")]);
+    }
 }
 
 #[test]
@@ -106,6 +108,9 @@ fn a_head_tells_what_it_says() {
     assert_eq!(id.number(), 0);
     assert_eq!(head.version(), Version::Http10);
     assert_eq!(head.field("X-AGENT-ID"), Some(&b"me"[..]));
+    assert_eq!(head.sole_field("X-AGENT-ID"), Err(Repeated));
+    assert_eq!(head.sole_field("content-length"), Ok(Some(&b"3"[..])));
+    assert_eq!(head.sole_field("accept"), Ok(None));
     assert_eq!(head.field("accept"), None);
     assert_eq!(head.content_length(), Some(3));
     assert!(!head.is_chunked());

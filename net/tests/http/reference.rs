@@ -52,7 +52,8 @@ fn read_request(bytes: &mut &[u8], limits: &Limits) -> Result<(Request, bool), R
 
     let parts: Vec<&[u8]> = lines.next().ok_or(Refused)?.split(|&byte| byte == b' ').collect();
     let [method, target, version] = parts[..] else { return Err(Refused) };
-    check(is_token(method) && method != b"CONNECT" && target.len() <= limits.target_bytes_max)?;
+    const METHODS: [&[u8]; 8] = [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE"];
+    check(METHODS.contains(&method) && target.len() <= limits.target_bytes_max)?;
     check(matches!(version, b"HTTP/1.0" | b"HTTP/1.1"))?;
     let http11 = version == b"HTTP/1.1";
     let (path, query) = read_target(method, target)?;
@@ -78,6 +79,14 @@ fn read_request(bytes: &mut &[u8], limits: &Limits) -> Result<(Request, bool), R
         _ => return Err(Refused),
     }
     check(values("expect").iter().all(|value| value.eq_ignore_ascii_case(b"100-continue")))?;
+    check(values("if-match").iter().all(|value| *value == b"*"))?;
+    let is_encoded = values("content-encoding").iter().any(|value| {
+        let codings = value.split(|&byte| byte == b',').map(trim);
+        codings.filter(|coding| !coding.is_empty()).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    });
+    let has_length = values("content-length").iter().any(|length| length.iter().any(|&digit| digit != b'0'));
+    let has_body = has_length || !values("transfer-encoding").is_empty();
+    check(!(is_encoded && has_body))?;
     let body = match (&values("transfer-encoding")[..], &values("content-length")[..]) {
         ([], []) => Vec::new(),
         ([], [length]) => {
@@ -110,7 +119,7 @@ fn read_target(method: &[u8], target: &[u8]) -> Result<(String, String), Refused
     let mut rest = target.as_str();
     if !rest.starts_with('/') {
         let (scheme, after) = rest.split_once("://").ok_or(Refused)?;
-        check(matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https"))?;
+        check(scheme.eq_ignore_ascii_case("http"))?;
         let authority: String = after.chars().take_while(|letter| !"/?".contains(*letter)).collect();
         check(is_authority(authority.as_bytes()))?;
         rest = &after[authority.len()..];
@@ -305,6 +314,8 @@ const MESSAGES: &[&str] = &[
     "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
      a;b=\"c\\\"d\" ; e = f\r\n0123456789\r\n2\r\n\r\n\r\n00\r\nA: b\r\nC:d\r\n\r\n",
     "POST /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+    "POST /a HTTP/1.1\r\nHost: x\r\nContent-Encoding: identity ,, identity\r\nContent-Length: 3\r\n\r\nabc",
+    "GET /a HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nIf-Match: *\r\n\r\n",
     "GET / HTTP/1.0\r\n\r\n",
     "\r\n",
 ];

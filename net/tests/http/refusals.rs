@@ -206,6 +206,56 @@ fn targets_that_are_none() {
 }
 
 #[test]
+fn unknown_methods() {
+    for method in ["get", "GETS", "PROPFIND", "brew-2!", "PRI", "connect"] {
+        assert_refused(format!("{method} /a HTTP/1.1\r\nHost: x\r\n\r\n"), Reject::UnknownMethod);
+    }
+    assert_refused("M".repeat(20_000), Reject::UnknownMethod);
+}
+
+#[test]
+fn resources_of_https() {
+    assert_refused("GET https://x/ HTTP/1.1\r\nHost: x\r\n\r\n", Reject::Misdirected);
+}
+
+#[test]
+fn bodies_in_a_content_coding() {
+    for coding in ["gzip", "identity, br", "deflate, identity", "x", "identity;q=1", "\"identity\""] {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        assert_refused(
+            with_fields(&format!("{fields}Content-Length: 1\r\n")) + "a",
+            Reject::UnsupportedContentEncoding,
+        );
+        assert_refused(
+            with_fields(&format!("{fields}Transfer-Encoding: chunked\r\n")) + "0\r\n\r\n",
+            Reject::UnsupportedContentEncoding,
+        );
+        let mut script = Script::new(Manners::Echo);
+        script.receive(with_fields(&fields)).receive(with_fields(&format!("{fields}Content-Length: 0\r\n")));
+        assert_eq!((script.rejected(), script.bodies()), (None, vec!["", ""]), "{coding}: there is no body");
+    }
+    let repeated = "Content-Encoding: identity\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n";
+    assert_refused(with_fields(repeated) + "a", Reject::UnsupportedContentEncoding);
+}
+
+#[test]
+fn conditions_that_cannot_be_met() {
+    for tags in ["\"a\"", "W/\"a\", \"b\"", "", "a", "*, *"] {
+        assert_refused(with_fields(&format!("If-Match: {tags}\r\n")), Reject::PreconditionFailed);
+    }
+    assert_refused(with_fields("If-Match: *\r\nIf-Match: \"a\"\r\n"), Reject::PreconditionFailed);
+}
+
+#[test]
+fn a_request_that_is_answered_by_its_head_needs_no_condition_met() {
+    let mut script = Script::new(Manners::Hasty);
+    script.receive(with_fields("If-Match: \"a\"\r\n"));
+    script.receive(with_fields("Content-Encoding: gzip\r\nContent-Length: 1\r\n") + "a");
+    assert_eq!(script.rejected(), None);
+    assert_eq!(script.sent_text().matches("hasty").count(), 2);
+}
+
+#[test]
 fn connect() {
     assert_refused("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", Reject::Connect);
     assert_refused("CONNECT / HTTP/1.1\r\nHost: x\r\n\r\n", Reject::Connect);

@@ -1,6 +1,6 @@
 //! Time: what is waited for, for how long, and what happens then.
 
-use stemedb_net::http::{BodyMode, Event, Reject, Timeout};
+use stemedb_net::http::{BodyMode, Event, Limits, Reject, Timeout};
 
 use crate::script::{Manners, Script, text_head, text_response};
 
@@ -67,6 +67,21 @@ fn a_head_must_be_complete_after_10_seconds() {
     assert_eq!(script.rejected(), Some(Reject::HeadTimeout { ms_max: 10_000 }));
     assert!(script.sent_text().starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{}", script.sent_text());
     assert!(script.connection.take_shutdown());
+}
+
+#[test]
+fn a_head_that_is_there_is_not_late_while_answers_are_being_sent() {
+    let limits = Limits { output_bytes_max: 100, ..Limits::default() };
+    let mut script = Script::with_limits(Manners::Echo, limits);
+    script.connection.receive(GET.repeat(2).as_bytes(), 0);
+    script.run_events();
+    assert_eq!(script.requests.len(), 1, "the answer to the first one leaves no room for another");
+    let buffer = script.connection.take_output(0).expect("an answer");
+    script.connection.sent(buffer.len() - 1, 0);
+    assert_eq!(script.wait_until(29_999), None, "there is room now, and the head is whole");
+    script.connection.sent(1, 29_999);
+    script.run();
+    assert_eq!(script.requests.len(), 2);
 }
 
 #[test]

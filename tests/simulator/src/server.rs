@@ -8,7 +8,6 @@ use stemedb_engine::log::lane::{LaneConfig, LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, SlotMap};
-use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Message, Ticket};
 
 use crate::link::LinkNumber;
@@ -102,7 +101,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// A server whose cores have no shards yet.
-    pub(crate) fn new(cores: u16, scenario: &Scenario, started: UnixMicros) -> Server {
+    pub(crate) fn new(cores: u16, scenario: &Scenario) -> Server {
         let slots = SlotMap::new(cores);
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = scenario.lane;
         let running = |core| {
@@ -113,7 +112,6 @@ impl Server {
                 connections_max: scenario.connections_max,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
-                started,
             };
             Running {
                 core: Core::new(config),

@@ -54,7 +54,7 @@ impl Simulation {
         self.model.restarted(&rows);
         self.model.is_open = false;
         let slots = SlotMap::new(cores);
-        let mut server = Server::new(cores, &self.scenario, self.now().wall);
+        let mut server = Server::new(cores, &self.scenario);
         server.recovered_claims = rows.len() as u64;
         self.server = Some(server);
         let generation = recovered.next_generation.0;

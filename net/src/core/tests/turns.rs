@@ -121,3 +121,29 @@ fn who_came_first_is_served_first() {
     let places: Vec<_> = (0..10).rev().map(|number| page.find(&format!(r#""value":{number},"#))).collect();
     assert!(places.is_sorted() && places[0].is_some(), "{page}");
 }
+
+#[test]
+fn a_core_that_was_held_up_does_not_hold_it_against_its_clients() {
+    let mut world = World::serving(1);
+    for request in [
+        "GET /ready HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
+        post("/v1/query", r#"{"concept_path":"small"}"#),
+        post("/v1/assert/batch", "{}"),
+    ] {
+        let client = world.connect(0);
+        let (first, rest) = request.as_bytes().split_at(request.len() - 1);
+        world.send(client, first);
+        // It finds in one turn that time has passed and that the rest has come.
+        world.now.monotonic_us += 60_000_000;
+        world.cores[0].tick(world.now);
+        world.send(client, rest);
+        let answer = world.take(client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let client = world.connect(0);
+    world.send(client, b"GET");
+    world.now.monotonic_us += 60_000_000;
+    world.cores[0].tick(world.now);
+    world.run();
+    assert!(world.take(client).starts_with("HTTP/1.1 408 "), "who is late is late");
+}

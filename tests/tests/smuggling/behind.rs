@@ -1,0 +1,170 @@
+//! The corpus through a proxy.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use stemedb_tests::claims::TestClaim;
+use stemedb_tests::{Client, Data, Server, Start, http, listing, process};
+
+use crate::client::{Answer, Sent, answers_in};
+use crate::corpus::{Entry, entries};
+use crate::log::Logged;
+use crate::proxy::Proxy;
+
+/// How a proxy is configured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Manners {
+    /// As it is, where nothing has to be set.
+    Strict,
+    /// It passes on what it can.
+    Lenient,
+}
+
+/// A server behind a proxy.
+pub(crate) struct Behind {
+    proxy: Proxy,
+    server: Server,
+    /// A direct connection that is there from the beginning.
+    watcher: Client,
+    sockets_before: usize,
+    requests_before: u64,
+    _data: Data,
+}
+
+impl Behind {
+    /// Sends the corpus through the proxy that `start` starts in front of a server, and checks all that must hold.
+    /// `stop` is the signal that ends the proxy in its orderly way.
+    pub(crate) fn run(name: &str, stop: Signal, start: impl FnOnce(SocketAddr) -> Option<Proxy>) {
+        let data = Data::new();
+        // A proxy that waits for a client without end is not waited for as long.
+        let server = Start::on(&data).with("STEMEDB_HEAD_TIMEOUT_S", "1").serve();
+        let mut watcher = server.client();
+        let requests_before = requests_counted(&mut watcher);
+        let sockets_before = process::sockets(server.pid());
+        let Some(proxy) = start(server.address()) else { return };
+        let behind = Behind { proxy, server, watcher, sockets_before, requests_before, _data: data };
+        let entries = entries();
+        for entry in &entries {
+            behind.send(entry);
+            behind.next_client_gets_its_own(&entry.name);
+        }
+        behind.check(name, stop, &entries);
+    }
+
+    /// Sends an entry; what comes back must be answers to requests of this connection.
+    fn send(&self, entry: &Entry) {
+        let received = Sent::to(&self.proxy.socket()).send_and_read(&entry.bytes);
+        for answer in answers_in(&received) {
+            assert_own(&answer, &entry.name);
+        }
+    }
+
+    /// A client without guile stores a claim and asks for it.
+    fn next_client_gets_its_own(&self, name: &str) {
+        let path = format!("good/{name}");
+        let claim = TestClaim::new(path.clone(), "is", name).json();
+        let stored = self.exchange("POST", &format!("/v1/assert?good={name}"), claim.as_bytes(), name);
+        assert_eq!(stored.status, 201, "after {name}: {stored:?}");
+        let found = self.exchange("GET", &format!("/v1/query?concept_path={path}"), b"", name);
+        let found: Value = serde_json::from_slice(&found.body).expect("the answer to a query is JSON");
+        assert_eq!(
+            (&found["count"], &found["assertions"][0]["value"]),
+            (&1.into(), &name.into()),
+            "after {name}: {found}"
+        );
+    }
+
+    fn exchange(&self, method: &str, target: &str, body: &[u8], name: &str) -> Answer {
+        let request = http::request_with(method, target, "Connection: close\r\n", body);
+        let received = Sent::to(&self.proxy.socket()).send_and_read(&request);
+        let mut answers = answers_in(&received);
+        assert_eq!(answers.len(), 1, "after {name}: {answers:?}");
+        let answer = answers.remove(0);
+        assert_own(&answer, name);
+        assert!(answer.field("x-request-id").is_some(), "after {name} the proxy itself answers: {answer:?}");
+        answer
+    }
+
+    /// Ends the proxy and holds what the server has seen against what the proxy says it has forwarded.
+    fn check(self, name: &str, stop: Signal, entries: &[Entry]) {
+        let Behind { proxy, server, mut watcher, sockets_before, requests_before, _data } = self;
+        let log: Vec<Logged> = proxy.stop(stop).lines().filter_map(Logged::read).collect();
+        // What the proxy has left half said is over when its connections are.
+        while process::sockets(server.pid()) > sockets_before {
+            std::thread::yield_now();
+        }
+        // The count before had not yet counted itself.
+        let seen = requests_counted(&mut watcher) - requests_before - 1;
+        let forwarded = log.iter().filter(|logged| logged.is_forwarded).count() as u64;
+        let answered = log.iter().filter(|logged| logged.answered.is_some()).count() as u64;
+        println!("{name}: {} requests, {forwarded} forwarded, {seen} seen, {answered} answered", log.len());
+        assert!(seen <= forwarded, "{seen} requests were seen, but {forwarded} forwarded");
+        assert!(answered <= seen, "{answered} answers to {seen} requests");
+        for logged in &log {
+            let is_own = |answered: &String| *answered == logged.id || is_of_refusal(answered, logged.status);
+            let is_own = logged.answered.as_ref().is_none_or(is_own);
+            assert!(is_own, "the answer to another request was taken for that to {logged:?}");
+        }
+
+        let meant: BTreeSet<&str> = log
+            .iter()
+            .filter(|logged| logged.is_forwarded && logged.status == 201)
+            .filter_map(Logged::canary)
+            .collect();
+        let rows = listing::all(&mut watcher, "canary/*");
+        let stored: BTreeSet<&str> = rows
+            .iter()
+            .map(|row| row.concept_path.strip_prefix("canary/").expect("it was asked for"))
+            .collect();
+        assert_eq!(stored, meant, "what is stored is what was forwarded");
+        let reused = server.metric("stemedb_core_connections_accepted_total{core=\"0\"}");
+        assert!(reused < entries.len() as f64 * 1.5, "{reused} connections: clients did not share them");
+        tell(name, entries, &log);
+        drop(watcher);
+        server.stop();
+    }
+}
+
+/// Lists what became of each entry, for the documentation.
+fn tell(name: &str, entries: &[Entry], log: &[Logged]) {
+    let mut rest = log;
+    for entry in entries {
+        let good = format!("/v1/assert?good={}", entry.name);
+        let end = rest.iter().position(|logged| logged.target == good).unwrap_or(rest.len());
+        let outcomes: Vec<String> = rest[..end].iter().map(Logged::outcome).collect();
+        println!("{name} | {} | {}", entry.name, outcomes.join(", "));
+        // The good client's question follows its claim.
+        rest = &rest[(end + 2).min(rest.len())..];
+    }
+}
+
+/// The answer must be one of the proxy itself, or one of the server to the request that the proxy says it is to.
+fn assert_own(answer: &Answer, name: &str) {
+    if answer.status >= 200
+        && let Some(id) = answer.field("x-request-id")
+        && !is_of_refusal(id, answer.status)
+    {
+        assert_eq!(answer.field("x-proxy-id"), Some(id), "{name}: the answer to another request: {answer:?}");
+    }
+}
+
+/// Whether an id is one that the server makes when it refuses a head in which it could find none: its connection's number
+/// and the request's. Nothing follows such an answer on its connection.
+fn is_of_refusal(id: &str, status: u16) -> bool {
+    let is_made = id.split_once('-').is_some_and(|(connection, request)| {
+        connection.len() == 16 && !request.is_empty() && request.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    is_made && status >= 400
+}
+
+/// How many requests the server has answered since it was started.
+fn requests_counted(watcher: &mut Client) -> u64 {
+    let response = watcher.get("/metrics").expect("a running server answers");
+    let text = String::from_utf8(response.body).expect("metrics are text");
+    let samples = text.lines().filter(|line| line.starts_with("stemedb_http_requests_total{"));
+    samples
+        .map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).expect("a count"))
+        .sum()
+}
