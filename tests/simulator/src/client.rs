@@ -18,6 +18,9 @@ const OLDEST_US: u64 = 1_500_000_000_000_000;
 /// Claims of a batch.
 const BATCH_CLAIMS_MAX: u64 = 30;
 
+/// A batch that is longer is sent line by line: an array has to fit into a body.
+const ARRAY_BYTES_MAX: usize = 16_000;
+
 /// Claims that a client remembers to send once more.
 const RETRIES_MAX: usize = 64;
 
@@ -241,6 +244,9 @@ impl Client {
         }
         if self.random.once_in(2) {
             body.pop();
+        }
+        if self.random.once_in(4) && body.len() < ARRAY_BYTES_MAX {
+            body = format!("[{}]", body.trim_end().replace('\n', ","));
         }
         let path = "/v1/assert/batch";
         let request = if self.random.once_in(3) {

@@ -118,7 +118,8 @@ impl Disk {
         self.written.push(Written { segment, offset, bytes: bytes.len() as u64, began, ended });
     }
 
-    /// Leaves some of a write's sectors, none of them durable: it failed, or the process has ended while it was under way.
+    /// Leaves some of a write's sectors, none of them durable: it failed, or the process has ended while it was under way. In
+    /// what is left a bit may be wrong: nobody was promised anything.
     pub(crate) fn write_partly(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) {
         let keep = Kept::new(&mut self.random, bytes.len() / SECTOR_BYTES);
         let Some(file) = self.files.get_mut(&segment) else { return };
@@ -132,6 +133,10 @@ impl Disk {
                 }
             }
             if changed {
+                if self.random.once_in(20) {
+                    let at = self.random.within(0..=BLOCK_BYTES as u64 - 1) as usize;
+                    content[at] ^= 1 << self.random.within(0..=7);
+                }
                 file.note_durable(block);
                 file.put(block, &content[..]);
                 self.lies.remove(&(segment, block));

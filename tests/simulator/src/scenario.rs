@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) http: Arc<Limits>,
     /// Connections that a core takes.
     pub(crate) connections_max: usize,
+    /// Bytes that the index of a core may have. An empty one has room for little below 7 MB.
+    pub(crate) index_bytes_max: u64,
     /// How many clients there are.
     pub(crate) clients: usize,
     /// How many requests a client sends ahead of their answers.
@@ -131,10 +133,11 @@ impl Scenario {
             slow_messages: rate(2..=50, 3),
             clock_jumps: rate(5..=20, 3),
             rude: rate(5..=50, 3),
-            cores_max: random.within(1..=4) as u16,
+            cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
             http: Arc::new(http),
             connections_max: random.within(3..=16) as usize,
+            index_bytes_max: if random.once_in(8) { random.within(6_700_000..=9_000_000) } else { u64::MAX },
             clients: random.within(1..=10) as usize,
             pipeline_max: if random.once_in(2) { 1 } else { random.within(2..=16) },
             subjects: random.within(1..=40),

@@ -60,7 +60,8 @@ impl Simulation {
         let generation = recovered.next_generation.0;
         for (core, (lane, index)) in lanes.into_iter().zip(indexes).enumerate() {
             let log = self.log_facts(core, generation);
-            let shard = Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), u64::MAX);
+            let shard =
+                Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), self.scenario.index_bytes_max);
             let open = Happening::Open(Box::new((shard, log)));
             let in_us = self.random.within(0..=500);
             self.schedule.add(self.time_us + in_us, Event::Tell(core, Box::new(open)));
