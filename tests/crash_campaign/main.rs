@@ -49,6 +49,9 @@ struct Arguments {
     json: bool,
 }
 
+/// Where nobody sees a progress bar, every so many rounds are told.
+const ROUNDS_A_LINE: u64 = 50;
+
 /// The round that is under way, for the message of a panic.
 static ROUND: AtomicU64 = AtomicU64::new(0);
 
@@ -65,6 +68,9 @@ fn main() -> ExitCode {
     let report = campaign.run(|done| {
         ROUND.store(done, Ordering::Relaxed);
         bar.set_position(done);
+        if bar.is_hidden() && done.is_multiple_of(ROUNDS_A_LINE) {
+            eprintln!("crash-campaign {}: {done} of {} rounds", kind.name(), campaign.rounds);
+        }
     });
     bar.finish_and_clear();
     match report {

@@ -26,7 +26,7 @@ fn image() {
 
 #[test]
 fn faults() {
-    a_few_rounds(Kind::Faults, 6);
+    a_few_rounds(Kind::Faults, 5);
 }
 
 #[test]

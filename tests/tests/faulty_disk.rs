@@ -2,6 +2,7 @@
 //!
 //! Method: files are written with and without synchronising, the power is cut, and the files are read. Then a server
 //! writes to a disk that only claims to have synchronised: after a power cut the check of a campaign must find what was lost.
+//! And a server that has made its directories itself a moment ago must find them again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -85,4 +86,33 @@ fn what_a_disk_has_lost_that_lies_about_durable_writes_is_found() {
         }
     }
     panic!("{LIES} lies, and nothing was missed");
+}
+
+/// First starts that a power cut follows.
+const FIRST_STARTS: u64 = 8;
+
+#[test]
+fn the_directories_that_a_first_start_has_made_survive_a_power_cut() {
+    let mut random = Random::for_test("first starts");
+    for first in 0..FIRST_STARTS {
+        let workshop = Workshop::new();
+        let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
+            Ok(disk) => disk,
+            Err(lack) => return println!("skipped: {lack}"),
+        };
+        let start = Start::at(&disk.path().join("some/where/data"));
+        let server = start.serve();
+        let history = History::new(random.fork(first));
+        let load = Load::new(&history, server.address(), first, Mix::small(), random.fork(first));
+        load.during(|load| {
+            load.wait_for(10);
+            load.server_ends();
+            server.kill();
+        });
+        disk.restart(&mut random);
+        let server = start.serve();
+        let rows = listing::all_with_retracted(&mut server.client(), "/*");
+        assert_eq!(history.check_and_settle(&rows), [], "first start {first}");
+        server.kill();
+    }
 }

@@ -74,6 +74,8 @@ impl DataDir {
     pub fn open(wal: &Path, db: &Path) -> Result<DataDir, DataDirError> {
         make(wal)?;
         make(db)?;
+        sync_names(wal)?;
+        sync_names(db)?;
         let mut locks = vec![lock(wal)?];
         if identity(wal)? != identity(db)? {
             locks.push(lock(db)?);
@@ -117,6 +119,29 @@ fn make(directory: &Path) -> Result<(), DataDirError> {
     let scratch = directory.join(format!("writable-{}.scratch", std::process::id()));
     File::create(&scratch).map_err(DataDirError::io("create a file in", directory))?;
     fs::remove_file(&scratch).map_err(DataDirError::io("remove", &scratch))
+}
+
+/// Makes the names stable by which a directory is found, up to the root of its file system: what is synchronised in a
+/// directory is lost with the directory's own name.
+///
+/// Also where the directory was there before: whoever made it may have been killed before this.
+fn sync_names(directory: &Path) -> Result<(), DataDirError> {
+    let directory = fs::canonicalize(directory).map_err(DataDirError::io("look up", directory))?;
+    let file_system = identity(&directory)?.0;
+    for ancestor in directory.ancestors().skip(1) {
+        if identity(ancestor)?.0 != file_system {
+            break;
+        }
+        match File::open(ancestor).and_then(|ancestor| ancestor.sync_all()) {
+            Ok(()) => {}
+            // Nor could this user have made the directory below it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            // The file system has no directories that could be synchronised.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+            Err(error) => return Err(DataDirError::io("sync the directory", ancestor)(error)),
+        }
+    }
+    Ok(())
 }
 
 /// Locks a directory for this process.

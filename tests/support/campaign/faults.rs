@@ -21,6 +21,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::log::BLOCK_BYTES;
+use stemedb_engine::log::frame::FrameKind;
 
 use super::{Figures, check};
 use crate::disk::Workshop;
@@ -290,20 +291,30 @@ fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) {
     assert_eq!(refused.status.code(), Some(1), "{}", refused.text);
 }
 
-/// Writes noise where a lane would have written next.
+/// Writes noise where each lane would have written next.
 fn noise_behind_end(wal: &Path, random: &mut Random) {
     let segments = wal::segments(wal);
-    let is_last = |segment: &&Segment| {
-        let mut begun =
-            segments.iter().filter(|other| other.header.is_some() && other.id.lane == segment.id.lane);
-        begun.next_back().is_some_and(|last| last.id == segment.id)
-    };
-    for segment in segments.iter().filter(is_last) {
+    let begun: Vec<&Segment> = segments.iter().filter(|segment| segment.header.is_some()).collect();
+    for lane in begun.chunk_by(|one, next| one.id.lane == next.id.lane) {
+        let segment = written_next(lane);
         if segment.end() + BLOCK_BYTES <= segment.bytes.len() {
             let mut noise = vec![0; BLOCK_BYTES];
             noise.fill_with(|| random.next_u64() as u8);
             overwrite(&segment.path, segment.end() as u64, &noise);
         }
+    }
+}
+
+/// Of the begun segments of a lane, the one that it would have written to next. That is not the last if the seal of the one before is
+/// due: nothing is written to the last before that is durable.
+fn written_next<'a>(lane: &[&'a Segment]) -> &'a Segment {
+    let generation = |segment: &Segment| segment.header.map(|header| header.generation);
+    let is_sealed =
+        |segment: &Segment| segment.frames.last().is_some_and(|frame| frame.header.kind == FrameKind::Seal);
+    match lane {
+        [.., before, last] if generation(before) == generation(last) && !is_sealed(before) => before,
+        [.., last] => last,
+        [] => unreachable!("a chunk has an element"),
     }
 }
 

@@ -31,7 +31,7 @@ const REFUSALS: u64 = 100;
 const AGAIN: usize = 10;
 
 /// Claims acknowledged in a control group at most, if the kernel does not kill the server before.
-const ACKNOWLEDGED_MAX: u64 = 8000;
+const ACKNOWLEDGED_MAX: u64 = 5000;
 
 /// Claims acknowledged when there is memory again.
 const ACKNOWLEDGED_AFTER: u64 = 200;
