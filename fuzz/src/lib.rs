@@ -26,6 +26,7 @@ mod program;
 mod query;
 mod recovery;
 mod refusal;
+mod server;
 mod world;
 
 pub use batch::batch;
@@ -37,6 +38,7 @@ pub use json::json;
 pub use lens::lens;
 pub use query::query;
 pub use recovery::recovery;
+pub use server::server;
 
 /// A fuzz target.
 pub struct Target {
@@ -60,5 +62,6 @@ pub const TARGETS: &[Target] = &[
     Target { name: "batch", run: batch },
     Target { name: "query", run: query },
     Target { name: "lens", run: lens },
+    Target { name: "server", run: server },
     Target { name: "recovery", run: recovery },
 ];

@@ -31,6 +31,8 @@ pub(crate) struct World {
     received: BTreeMap<Client, Vec<u8>>,
     /// Connections from which nothing is to be received for now.
     paused: BTreeSet<Client>,
+    /// Connections that the server has closed, and of which it knows nothing more.
+    closed: BTreeSet<Client>,
 }
 
 /// A connection to one of the cores.
@@ -83,6 +85,7 @@ impl World {
             disk_is_on: true,
             received: BTreeMap::new(),
             paused: BTreeSet::new(),
+            closed: BTreeSet::new(),
         }
     }
 
@@ -110,6 +113,49 @@ impl World {
         }
         self.cores[client.core].received(client.key, bytes, self.now);
         self.run();
+    }
+
+    /// As [`World::send`], unless the server has closed the connection, or nothing is under way for which it waits.
+    pub(crate) fn send_if_open(&mut self, client: Client, bytes: &[u8]) {
+        self.run();
+        if !self.closed.contains(&client) && !self.paused.contains(&client) {
+            self.send(client, bytes);
+        }
+    }
+
+    /// The client will send nothing more.
+    pub(crate) fn end(&mut self, client: Client) {
+        self.cores[client.core].received_end(client.key, self.now);
+        self.run();
+    }
+
+    /// Lets time pass, and timeouts with it.
+    pub(crate) fn pass_time(&mut self, elapsed_us: u64) {
+        self.now.monotonic_us += elapsed_us;
+        for core in &mut self.cores {
+            core.tick(self.now);
+        }
+        self.run();
+    }
+
+    /// The next write that waits fails.
+    pub(crate) fn fail_write(&mut self) {
+        const EIO: i32 = 5;
+        for (core, writes) in self.cores.iter_mut().zip(&mut self.writes) {
+            if let Some(write) = writes.pop_front() {
+                core.write_done(write.id, write.buffer, Err(EIO), 100, self.now);
+                break;
+            }
+        }
+        self.run();
+    }
+
+    /// Breaks the connection, whatever is under way. Gives what was received.
+    pub(crate) fn leave_in_haste(&mut self, client: Client) -> Vec<u8> {
+        self.cores[client.core].broken(client.key);
+        self.paused.remove(&client);
+        self.run();
+        self.received.remove(&client).unwrap_or_default()
     }
 
     /// Breaks the connection and lets the server come to rest.
@@ -174,7 +220,8 @@ impl World {
         let messages: Vec<_> = wants.messages.iter_mut().map(std::mem::take).collect();
         self.writes[number].append(&mut wants.writes);
         wants.shutdowns.clear();
-        wants.closes.clear();
+        let closes = std::mem::take(&mut wants.closes);
+        self.closed.extend(closes.into_iter().map(|key| Client { core: number, key }));
         if let Some(segment) = wants.segment.take() {
             core.segment_ready(segment);
         }
