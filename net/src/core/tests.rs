@@ -14,6 +14,7 @@ use stemedb_engine::slot::{LaneId, Slot, SlotMap as Slots};
 use super::*;
 
 mod batches;
+mod dates;
 mod turns;
 
 /// Cores on one thread.
