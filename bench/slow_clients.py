@@ -7,7 +7,7 @@ divided by their p99 alone.
 The server has one core, pinned to CPU 0. The well-behaved clients, on CPU 1, are the load generator's: 64 connections that
 together store so many claims a second, each durable before its connection sends the next, and then ask as many point
 queries a second; a latency counts from the moment a request was due. The slow clients are on CPU 1 too. Where the system
-permits it the server and the well-behaved clients have real-time priority, so that they wait for each other and not for
+permits it the core and the well-behaved clients have real-time priority, so that they wait for each other and not for
 the slow ones or for what else the machine does. The disk knows no priority: on a machine where others write, look at the
 queries.
 
@@ -60,7 +60,7 @@ def main():
     server = interference.Server(options.server)
     rounds = []
     with tempfile.TemporaryDirectory(dir=options.dir) as directory, server.start(directory):
-        is_preferred = prefer(server.process_id)
+        is_preferred = prefer(server.process_id, "core-")
         interference.store_large_claims(server.port)
         # The first segments of a fresh log are not what is measured.
         measure(server.port, "assert", options)
@@ -83,11 +83,13 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def prefer(process_id):
-    """Gives all threads of a process real-time priority. False if the system does not permit it."""
+def prefer(process_id, threads=""):
+    """Gives those threads of a process whose names begin so real-time priority. False if the system does not permit it."""
     try:
         for thread in os.listdir(f"/proc/{process_id}/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(1))
+            with open(f"/proc/{process_id}/task/{thread}/comm", encoding="utf-8") as name:
+                if name.read().startswith(threads):
+                    os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
         return False
     return True

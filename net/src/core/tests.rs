@@ -15,6 +15,7 @@ use super::*;
 
 mod batches;
 mod dates;
+mod overdue;
 mod turns;
 
 /// Cores on one thread.
