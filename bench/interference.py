@@ -105,6 +105,7 @@ class Server:
                 [self.binary], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
                 preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
             )
+        self.process_id = process.pid
         try:
             self.wait_until_ready(process, log_path)
             yield

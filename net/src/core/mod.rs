@@ -18,6 +18,7 @@ mod intake;
 mod lines;
 mod message;
 mod operation;
+mod overdue;
 mod queries;
 mod requests;
 mod response;
@@ -47,6 +48,7 @@ pub use wants::Wants;
 use crate::api::{Endpoint, Method};
 use crate::http::{self, Date, Event, Status};
 use connection::Connection;
+use overdue::Rounds;
 use queries::QUERIES_AT_ONCE;
 use response::{Response, SpareBodies};
 use room::{Answer, Room, Told};
@@ -79,6 +81,7 @@ pub struct Core {
     limits: Arc<http::Limits>,
     /// What responses tell as the time of day.
     date: Date,
+    rounds: Rounds,
     /// Time has passed since connections were last looked at for what is overdue.
     ticked: bool,
     connections_max: usize,
@@ -99,6 +102,7 @@ impl Core {
             connections_numbered: 0,
             limits: Arc::clone(&config.http),
             date: Date::of_unix_s(0),
+            rounds: Rounds::default(),
             ticked: false,
             connections_max: config.connections_max,
             dirty: Vec::new(),
@@ -178,7 +182,9 @@ impl Core {
             dirty: false,
             receiving: true,
         };
-        Ok(self.connections.insert(connection))
+        let key = self.connections.insert(connection);
+        self.rounds.add(key);
+        Ok(key)
     }
 
     /// Takes bytes that a client sent.
@@ -262,16 +268,19 @@ impl Core {
     /// passed and that clients have done their part in it, and it must not hold the one against them before it sees the
     /// other.
     fn end_overdue(&mut self, now: Now) {
-        self.room.clients_bytes = 0;
-        for (key, connection) in &mut self.connections {
-            self.room.clients_bytes += connection.http.heap_bytes() + connection.http.unsent_bytes();
+        let Core { connections, rounds, dirty, date, .. } = self;
+        let clients_bytes = rounds.tick(|key| {
+            let connection = connections.get_mut(key)?;
+            let bytes = connection.http.heap_bytes() + connection.http.unsent_bytes();
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
+                connection.http.set_date(*date);
                 // A request that is refused for it comes out as rejected, and is counted then.
-                connection.http.set_date(self.date);
                 connection.http.tick(now.monotonic_ms());
-                mark(&mut self.dirty, key, connection);
+                mark(dirty, key, connection);
             }
-        }
+            Some(bytes)
+        });
+        self.room.clients_bytes = clients_bytes.unwrap_or(self.room.clients_bytes);
     }
 
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back

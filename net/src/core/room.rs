@@ -122,7 +122,7 @@ pub(super) struct Room {
     pub(super) queries_begun: usize,
     /// Connections whose next query waits for its turn.
     pub(super) line: VecDeque<ConnectionKey>,
-    /// Bytes that the connections hold, as of the last tick.
+    /// Bytes that the connections hold, as of the last round.
     pub(super) clients_bytes: usize,
     queries: VecDeque<RunningQuery>,
     /// Retractions that this core has decided and that are on their way to its disk.

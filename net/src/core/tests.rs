@@ -15,6 +15,8 @@ use super::*;
 
 mod batches;
 mod clocks;
+mod dates;
+mod overdue;
 mod turns;
 
 /// Cores on one thread.

@@ -1,0 +1,97 @@
+//! Which connections to look at for what is overdue, and when.
+
+use std::collections::VecDeque;
+
+use super::connection::ConnectionKey;
+
+/// In how many ticks all connections are looked at, if there are many.
+const TICKS_A_ROUND: usize = 8;
+
+/// How many are looked at in a tick if there are so many.
+const CONNECTIONS_A_TICK_MIN: usize = 256;
+
+/// The connections of a core, in the order in which they are looked at.
+///
+/// Looking at ten thousand at once takes most of a millisecond, for which every request would have to wait. So only some
+/// are in each tick, and what is overdue is noticed up to a round later.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// Connections that are gone stay here until it is their turn.
+    waiting: VecDeque<ConnectionKey>,
+    /// How many of them are to be looked at before the round is over.
+    left: usize,
+    /// Bytes that those which have been looked at in this round hold.
+    bytes: usize,
+}
+
+impl Rounds {
+    /// Adds a new connection.
+    pub(super) fn add(&mut self, key: ConnectionKey) {
+        self.waiting.push_back(key);
+    }
+
+    /// Looks at those whose turn it is in a tick: `look` gives the bytes that a connection holds, or nothing if it is gone.
+    /// At the end of a round, gives the bytes that all of them hold.
+    pub(super) fn tick(&mut self, mut look: impl FnMut(ConnectionKey) -> Option<usize>) -> Option<usize> {
+        if self.left == 0 {
+            self.left = self.waiting.len();
+            self.bytes = 0;
+        }
+        let count = self.waiting.len().div_ceil(TICKS_A_ROUND).max(CONNECTIONS_A_TICK_MIN).min(self.left);
+        for _ in 0..count {
+            let key = self.waiting.pop_front().expect("no more are left than wait");
+            if let Some(bytes) = look(key) {
+                self.bytes += bytes;
+                self.waiting.push_back(key);
+            }
+        }
+        self.left -= count;
+        (self.left == 0).then_some(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn all_are_looked_at_once_in_a_round_and_few_in_a_tick() {
+        for connections in [0, 1, 255, 256, 257, 10_000] {
+            let mut keys = SlotMap::<ConnectionKey, ()>::with_key();
+            let mut rounds = Rounds::default();
+            (0..connections).for_each(|_| rounds.add(keys.insert(())));
+            for _ in 0..3 {
+                let (mut seen, mut ticks) = (Vec::new(), 0);
+                let bytes = loop {
+                    ticks += 1;
+                    let before = seen.len();
+                    let bytes = rounds.tick(|key| {
+                        seen.push(key);
+                        Some(3)
+                    });
+                    assert!(seen.len() - before <= (connections / 8 + 1).max(256));
+                    if let Some(bytes) = bytes {
+                        break bytes;
+                    }
+                };
+                assert!(ticks <= 8, "{ticks} ticks for {connections}");
+                assert_eq!(bytes, 3 * connections);
+                seen.sort();
+                seen.dedup();
+                assert_eq!(seen.len(), connections);
+            }
+        }
+    }
+
+    #[test]
+    fn connections_that_are_gone_are_forgotten() {
+        let mut keys = SlotMap::<ConnectionKey, ()>::with_key();
+        let mut rounds = Rounds::default();
+        (0..100).for_each(|_| rounds.add(keys.insert(())));
+        assert_eq!(rounds.tick(|_| None), Some(0));
+        assert!(rounds.waiting.is_empty());
+        assert_eq!(rounds.tick(|_| panic!("there are none")), Some(0));
+    }
+}
