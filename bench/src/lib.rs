@@ -9,5 +9,6 @@ pub mod load;
 pub mod machine;
 pub mod process;
 pub mod report;
+pub mod soak;
 pub mod system;
 pub mod workload;

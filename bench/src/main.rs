@@ -19,6 +19,7 @@ enum Command {
     Run(command::run::Arguments),
     Curve(command::curve::Arguments),
     Compare(command::compare::Arguments),
+    Soak(command::soak::Arguments),
     #[command(hide = true)]
     SqliteLoop(command::sqlite_loop::Arguments),
 }
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => command::run::run(&arguments),
         Command::Curve(arguments) => command::curve::run(&arguments),
         Command::Compare(arguments) => command::compare::run(&arguments),
+        Command::Soak(arguments) => command::soak::run(&arguments),
         Command::SqliteLoop(arguments) => command::sqlite_loop::run(&arguments),
     };
     match done {

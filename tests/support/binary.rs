@@ -59,7 +59,11 @@ fn is_fresh(binary: &Path) -> bool {
     let (Ok(built), Ok(rule)) = (modified(binary), fs::read_to_string(binary.with_extension("d"))) else {
         return false;
     };
-    let Some((_, sources)) = rule.split_once(": ") else { return false };
+    let Some((built_here, sources)) = rule.split_once(": ") else { return false };
+    // A target directory that was copied lists the sources of its original.
+    if built_here.replace("\\ ", " ") != binary.to_string_lossy() {
+        return false;
+    }
     let sources = sources.trim_end().replace("\\ ", "\0");
     let is_older = |source: &str| {
         let changed = modified(Path::new(&source.replace('\0', " ")));

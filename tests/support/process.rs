@@ -44,6 +44,22 @@ pub fn cpus() -> usize {
     cpus.get()
 }
 
+/// Waits until every thread of a child that was sent SIGSTOP has stopped.
+pub(crate) fn wait_until_stopped(pid: u32) {
+    let is_stopped = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).expect("a stopped process keeps its threads");
+        // The name, which may hold anything, is in parentheses; the state follows.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    loop {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+        if tasks.into_iter().all(|task| is_stopped(task.expect("readable"))) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// Sends a signal to a child that has not been waited for, so that its number is still its own.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).expect("a child has a number");

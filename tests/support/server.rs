@@ -179,6 +179,17 @@ impl Server {
         process::signal(self.pid(), Signal::INT);
     }
 
+    /// Keeps it from running until [`Server::resume`]: what is sent to it meanwhile comes in at once.
+    pub fn pause(&self) {
+        process::signal(self.pid(), Signal::STOP);
+        process::wait_until_stopped(self.pid());
+    }
+
+    /// Lets it run again.
+    pub fn resume(&self) {
+        process::signal(self.pid(), Signal::CONT);
+    }
+
     /// Waits for the end of a server that was told to end. Gives its status and what it said.
     pub fn ended(mut self, limit: Duration) -> (ExitStatus, String) {
         let ended = self.transcript.wait_for_end(limit);

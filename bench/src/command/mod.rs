@@ -3,6 +3,7 @@
 pub(crate) mod compare;
 pub(crate) mod curve;
 pub(crate) mod run;
+pub(crate) mod soak;
 pub(crate) mod sqlite_loop;
 
 use std::time::Duration;

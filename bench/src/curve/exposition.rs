@@ -6,17 +6,17 @@ use thiserror::Error;
 
 /// One value of a metric.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Sample<'a> {
-    pub(super) name: &'a str,
-    pub(super) labels: Vec<Label<'a>>,
-    pub(super) value: f64,
+pub(crate) struct Sample<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) labels: Vec<Label<'a>>,
+    pub(crate) value: f64,
 }
 
 /// What tells the values of one metric apart.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Label<'a> {
-    pub(super) name: &'a str,
-    pub(super) value: Cow<'a, str>,
+pub(crate) struct Label<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: Cow<'a, str>,
 }
 
 /// Why a text is not in the format.
@@ -33,7 +33,7 @@ pub struct ExpositionError {
 /// # Errors
 ///
 /// With the first line that is not in the format.
-pub(super) fn samples(text: &str) -> Result<Vec<Sample<'_>>, ExpositionError> {
+pub(crate) fn samples(text: &str) -> Result<Vec<Sample<'_>>, ExpositionError> {
     let mut samples = Vec::new();
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let wrong =

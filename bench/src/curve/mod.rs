@@ -19,6 +19,9 @@ pub use measure::{Bench, BenchError, Drive};
 pub use objective::{Breach, LatencyLimit, LatencyLimitError, Objective};
 pub use server::{ServerError, Source};
 
+pub(crate) use exposition::samples;
+pub(crate) use server::Server;
+
 use serde::Serialize;
 
 /// A curve with all that it was measured with.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stemedb_engine::ring::CpuSet;
@@ -59,11 +59,11 @@ pub enum ServerError {
 
 /// A server that runs.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     // Before the directory, so that it ends before that is removed.
     running: Option<Running>,
     address: SocketAddr,
-    _directory: Option<Directory>,
+    directory: Option<Directory>,
 }
 
 /// What a server says and uses at one moment.
@@ -81,10 +81,10 @@ pub(super) struct Reading {
 
 impl Server {
     /// Starts it, or finds it.
-    pub(super) fn of(source: &Source) -> Result<Server, ServerError> {
+    pub(crate) fn of(source: &Source) -> Result<Server, ServerError> {
         let (program, cpus, parent) = match source {
             Source::Running(address) => {
-                return Ok(Server { running: None, address: *address, _directory: None });
+                return Ok(Server { running: None, address: *address, directory: None });
             }
             Source::Fresh { program, cpus, parent } => (program, cpus, parent),
         };
@@ -99,17 +99,27 @@ impl Server {
             .env("STEMEDB_DB_DIR", directory.path().join("db"))
             .env("STEMEDB_CORES", "all")
             .start(START_TIME_MAX, || get(address, "/ready").is_ok())?;
-        Ok(Server { running: Some(running), address, _directory: Some(directory) })
+        Ok(Server { running: Some(running), address, directory: Some(directory) })
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What it says of its version.
-    pub(super) fn version(&self) -> Result<String, ServerError> {
+    pub(crate) fn version(&self) -> Result<String, ServerError> {
         Ok(health(self.address)?.version)
+    }
+
+    /// Its process, if it was started here.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.running.as_ref()
+    }
+
+    /// Where its data is, if it was started here.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.directory.as_ref().map(Directory::path)
     }
 
     /// Reads all that is read before and after load.

@@ -80,6 +80,11 @@ impl Running {
         }
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as a failure of power would: without a word. Returns when it has ended.
     pub fn kill(&mut self) {
         if self.status.is_none() {

@@ -20,6 +20,7 @@ use crate::log::record::RecordKind;
 use crate::log::recovery::Recovered;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, SegmentFile};
+use crate::order::WriteOrder;
 use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 use crate::time::UnixMicros;
@@ -47,6 +48,10 @@ pub fn open_generation(
     recovered: &Recovered,
     opening: &Opening,
 ) -> Result<Vec<Lane>, OpenError> {
+    // Before anything is changed: a claim of a later generation would have no place in the order of claims.
+    if recovered.next_generation.0 > WriteOrder::GENERATION_MAX {
+        return Err(OpenError::LastGeneration { generations: WriteOrder::GENERATION_MAX });
+    }
     let prepared = remove_unused(disk, recovered, opening)?;
     if !planted::is(Bug::ForgetNames) {
         disk.sync_names().map_err(|source| OpenError::SyncNames { source })?;
@@ -148,6 +153,14 @@ fn complete_lane(
 /// Why a generation could not be opened. The log holds what it held; opening it can be tried again after a new recovery.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The log has had as many generations as claims can tell apart.
+    #[error(
+        "the log has been opened {generations} times, which is as often as a log can be; nothing on disk was changed"
+    )]
+    LastGeneration {
+        /// How many there were.
+        generations: u32,
+    },
     /// A file that is in the way could not be removed.
     #[error("{segment}, which holds nothing, cannot be removed")]
     Remove {
@@ -209,6 +222,25 @@ mod tests {
     fn open(disk: &mut dyn LogDisk, lanes: u16) -> Vec<Lane> {
         let recovered = recover(disk, &mut |_| Ok(())).unwrap();
         open_generation(disk, &recovered, &opening(lanes)).unwrap()
+    }
+
+    #[test]
+    fn the_last_generation_is_opened_and_none_after_it() {
+        let mut disk = MemoryStorage::new();
+        let mut recovered = recover(&disk, &mut |_| Ok(())).unwrap();
+        recovered.next_generation = Generation(WriteOrder::GENERATION_MAX + 1);
+        let refused = open_generation(&mut disk, &recovered, &opening(2));
+        assert!(matches!(refused, Err(OpenError::LastGeneration { .. })), "{refused:?}");
+        assert!(disk.segments.is_empty(), "nothing was begun");
+
+        recovered.next_generation = Generation(WriteOrder::GENERATION_MAX);
+        let lanes = open_generation(&mut disk, &recovered, &opening(2)).unwrap();
+        assert_eq!(lanes[0].config().generation, recovered.next_generation);
+        let again = recover(&disk, &mut |_| Ok(())).unwrap();
+        assert!(matches!(
+            open_generation(&mut disk, &again, &opening(2)),
+            Err(OpenError::LastGeneration { .. })
+        ));
     }
 
     /// A disk that notes each change, by lane, segment and what it is.

@@ -142,7 +142,7 @@ pub(super) fn unknown(name: &str, known: &str) -> ApiError {
 }
 
 /// What a client sent, cut to a length that is good to read.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     const CHARACTERS_MAX: usize = 64;
     match text.char_indices().nth(CHARACTERS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),

@@ -24,6 +24,7 @@ pub use assert::{AssertContext, ClaimReader, ClaimRequest, agent_of_header, hash
 pub use batch::{BatchFormat, BatchSummary, ERRORS_SHOWN_MAX, blank_bytes, is_blank};
 pub use claim_json::write_assertion;
 pub use error::{ApiError, ErrorCode};
+pub(crate) use field::shown;
 pub use openapi::OPENAPI_JSON;
 pub use page::{PAGE_BYTES_MAX, Rows, write_page};
 pub use query::{query_of_body, query_of_parameters};

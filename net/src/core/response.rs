@@ -46,6 +46,7 @@ impl Response {
 
     /// The response to a request that no endpoint takes.
     pub(super) fn misrouted(error: RouteError, method: &str, path: &str) -> Response {
+        let (method, path) = (api::shown(method), api::shown(path));
         match error {
             RouteError::NotFound => {
                 let message =

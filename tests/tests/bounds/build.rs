@@ -1,0 +1,40 @@
+//! What the build promises: a panic ends the process at once, and a number that does not fit is one.
+
+use std::fs;
+use std::path::Path;
+
+/// The value of `key` in the section `name` of the workspace's manifest.
+fn setting(name: &str, key: &str) -> Option<String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let manifest = fs::read_to_string(manifest).expect("the workspace has a manifest");
+    let mut section = "";
+    for line in manifest.lines() {
+        let line = line.split('#').next().expect("a split has a first part").trim();
+        if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = header;
+        } else if section == name
+            && let Some((found, value)) = line.split_once('=')
+            && found.trim() == key
+        {
+            return Some(value.trim().to_owned());
+        }
+    }
+    None
+}
+
+#[test]
+fn a_release_ends_at_a_panic() {
+    // A thread that unwinds would leave the others serving with half of what it was doing undone.
+    assert_eq!(setting("profile.release", "panic").as_deref(), Some("\"abort\""));
+}
+
+#[test]
+fn a_release_checks_the_arithmetic_of_the_engine() {
+    let engine = "profile.release.package.stemedb-engine";
+    assert_eq!(setting(engine, "overflow-checks").as_deref(), Some("true"));
+    // Nothing takes back what a development build checks by itself.
+    for key in ["overflow-checks", "debug-assertions"] {
+        assert_eq!(setting("profile.dev", key), None);
+        assert_eq!(setting("profile.test", key), None);
+    }
+}
