@@ -45,6 +45,8 @@ pub(crate) struct Disk {
     pub(crate) is_full: bool,
     /// Blocks whose content is not what was written there, and what it ought to be.
     lies: BTreeMap<(SegmentId, u64), Option<Block>>,
+    /// A block that cannot be read.
+    unreadable: Option<(SegmentId, u64)>,
     /// Durable writes in the order in which they ended.
     written: Vec<Written>,
     /// Counts whatever is done.
@@ -84,6 +86,7 @@ impl Disk {
             is_down: false,
             is_full: false,
             lies: BTreeMap::new(),
+            unreadable: None,
             written: Vec::new(),
             moment: 0,
         }
@@ -205,6 +208,7 @@ impl Disk {
                 content[at] ^= 1 << self.random.within(0..=7);
                 self.falsify(segment, block, Some(content));
             }
+            Lie::Unreadable => self.unreadable = Some((segment, block)),
             Lie::RotOfNothing => panic!("it was just done"),
             Lie::Lost => self.falsify(segment, block, None),
             Lie::Misdirected => {
@@ -243,6 +247,7 @@ impl Disk {
 
     /// Takes back all lies.
     pub(crate) fn repair(&mut self) {
+        self.unreadable = None;
         for ((segment, block), truth) in std::mem::take(&mut self.lies) {
             if let Some(file) = self.files.get_mut(&segment) {
                 file.blocks.remove(&block);
@@ -255,7 +260,7 @@ impl Disk {
 
     /// The segments of which something is not what was written.
     pub(crate) fn lied_about(&self) -> BTreeSet<SegmentId> {
-        self.lies.keys().map(|(segment, _)| *segment).collect()
+        self.lies.keys().chain(&self.unreadable).map(|(segment, _)| *segment).collect()
     }
 
     /// Bytes of all files.
@@ -344,6 +349,8 @@ pub(crate) enum Lie {
     Misdirected,
     /// One bit is another, where nothing was ever written.
     RotOfNothing,
+    /// It cannot be read.
+    Unreadable,
 }
 
 impl File {
@@ -426,6 +433,9 @@ impl LogStorage for Disk {
         let buffer = &mut buffer[..bytes];
         buffer.fill(0);
         let Range { start, end } = blocks_of(offset, bytes);
+        if self.unreadable.is_some_and(|(bad, block)| bad == segment && (start..end).contains(&block)) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
         for (number, block) in file.blocks.range(start..end) {
             let at = (number - start) as usize * BLOCK_BYTES;
             let count = BLOCK_BYTES.min(bytes - at);

@@ -94,7 +94,6 @@ pub(crate) struct Server {
     pub(crate) opened: usize,
     /// Cores that were told to serve.
     pub(crate) serving: usize,
-    pub(crate) is_stopping: bool,
     /// Claims that recovery found.
     pub(crate) recovered_claims: u64,
 }
@@ -130,7 +129,6 @@ impl Server {
             deliveries: vec![vec![false; usize::from(cores)]; usize::from(cores)],
             opened: 0,
             serving: 0,
-            is_stopping: false,
             recovered_claims: 0,
         }
     }

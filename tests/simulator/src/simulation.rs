@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::lane::LaneWrite;
+use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::slot::LaneId;
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::Now;
 use stemedb_tests::Random;
@@ -42,11 +46,11 @@ pub(crate) enum Event {
     /// A write is done.
     Written(usize, u64),
     /// A segment appears in the directory.
-    SegmentAppears(usize, stemedb_engine::log::SegmentNumber),
+    SegmentAppears(usize, SegmentNumber),
     /// The directory is durable.
-    SegmentReady(usize, stemedb_engine::log::SegmentNumber),
+    SegmentReady(usize, SegmentNumber),
     /// A segment could not be prepared.
-    SegmentFails(usize, stemedb_engine::log::SegmentNumber, NotPrepared),
+    SegmentFails(usize, SegmentNumber, NotPrepared),
     /// Messages from a core arrive at another.
     Messages(usize, usize),
     /// Time passes for a core.
@@ -86,6 +90,8 @@ pub struct Simulation {
     pub(crate) answers: Answers,
     pub(crate) auditor: Auditor,
     pub(crate) totals: Totals,
+    /// Whether nothing goes wrong any more.
+    pub(crate) calm: bool,
     /// What clients may still ask for in this run.
     pub(crate) operations_left: u64,
     /// After how many further writes the machine goes down, in the midst of one.
@@ -121,6 +127,7 @@ impl Simulation {
             answers: Answers::default(),
             auditor,
             totals: Totals::default(),
+            calm: false,
             operations_left: 0,
             writes_until_crash: None,
             figures_asked: false,
@@ -139,6 +146,7 @@ impl Simulation {
             self.start();
             self.serve(self.scenario.operations_a_run);
         }
+        self.calm = true;
         self.scenario = self.scenario.without_faults();
         self.disk.is_full = false;
         self.start();
@@ -159,7 +167,6 @@ impl Simulation {
         self.is_ending = false;
         self.has_ended = false;
         self.writes_until_crash = None;
-        let calm = self.is_calm();
         let began_us = self.time_us;
         while !self.has_ended {
             let Some((time_us, event)) = self.schedule.next() else {
@@ -168,15 +175,15 @@ impl Simulation {
             assert!(time_us >= self.time_us, "time went back");
             self.time_us = time_us;
             self.happen(event);
-            if !self.is_ending && self.operations_left == 0 && (!calm || self.is_at_rest()) {
-                if calm && !self.figures_asked {
+            if !self.is_ending && self.operations_left == 0 && (!self.calm || self.is_at_rest()) {
+                if self.calm && !self.figures_asked {
                     self.ask_for_figures();
                 } else {
-                    self.end_run(calm);
+                    self.end_run();
                 }
             }
             assert!(
-                !calm || self.time_us - began_us < REST_US_MAX,
+                !self.calm || self.time_us - began_us < REST_US_MAX,
                 "without faults, clients still wait for answers after {} s: {:?}",
                 REST_US_MAX / 1_000_000,
                 self.clients.iter().map(Client::outstanding).collect::<Vec<_>>()
@@ -194,13 +201,6 @@ impl Simulation {
         }
     }
 
-    /// Whether nothing goes wrong any more.
-    fn is_calm(&self) -> bool {
-        let Scenario { resets, write_errors, .. } = self.scenario.without_faults();
-        (self.scenario.resets, self.scenario.write_errors) == (resets, write_errors)
-            && self.totals.runs > self.scenario.runs
-    }
-
     /// Whether the server serves and no client waits for anything.
     fn is_at_rest(&self) -> bool {
         let serves = |server: &Server| server.serving == server.cores.len();
@@ -209,9 +209,9 @@ impl Simulation {
     }
 
     /// Decides how the run ends, and when.
-    fn end_run(&mut self, calm: bool) {
+    fn end_run(&mut self) {
         self.is_ending = true;
-        if calm {
+        if self.calm {
             self.schedule.add(self.time_us, Event::End(Ending::Stop));
             return;
         }
@@ -289,7 +289,6 @@ impl Simulation {
             }
             Ending::Stop => {
                 let cores = self.server().cores.len();
-                self.server().is_stopping = true;
                 for core in 0..cores {
                     let in_us = self.random.within(0..=2_000);
                     self.schedule.add(self.time_us + in_us, Event::Tell(core, Box::new(Happening::Drain)));
@@ -317,12 +316,9 @@ impl Simulation {
         let server = self.server.take().expect("only a running server crashes");
         for (core, running) in server.cores.into_iter().enumerate() {
             for under_way in running.writes {
-                let segment = stemedb_engine::log::segment::SegmentId {
-                    lane: stemedb_engine::slot::LaneId(core as u16),
-                    number: under_way.write.segment,
-                };
-                let bytes = &under_way.write.buffer[..under_way.write.bytes];
-                self.disk.write_partly(segment, under_way.write.offset, bytes);
+                let LaneWrite { segment: number, offset, buffer, bytes, .. } = under_way.write;
+                let segment = SegmentId { lane: LaneId(core as u16), number };
+                self.disk.write_partly(segment, offset, &buffer[..bytes]);
                 self.totals.writes_torn += 1;
             }
         }
@@ -375,7 +371,7 @@ impl Simulation {
             .waits_since_us()
             .is_some_and(|since_us| self.time_us - since_us > PATIENCE_US);
         assert!(
-            !is_lost || !self.is_calm(),
+            !is_lost || !self.calm,
             "without faults, client {number} has had no answer for {} s",
             PATIENCE_US / 1_000_000
         );

@@ -36,8 +36,8 @@ impl Simulation {
             self.totals.clock_jumps += 1;
         }
         if self.scenario.lies.happens(&mut self.random) {
-            let lies = [Lie::Rot, Lie::Lost, Lie::Misdirected, Lie::RotOfNothing];
-            let lie = lies[self.random.within(0..=3) as usize];
+            let lies = [Lie::Rot, Lie::Lost, Lie::Misdirected, Lie::RotOfNothing, Lie::Unreadable];
+            let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
             if let Some(segment) = self.disk.lie(lie) {
                 self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
                 self.totals.lies += 1;
