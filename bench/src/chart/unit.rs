@@ -5,6 +5,8 @@
 pub enum Unit {
     /// Durations, in microseconds.
     Microseconds,
+    /// Times of a course that takes long, in seconds.
+    Seconds,
     /// Numbers of things, or of things a second.
     Count,
     /// Shares of a whole, where 1 is all of it.
@@ -19,6 +21,7 @@ impl Unit {
         assert!(value.is_finite() && value >= 0.0, "{value} cannot be shown as {self:?}");
         match self {
             Unit::Microseconds => scaled(value, 1000.0, &["µs", "ms", "s"]),
+            Unit::Seconds => scaled(value, 60.0, &["s", "min", "h"]),
             Unit::Bytes => scaled(value, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB"]),
             Unit::Share => format!("{} %", digits(to_significant(value * 100.0))),
             Unit::Count => digits(if value < 100.0 { to_significant(value) } else { value.round() }),
@@ -29,6 +32,9 @@ impl Unit {
     pub(super) fn base(self, max: f64) -> f64 {
         match self {
             Unit::Microseconds | Unit::Count => 1.0,
+            Unit::Seconds if max < 60.0 => 1.0,
+            Unit::Seconds if max < 3600.0 => 60.0,
+            Unit::Seconds => 3600.0,
             Unit::Share => 0.01,
             Unit::Bytes => 1024_f64.powi(max.max(1.0).log(1024.0).floor() as i32),
         }
@@ -92,6 +98,13 @@ mod tests {
             "7,200 s",
         ];
         assert_eq!(labels, expected);
+    }
+
+    #[test]
+    fn courses_take_seconds_minutes_and_hours() {
+        let labels = [0.0, 45.0, 60.0, 90.0, 1800.0, 3600.0, 86_400.0].map(|s| Unit::Seconds.label(s));
+        assert_eq!(labels, ["0 s", "45 s", "1 min", "1.5 min", "30 min", "1 h", "24 h"]);
+        assert_eq!([45.0, 420.0, 3600.0].map(|max| Unit::Seconds.base(max)), [1.0, 60.0, 3600.0]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const TOP: f64 = 76.0;
 const GAP: f64 = 12.0;
 
 /// Letters of the verdict in a line.
-const LINE_LETTERS: usize = 140;
+const LINE_LETTERS: usize = 116;
 
 /// A page that needs no other file.
 pub fn page(record: &Record) -> String {
@@ -103,8 +103,7 @@ pub fn svg(record: &Record) -> String {
 /// What the load was.
 fn load(record: &Record) -> String {
     format!(
-        "stemedb-api {}: {} requests due a second on {} connections: claims, batches, queries, retractions, \
-         clients that come and go, and bad ones. Most claims are held already.",
+        "stemedb-api {}, {} requests due a second on {} connections: claims, most of them held already, batches, queries, …",
         record.version,
         Unit::Count.label(record.rate_per_s),
         record.connections
@@ -214,7 +213,7 @@ fn chart(
         title: title.to_owned(),
         description: format!("{label}, over time. {}", ends.join(" ")),
         size: Size::Small,
-        x: Axis { label: "time".to_owned(), unit: Unit::Microseconds, spread: Spread::Linear },
+        x: Axis { label: "time".to_owned(), unit: Unit::Seconds, spread: Spread::Linear },
         y: Axis { label: label.to_owned(), unit, spread },
         series,
         limit: None,
@@ -225,7 +224,7 @@ fn chart(
 /// One figure of all samples where it is known. Where there are too many, the middle ones of neighbours that are put together.
 fn points(samples: &[Sample], of: Of) -> Vec<(f64, f64)> {
     let points: Vec<(f64, f64)> =
-        samples.iter().filter_map(|sample| Some((sample.at_s * 1e6, of(sample)?))).collect();
+        samples.iter().filter_map(|sample| Some((sample.at_s, of(sample)?))).collect();
     let together = points.len().div_ceil(POINTS_MAX).max(1);
     let middle = |points: &[(f64, f64)]| {
         let mut values: Vec<f64> = points.iter().map(|point| point.1).collect();

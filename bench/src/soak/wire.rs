@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::client::http::{Head, HeadReader};
 
 /// A server that has not answered after this time does not.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much is received at once.
 const RECEIVE_BYTES: usize = 64 << 10;
