@@ -63,7 +63,6 @@ impl World {
                 connections_max: 4,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max,
-                started: now.wall,
             });
             let lane = LaneConfig {
                 frame_bytes_max: 4 * BLOCK_BYTES,

@@ -117,6 +117,8 @@ fn is_stricter(reason: Reject) -> bool {
             | Reject::UnsupportedTransferEncoding
             | Reject::TransferEncodingInHttp10
             | Reject::Connect
+            | Reject::UnknownMethod
+            | Reject::Misdirected
             | Reject::ExpectationFailed
             | Reject::TargetTooLong { .. }
             | Reject::HeadTooLarge { .. }

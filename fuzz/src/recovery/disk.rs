@@ -119,6 +119,10 @@ impl LogDisk for Disk {
         self.memory.sync(segment)
     }
 
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.memory.sync_names()
+    }
+
     fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
         self.whole(|disk| disk.truncate(segment, bytes))
     }
