@@ -1,8 +1,8 @@
 //! What samples mean: whether anything grows that should not.
 //!
-//! Of each quantity the first quarter of the time is compared with the last, by their medians, and the slope between all
-//! pairs of samples, by its median (Theil and Sen), tells whether it has risen all along: a quantity that went up once
-//! and stayed is told from one that goes on.
+//! Of each quantity the first quarter of the time is compared with the last, by their medians. What is greater at the end
+//! may only have been disturbed then; so it grows only if the median of the slopes between all pairs of samples (Theil and
+//! Sen), which no disturbance of less than a quarter of the time moves much, accounts for a good part of that.
 
 use serde::Serialize;
 
@@ -147,7 +147,8 @@ impl Quantity {
         // The beginning, when caches fill, says nothing of how it goes on.
         let slope_per_hour = 3600.0 * slope(&points[quarter..]);
         let growth_max = self.growth_max + self.growth_share_max * first.max(0.0);
-        let grows = last - first > growth_max && slope_per_hour > 0.0;
+        let hours = 0.75 * (points[points.len() - 1].0 - points[0].0) / 3600.0;
+        let grows = last - first > growth_max && slope_per_hour * hours > growth_max / 2.0;
         let label = |value: f64| {
             let sign = if value < 0.0 { "−" } else { "" };
             format!("{sign}{}", self.unit.label(value.abs()))
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_at_the_beginning_and_a_peak_are_no_growth() {
+    fn a_step_at_the_beginning_a_peak_and_a_disturbance_at_the_end_are_no_growth() {
         let step = hour(|hours, sample| {
             if hours > 0.05 {
                 process(sample).memory_bytes += 80 << 20;
@@ -269,6 +270,13 @@ mod tests {
             }
         });
         assert!(Verdict::of(&peak, &ANSWERS, true).is_sound);
+        let disturbed = hour(|hours, sample| {
+            if hours > 0.85 {
+                sample.p99_us = Some(50_000.0);
+            }
+        });
+        let verdict = Verdict::of(&disturbed, &ANSWERS, true);
+        assert!(verdict.is_sound, "{}", verdict.text);
     }
 
     #[test]

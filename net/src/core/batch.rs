@@ -1,6 +1,10 @@
 //! A batch of claims on its way in: `POST /v1/assert/batch`.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use stemedb_engine::shard::Outcome;
+use stemedb_engine::slot::Slot;
 use stemedb_engine::time::UnixMicros;
 
 use super::Now;
@@ -9,7 +13,7 @@ use super::lines::{Line, Lines};
 use super::message::Ticket;
 use super::operation::{Awaits, Operation, OperationKey};
 use super::response::{Response, refused};
-use super::room::{Answer, Room, Told};
+use super::room::{Answer, Batches, Room, Told};
 use super::router::Router;
 use crate::api::{ApiError, BatchFormat, BatchSummary, Endpoint, ErrorCode, blank_bytes, is_blank};
 use crate::http::Status;
@@ -24,6 +28,8 @@ pub(super) struct Batch {
     body_bytes_max: usize,
     /// Whether all of the body has come in.
     ended: bool,
+    /// Claims of an array that were read and not yet sent on their way.
+    waiting: WaitingClaims,
     /// Claims on their way to the disk.
     open: usize,
     /// The bytes of their records.
@@ -43,6 +49,14 @@ enum Form {
     Array(Vec<u8>),
 }
 
+/// Claims, encoded, in the order in which they came.
+#[derive(Debug, Default)]
+struct WaitingClaims {
+    payloads: Vec<u8>,
+    /// Of each its slot, its place in the array, and where its payload is.
+    claims: VecDeque<(Slot, u64, Range<usize>)>,
+}
+
 /// What a batch works with while a piece of it is taken in.
 #[derive(Debug)]
 pub(super) struct Taking<'a> {
@@ -52,6 +66,7 @@ pub(super) struct Taking<'a> {
     pub(super) router: &'a mut Router,
     /// The bytes of records on their way to the disk, of all batches of this core.
     pub(super) open_bytes: &'a mut usize,
+    pub(super) open_bytes_max: usize,
     /// Claims refused, by reason.
     pub(super) rejected: &'a mut Counts<ErrorCode>,
 }
@@ -64,6 +79,7 @@ impl Batch {
             agent,
             body_bytes_max,
             ended: false,
+            waiting: WaitingClaims::default(),
             open: 0,
             open_bytes: 0,
             lines: 0,
@@ -110,18 +126,48 @@ impl Batch {
             Form::Lines(mut lines) => lines.finish(|line| self.line(line, &mut taking)),
             Form::Array(array) => {
                 let agent = self.agent.take();
-                let Taking { key, now, intake, router, open_bytes, rejected } = taking;
-                intake.read_array(&array, agent.as_deref(), now, |claim| {
+                let Taking { now, intake, rejected, .. } = &mut taking;
+                intake.read_array(&array, agent.as_deref(), *now, |claim| {
                     self.lines += 1;
                     match claim {
-                        Ok(claim) => self.store(&claim, key, router, open_bytes),
+                        Ok(claim) => self.waiting.push(&claim, self.lines),
                         Err(error) => self.reject(error, rejected),
                     }
                 })?;
             }
         }
         self.ended = true;
+        self.feed(taking.key, taking.router, taking.open_bytes, taking.open_bytes_max);
         Ok(())
+    }
+
+    /// Sends claims of an array on their way, as many as may be: it was read as a whole, and may hold more than the lane
+    /// has room for.
+    fn feed(
+        &mut self,
+        key: OperationKey,
+        router: &mut Router,
+        open_bytes: &mut usize,
+        open_bytes_max: usize,
+    ) {
+        while self.open_bytes <= open_bytes_max / 4
+            && *open_bytes <= open_bytes_max
+            && let Some((slot, line, payload)) = self.waiting.claims.pop_front()
+        {
+            self.open += 1;
+            self.open_bytes += payload.len();
+            *open_bytes += payload.len();
+            let ticket = Ticket { core: router.id, operation: key, line, bytes: payload.len() as u32 };
+            router.assert(slot, &self.waiting.payloads[payload], ticket);
+        }
+        if self.waiting.claims.is_empty() {
+            self.waiting = WaitingClaims::default();
+        }
+    }
+
+    /// Whether claims of an array wait until there is room for them.
+    fn has_waiting(&self) -> bool {
+        !self.waiting.claims.is_empty()
     }
 
     /// A claim of this batch is decided.
@@ -144,7 +190,7 @@ impl Batch {
 
     /// What became of it, once all has come in and all of it is decided.
     pub(super) fn summary(&self) -> Option<&BatchSummary> {
-        (self.ended && self.open == 0).then_some(&self.summary)
+        (self.ended && self.open == 0 && !self.has_waiting()).then_some(&self.summary)
     }
 
     /// The first byte that is not white space has come.
@@ -196,6 +242,14 @@ impl Batch {
     }
 }
 
+impl WaitingClaims {
+    fn push(&mut self, claim: &Encoded<'_>, line: u64) {
+        let begin = self.payloads.len();
+        self.payloads.extend_from_slice(claim.payload);
+        self.claims.push_back((claim.slot, line, begin..self.payloads.len()));
+    }
+}
+
 /// The batches of a core.
 impl Room {
     /// Takes in a piece of a batch.
@@ -224,6 +278,7 @@ impl Room {
     pub(super) fn batch_end(&mut self, key: OperationKey, now: Now, answers: &mut Vec<Answer>) {
         let (batch, taking) = self.batch(key, now);
         match batch.end(taking) {
+            Ok(()) if batch.has_waiting() => self.batches.paused.push(key),
             Ok(()) => self.finish_batch(key, now, answers),
             Err(error) => {
                 self.batches.count -= 1;
@@ -251,23 +306,31 @@ impl Room {
         }
     }
 
-    /// Lets batches go on that waited for their claims to reach the disk.
-    pub(super) fn resume_batches(&mut self, answers: &mut Vec<Answer>) {
-        let Room { batches, operations, .. } = self;
-        if batches.open_bytes > batches.open_bytes_max / 2 {
-            return;
+    /// Lets batches go on that waited for their claims to reach the disk. True if claims were sent on their way by that.
+    pub(super) fn resume_batches(&mut self, answers: &mut Vec<Answer>) -> bool {
+        let Room { batches: Batches { paused, open_bytes, open_bytes_max, .. }, operations, router, .. } =
+            self;
+        if *open_bytes > *open_bytes_max / 2 {
+            return false;
         }
-        let share_bytes = batches.open_bytes_max / 8;
-        batches.paused.retain(|&key| {
+        let share_bytes = *open_bytes_max / 8;
+        let mut has_fed = false;
+        paused.retain(|&key| {
             // Gone if the connection broke.
-            let Some(operation) = operations.get(key) else { return false };
-            let Awaits::Batch(batch) = &operation.awaits else { panic!("only batches pause") };
-            let waits = batch.open_bytes() > share_bytes;
-            if !waits {
-                answers.push(Answer { connection: operation.connection, told: Told::Resume });
+            let Some(operation) = operations.get_mut(key) else { return false };
+            let Awaits::Batch(batch) = &mut operation.awaits else { panic!("only batches pause") };
+            if batch.open_bytes() > share_bytes {
+                return true;
             }
-            waits
+            if batch.has_waiting() {
+                batch.feed(key, router, open_bytes, *open_bytes_max);
+                has_fed = true;
+                return batch.has_waiting();
+            }
+            answers.push(Answer { connection: operation.connection, told: Told::Resume });
+            false
         });
+        has_fed
     }
 
     fn batch(&mut self, key: OperationKey, now: Now) -> (&mut Batch, Taking<'_>) {
@@ -281,6 +344,7 @@ impl Room {
             intake,
             router,
             open_bytes: &mut batches.open_bytes,
+            open_bytes_max: batches.open_bytes_max,
             rejected: &mut counters.assertions_rejected,
         };
         (batch, taking)

@@ -233,10 +233,12 @@ impl Room {
                 }
             }
             self.pass_on_outcomes();
-            let Some(message) = self.router.next_own() else { break };
-            self.message(self.router.id, message, now, answers);
+            if let Some(message) = self.router.next_own() {
+                self.message(self.router.id, message, now, answers);
+            } else if !self.resume_batches(answers) {
+                break;
+            }
         }
-        self.resume_batches(answers);
     }
 
     /// Goes on with queries and retractions, a bounded piece of work.

@@ -160,3 +160,19 @@ fn requests_sent_ahead_wait_unread_and_are_all_answered() {
     assert_eq!(listing::all(&mut served.client, "warm").len(), 1);
     served.server.stop();
 }
+
+#[test]
+fn an_array_is_taken_whole_whatever_the_lane_has_room_for() {
+    const CLAIMS: usize = 16;
+    for (frame_bytes_max, frame_buffers) in [("128KiB", "4"), ("1MiB", "32")] {
+        let mut served = Served::with(&[
+            ("STEMEDB_FRAME_BYTES_MAX", frame_bytes_max),
+            ("STEMEDB_FRAME_BUFFERS", frame_buffers),
+        ]);
+        let claims: Vec<String> =
+            (0..CLAIMS).map(|number| large_claim(&format!("array/{number}"), 64_000)).collect();
+        let answer = served.takes("/v1/assert/batch", format!("[{}]", claims.join(",")));
+        assert_eq!(answer["accepted"], CLAIMS, "with {frame_buffers} of {frame_bytes_max}: {answer}");
+        served.server.stop();
+    }
+}

@@ -95,6 +95,29 @@ fn a_batch_pauses_while_too_much_of_it_waits_for_the_disk() {
 }
 
 #[test]
+fn an_array_is_sent_on_its_way_as_there_is_room_for_it() {
+    const CLAIMS: usize = 3000;
+    let mut world = World::with(2, |config| config.batch_bytes_open_max = 64 << 10);
+    world.open();
+    world.disk_is_on = false;
+    let client = world.connect(0);
+    // The first is wrong, and known to be so before any other is stored.
+    let claims: Vec<String> = (0..CLAIMS).map(|number| claim(&format!("a/{number}"), 1)).collect();
+    world.send(client, post("/v1/assert/batch", &format!("[{{}},{}]", claims.join(","))).as_bytes());
+    let open_bytes = world.cores[0].room.batches.open_bytes;
+    assert!((1..=64 << 10).contains(&open_bytes), "{open_bytes} bytes of claims are on their way");
+    world.disk_is_on = true;
+    for core in 0..2 {
+        world.do_writes(core);
+    }
+    world.run();
+    let answer = world.take(client);
+    assert!(answer.contains(&format!(r#"{{"accepted":{CLAIMS},"exists":0,"rejected":1,"#)), "{answer}");
+    let room = &world.cores[0].room;
+    assert_eq!((room.batches.open_bytes, room.batches.paused.len(), room.batches.count), (0, 0, 0));
+}
+
+#[test]
 fn whatever_lines_come_in_at_once_batches_take_no_more_than_the_lane_has_room_for() {
     let value = "v".repeat(60 << 10);
     let line =
