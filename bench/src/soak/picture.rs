@@ -15,8 +15,8 @@ const CHART_WIDTH: f64 = 480.0;
 const CHART_HEIGHT: f64 = 300.0;
 const CHARTS_ACROSS: usize = 2;
 
-/// Room for the verdict above the charts, and between them.
-const TOP: f64 = 76.0;
+/// Room for each line of text above the charts, and between these.
+const LINE_HEIGHT: f64 = 17.0;
 const GAP: f64 = 12.0;
 
 /// Letters of the verdict in a line.
@@ -64,7 +64,9 @@ pub fn svg(record: &Record) -> String {
     let charts = charts(&record.samples);
     let rows = charts.len().div_ceil(CHARTS_ACROSS);
     let width = CHARTS_ACROSS as f64 * (CHART_WIDTH + GAP) + GAP;
-    let height = TOP + rows as f64 * (CHART_HEIGHT + GAP);
+    let verdict = lines(&record.verdict.text);
+    let top = 26.0 + LINE_HEIGHT * verdict.len() as f64 + GAP;
+    let height = top + rows as f64 * (CHART_HEIGHT + GAP);
     let view_box = format!("0 0 {} {}", Px(width), Px(height));
     let mut markup = Markup::new();
     let (wide, high) = (Px(width), Px(height));
@@ -84,13 +86,13 @@ pub fn svg(record: &Record) -> String {
         let line = |markup: &mut Markup, class: &str, y: f64, words: &str| {
             markup.text("text", &[("class", &class), ("x", &Px(GAP + 16.0)), ("y", &Px(y))], words);
         };
-        for (number, words) in lines(&record.verdict.text).iter().take(2).enumerate() {
-            line(markup, "turn-label", 26.0 + 17.0 * number as f64, words);
+        for (number, words) in verdict.iter().enumerate() {
+            line(markup, "turn-label", 26.0 + LINE_HEIGHT * number as f64, words);
         }
-        line(markup, "name", 62.0, &load(record));
+        line(markup, "name", 26.0 + LINE_HEIGHT * verdict.len() as f64, &load(record));
         for (place, chart) in charts.iter().enumerate() {
             let x = GAP + (place % CHARTS_ACROSS) as f64 * (CHART_WIDTH + GAP);
-            let y = TOP + (place / CHARTS_ACROSS) as f64 * (CHART_HEIGHT + GAP);
+            let y = top + (place / CHARTS_ACROSS) as f64 * (CHART_HEIGHT + GAP);
             let (x, y, width, height) = (Px(x), Px(y), Px(CHART_WIDTH), Px(CHART_HEIGHT));
             let room = [("x", &x as _), ("y", &y as _), ("width", &width as _), ("height", &height as _)];
             markup.element("svg", &room, |markup| chart.inline(markup));
