@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::console::say;
+
 /// Takes note of whatever happens.
 #[derive(Debug)]
 pub(crate) struct Auditor {
@@ -19,7 +21,7 @@ impl Auditor {
     /// Notes that something has happened at a time, to whom, and with what.
     pub(crate) fn note(&mut self, time_us: u64, what: &str, whom: u64, with: u64) {
         if self.trace {
-            println!("{:>14.6} {what} {whom} {with}", time_us as f64 / 1e6);
+            say(format_args!("{:>14.6} {what} {whom} {with}", time_us as f64 / 1e6));
         }
         self.events += 1;
         self.mix(time_us);
@@ -40,7 +42,7 @@ impl Auditor {
     /// Prints something about what happens, if somebody reads along.
     pub(crate) fn tell(&self, time_us: u64, text: impl FnOnce() -> String) {
         if self.trace {
-            println!("{:>14.6} {}", time_us as f64 / 1e6, text());
+            say(format_args!("{:>14.6} {}", time_us as f64 / 1e6, text()));
         }
     }
 

@@ -10,6 +10,7 @@
 mod answers;
 mod auditor;
 mod client;
+mod console;
 mod disk;
 mod link;
 mod model;
@@ -24,5 +25,6 @@ mod totals;
 mod turn;
 mod wording;
 
+pub use console::say;
 pub use simulation::{Outcome, Simulation};
 pub use totals::Totals;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use stemedb_simulator::{Simulation, Totals};
+use stemedb_simulator::{Simulation, Totals, say};
 
 /// Runs the whole server on a simulated disk, network and clock, and checks what it promises.
 ///
@@ -91,7 +91,8 @@ fn run_one(seed: u64, options: &Options) {
     SEED.set(Some(seed));
     let began = Instant::now();
     let outcome = Simulation::new(seed, options.trace).run();
-    println!("seed {seed}: the sum of all events is {}", outcome.sum);
+    SEED.set(None);
+    say(format_args!("seed {seed}: the sum of all events is {}", outcome.sum));
     let report = Report {
         first_seed: seed,
         seeds: 1,
@@ -147,6 +148,7 @@ fn run_seed(seed: u64, twice: bool) -> Totals {
         let again = Simulation::new(seed, false).run();
         assert_eq!(outcome.sum, again.sum, "two runs of one seed differ");
     }
+    SEED.set(None);
     outcome.totals
 }
 
@@ -162,15 +164,15 @@ fn progress_bar(seeds: u64) -> ProgressBar {
 impl Report {
     fn print(&self, json: bool) {
         if json {
-            println!("{}", serde_json::to_string(self).expect("figures are JSON"));
+            say(format_args!("{}", serde_json::to_string(self).expect("figures are JSON")));
             return;
         }
         let Report { first_seed, seeds, seeds_run_twice, seconds, totals } = self;
         let per_second = *seeds as f64 / seconds;
-        println!(
+        say(format_args!(
             "{seeds} seeds from {first_seed} on, no promise broken, in {seconds:.1} s ({per_second:.1} a second)"
-        );
-        println!("  {seeds_run_twice:>14} of them run twice, with the same events");
+        ));
+        say(format_args!("  {seeds_run_twice:>14} of them run twice, with the same events"));
         let rows = [
             ("operations", totals.operations),
             ("crashes", totals.crashes),
@@ -189,9 +191,9 @@ impl Report {
             ("seconds simulated", totals.virtual_us / 1_000_000),
             ("events", totals.events),
         ];
-        rows.iter().for_each(|(what, count)| println!("  {count:>14} {what}"));
+        rows.iter().for_each(|(what, count)| say(format_args!("  {count:>14} {what}")));
         let answers: Vec<_> =
             totals.answers.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-        println!("  answers by status: {}", answers.join(", "));
+        say(format_args!("  answers by status: {}", answers.join(", ")));
     }
 }
