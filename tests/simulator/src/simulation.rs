@@ -376,7 +376,9 @@ impl Simulation {
             PATIENCE_US / 1_000_000
         );
         let client = &mut self.clients[number];
-        if is_lost || (client.is_done_with_connection() && self.random.once_in(20)) {
+        // Where nothing goes wrong, clients hear their answers out.
+        let may_leave = client.is_done_with_connection() && (!self.calm || client.outstanding() == 0);
+        if is_lost || (may_leave && self.random.once_in(20)) {
             self.reset(link);
             return;
         }
