@@ -1,5 +1,8 @@
 //! The server. `stemedb-api --help` lists what it can be told.
 
+#[cfg(feature = "planted-bugs")]
+compile_error!("no server is built with planted bugs: leave out the feature `planted-bugs`");
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
