@@ -16,7 +16,8 @@ const CONNECTIONS_A_TICK_MIN: usize = 256;
 /// are in each tick, and what is overdue is noticed up to a round later.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    /// Connections that are gone stay here until it is their turn.
+    /// Connections that are gone stay here until it is their turn: no more than those there are, and those that came
+    /// within a round.
     waiting: VecDeque<ConnectionKey>,
     /// How many of them are to be looked at before the round is over.
     left: usize,
