@@ -69,6 +69,24 @@ impl SlotMap {
 pub struct SlotSet([u64; (SLOTS / u64::BITS as u16) as usize]);
 
 impl SlotSet {
+    /// Bytes of a set as it is stored: one bit a slot, the lowest bit of the first byte for slot 0.
+    pub const BYTES: usize = SLOTS as usize / 8;
+
+    /// The set that these bytes stand for.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> SlotSet {
+        let mut words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+        SlotSet(std::array::from_fn(|_| words.next().expect("as many words as a set has")))
+    }
+
+    /// The bytes that stand for the set.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *bytes = word.to_le_bytes();
+        }
+        bytes
+    }
+
     /// Adds the slots of `range`, and gives those of them that were not there.
     pub fn add(&mut self, range: Range<u16>) -> SlotSet {
         let mut added = SlotSet::default();
@@ -120,6 +138,9 @@ mod tests {
         assert_eq!(set.add(60..80), SlotSet::default());
         assert_eq!(ranges(set, 64..66), [(64, 66)]);
         assert_eq!(ranges(set.complement(), 50..SLOTS), [(50, 60), (80, SLOTS)]);
+        let bytes = set.to_bytes();
+        assert_eq!((bytes[7], bytes[8], bytes[9], bytes[10]), (0b1111_0000, 0xFF, 0xFF, 0));
+        assert_eq!(SlotSet::from_bytes(bytes), set);
     }
 
     #[test]

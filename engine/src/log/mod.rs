@@ -7,6 +7,7 @@
 //! what a crash can do to it.
 
 pub mod blocking;
+pub mod covered;
 pub mod frame;
 pub mod generation;
 pub mod id;

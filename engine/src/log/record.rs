@@ -12,6 +12,9 @@ use crate::log::layout::{array, put};
 /// Bytes before the payload of a record: length `u32`, kind `u16`, flags `u16`.
 pub const RECORD_HEADER_BYTES: usize = 8;
 
+/// Bytes at the beginning of a retraction's payload that name the record written first.
+pub(in crate::log) const RETRACTION_NAME_BYTES: usize = 14;
+
 /// What a record's payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]

@@ -177,6 +177,11 @@ impl Cursor {
         self.current.as_ref().expect("frames are made in a begun segment").durable_end
     }
 
+    /// The segment that takes frames, or whose seal is not durable yet.
+    pub(super) fn writing(&self) -> Option<SegmentNumber> {
+        self.current.as_ref().map(|current| current.home.segment.number)
+    }
+
     /// The segment that has to be prepared.
     pub(super) fn wanted(&self) -> Option<SegmentNumber> {
         (!self.next_ready).then_some(self.next_number)

@@ -307,6 +307,11 @@ impl Lane {
         self.cursor.wanted().is_none() || self.cursor.takes(self.waiting.bytes_with(payload_bytes))
     }
 
+    /// The segment that the lane writes to: those before it are sealed, durably. `None` before the lane has begun one.
+    pub fn writing(&self) -> Option<SegmentNumber> {
+        self.cursor.writing()
+    }
+
     /// What the lane is.
     pub fn config(&self) -> &LaneConfig {
         &self.config

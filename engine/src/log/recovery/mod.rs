@@ -19,14 +19,17 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
+use crate::log::covered::Covered;
 use crate::log::generation::LaneEnd;
 use crate::log::lane::LaneStart;
 use crate::log::record::RecordKind;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogStorage, SegmentFile};
-use crate::log::{Generation, Lsn};
+use crate::log::{Generation, Lsn, SegmentNumber};
 use crate::slot::{LaneId, SlotSet};
 
 pub use error::{RecoveryError, RecoveryVisitError};
@@ -61,6 +64,8 @@ pub struct Recovered {
     pub next_generation: Generation,
     /// Where each lane ends that was ever begun, by lane.
     pub lane_ends: Vec<LaneEnd>,
+    /// Those of the segments at these ends that are covered by tables, and may be gone.
+    pub covered: Vec<SegmentId>,
     /// What was written, but never finished, at the lanes' ends.
     pub tails_dropped: Vec<DroppedTail>,
     /// How many records were handed out.
@@ -130,10 +135,65 @@ pub fn recover(
     storage: &dyn LogStorage,
     visit: &mut dyn FnMut(&[Replayed<'_>]) -> Result<(), RecoveryVisitError>,
 ) -> Result<Recovered, RecoveryError> {
-    let survey = Survey::new(storage)?;
-    let mut replay = Replay::new(storage, &survey, RecordSink::new(visit));
+    recover_after(storage, &Covered::default(), visit)
+}
+
+/// The same for a log of which a part is `covered`: that part is not read, and need not be there.
+pub fn recover_after(
+    storage: &dyn LogStorage,
+    covered: &Covered,
+    visit: &mut dyn FnMut(&[Replayed<'_>]) -> Result<(), RecoveryVisitError>,
+) -> Result<Recovered, RecoveryError> {
+    let survey = Survey::new(storage, covered)?;
+    let mut replay = Replay::new(storage, &survey, RecordSink::new(visit, &covered.retractions));
     for generation in survey.begun_generations() {
         replay.generation(generation)?;
     }
     Ok(replay.finish())
+}
+
+/// Reads on in the log behind what is `covered`, through segments that will never change, until about `bytes_max` were read
+/// or no more of them are there. Gives all of their records to `visit`, and returns what is covered with them; `None` if there
+/// was nothing to read.
+///
+/// The log may be in use: `writing` has the segment that each of its lanes writes to, and nothing of that or of later ones
+/// is read but the former's header.
+pub fn read_ended(
+    storage: &dyn LogStorage,
+    covered: &Covered,
+    writing: &BTreeMap<LaneId, SegmentNumber>,
+    bytes_max: u64,
+    visit: &mut dyn FnMut(&[Replayed<'_>]) -> Result<(), RecoveryVisitError>,
+) -> Result<Option<Covered>, RecoveryError> {
+    let storage = LogInUse { storage, writing };
+    let survey = Survey::new(&storage, covered)?;
+    let mut replay = Replay::new(&storage, &survey, RecordSink::new(visit, &covered.retractions));
+    for generation in survey.begun_generations() {
+        if !replay.ended_segments(generation, bytes_max)? {
+            break;
+        }
+    }
+    Ok(Some(replay.into_covered()).filter(|now| now.ends != covered.ends))
+}
+
+/// A log of which the segments behind those that are being written are not to be seen: they are being made.
+struct LogInUse<'a> {
+    storage: &'a dyn LogStorage,
+    writing: &'a BTreeMap<LaneId, SegmentNumber>,
+}
+
+impl LogStorage for LogInUse<'_> {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        let mut files = self.storage.list()?;
+        files.retain(|file| self.writing.get(&file.id.lane).is_none_or(|&writing| file.id.number <= writing));
+        Ok(files)
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.storage.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.storage.path(segment)
+    }
 }

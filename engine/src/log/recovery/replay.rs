@@ -1,12 +1,14 @@
 //! The second pass of recovery: reads every frame, finds the lanes' ends, and hands out the records.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+use crate::log::covered::{Covered, CoveredEnd};
 use crate::log::frame::{Frame, FrameError, FrameHeader, FrameKind};
-use crate::log::generation::LaneEnd;
+use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::sink::{FramePlace, RecordSink};
-use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, contradiction};
+use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, SurveyedLane, contradiction};
 use crate::log::recovery::{DroppedTail, Recovered, RecoveryError, UntrimmedSegment};
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogStorage, SegmentFile};
@@ -25,6 +27,8 @@ pub(super) struct Replay<'s, 'v> {
     survey: &'s Survey,
     reader: SegmentReader<'s>,
     sink: RecordSink<'v>,
+    /// The record of the generation that was read last, if that has one.
+    generation: Option<GenerationRecord>,
     ends: BTreeMap<LaneId, LaneEnd>,
     tails_dropped: Vec<DroppedTail>,
     untrimmed: Vec<UntrimmedSegment>,
@@ -52,7 +56,8 @@ impl<'s, 'v> Replay<'s, 'v> {
             survey,
             reader: SegmentReader::new(storage, unopened, READ_BYTES),
             sink,
-            ends: BTreeMap::new(),
+            generation: survey.covered.generation.clone(),
+            ends: survey.covered.ends.iter().map(|covered| (covered.end.lane, covered.end)).collect(),
             tails_dropped: Vec::new(),
             untrimmed: Vec::new(),
             bytes: 0,
@@ -61,45 +66,68 @@ impl<'s, 'v> Replay<'s, 'v> {
 
     /// Reads all segments of a generation. Generations come in their order.
     pub(super) fn generation(&mut self, generation: Generation) -> Result<(), RecoveryError> {
+        self.begin_generation(generation);
         let mut second_frame = None;
-        for (&lane, surveyed) in &self.survey.lanes {
-            let of_generation = |segment: &BegunSegment| segment.header.generation == generation;
-            let Some(first) = surveyed.begun.iter().position(of_generation) else { continue };
-            let count = surveyed.begun[first..].iter().take_while(|segment| of_generation(segment)).count();
-            for at in first..first + count {
+        for surveyed in self.survey.lanes.values() {
+            let of_generation = of_generation(surveyed, generation);
+            for at in of_generation.clone() {
                 let segment = &surveyed.begun[at];
-                let walked = self.segment(segment, self.survey.required_end(lane, at), at == first)?;
+                let walked = self.walk(segment, at)?;
                 second_frame = second_frame.or(walked.second_frame.map(|offset| (segment.file.id, offset)));
-                self.ends.insert(
-                    lane,
-                    LaneEnd {
-                        lane,
-                        generation,
-                        segment: segment.file.id.number,
-                        end_offset: walked.end,
-                        next_lsn: walked.next_lsn,
-                    },
-                );
-                if at == first + count - 1 && segment.file.bytes > walked.end {
+                if at == of_generation.end - 1 && segment.file.bytes > walked.end {
                     self.untrimmed
                         .push(UntrimmedSegment { segment: segment.file.id, end_offset: walked.end });
                 }
             }
         }
-        if let Some((segment, offset)) = second_frame {
-            self.check_opened(generation, segment, offset)?;
+        match second_frame {
+            Some((segment, offset)) => self.check_opened(generation, segment, offset),
+            None => Ok(()),
         }
-        if let Some(surveyed) = self.survey.generations.get(&generation) {
-            self.sink.retractions.end_generation(surveyed.record.lanes);
-        }
-        Ok(())
     }
 
-    pub(super) fn finish(self) -> Recovered {
-        let last = self.survey.begun_generations().pop();
+    /// Reads those segments of a generation whose ends are stated by what was written later, until about `bytes_max` were
+    /// read in all. Generations come in their order. Gives whether all of the generation has been read.
+    pub(super) fn ended_segments(
+        &mut self,
+        generation: Generation,
+        bytes_max: u64,
+    ) -> Result<bool, RecoveryError> {
+        self.begin_generation(generation);
+        let mut is_all = true;
+        for (&lane, surveyed) in &self.survey.lanes {
+            for at in of_generation(surveyed, generation) {
+                if self.bytes >= bytes_max || self.survey.required_end(lane, at).is_none() {
+                    is_all = false;
+                    break;
+                }
+                self.walk(&surveyed.begun[at], at)?;
+            }
+        }
+        Ok(is_all)
+    }
+
+    /// What is covered when all that was read is.
+    pub(super) fn into_covered(self) -> Covered {
+        let continues = |end: &LaneEnd| {
+            let begun = self.survey.lanes.get(&end.lane).and_then(|lane| lane.begun.last());
+            begun.is_some_and(|last| last.file.id.number > end.segment)
+        };
+        let ends =
+            self.ends.values().map(|end| CoveredEnd { end: *end, continues: continues(end) }).collect();
+        Covered { ends, generation: self.generation, retractions: self.sink.retractions.into_covered() }
+    }
+
+    pub(super) fn finish(mut self) -> Recovered {
+        self.end_generation();
+        let covered = &self.survey.covered;
+        let begun = self.survey.begun_generations().pop();
+        let last = begun.max(covered.ends.iter().map(|covered| covered.end.generation).max());
         let unbegun = || self.survey.lanes.values().flat_map(|lane| &lane.unbegun);
+        let ended = |lane: &LaneEnd| SegmentId { lane: lane.lane, number: lane.segment };
         Recovered {
             next_generation: last.map_or(Generation::FIRST, Generation::next),
+            covered: self.ends.values().map(ended).filter(|segment| covered.contains(*segment)).collect(),
             lane_ends: self.ends.into_values().collect(),
             tails_dropped: self.tails_dropped,
             records: self.sink.records,
@@ -115,6 +143,40 @@ impl<'s, 'v> Replay<'s, 'v> {
                 .collect(),
             untrimmed: self.untrimmed,
         }
+    }
+
+    /// Goes over to a generation, unless it is the one already.
+    fn begin_generation(&mut self, generation: Generation) {
+        let is_new = |record: &GenerationRecord| record.generation < generation;
+        if self.generation.as_ref().is_some_and(is_new) {
+            self.end_generation();
+        }
+        if self.generation.is_none() {
+            self.generation =
+                self.survey.generations.get(&generation).map(|surveyed| surveyed.record.clone());
+        }
+    }
+
+    fn end_generation(&mut self) {
+        if let Some(record) = self.generation.take() {
+            self.sink.retractions.end_generation(record.lanes);
+        }
+    }
+
+    /// Reads the begun segment at `at` of its lane, and notes where it ends.
+    fn walk(&mut self, segment: &BegunSegment, at: usize) -> Result<Walked, RecoveryError> {
+        let SegmentId { lane, number } = segment.file.id;
+        let required = self.survey.required_end(lane, at);
+        let walked = self.segment(segment, required, self.survey.begins_generation(lane, at))?;
+        let end = LaneEnd {
+            lane,
+            generation: segment.header.generation,
+            segment: number,
+            end_offset: walked.end,
+            next_lsn: walked.next_lsn,
+        };
+        self.ends.insert(lane, end);
+        Ok(walked)
     }
 
     /// Reads the frames of a segment up to where they must end or, if nothing says where, to where they do.
@@ -284,6 +346,13 @@ impl<'s, 'v> Replay<'s, 'v> {
         let path = self.storage.path(segment.file.id);
         RecoveryError::Frame { path, offset, cause: Box::new(cause), testimony }
     }
+}
+
+/// Which begun segments of a lane are of a generation.
+fn of_generation(lane: &SurveyedLane, generation: Generation) -> Range<usize> {
+    let first = lane.begun.partition_point(|segment| segment.header.generation < generation);
+    let end = lane.begun.partition_point(|segment| segment.header.generation <= generation);
+    first..end
 }
 
 /// Checks that a valid frame is the one that comes next in its segment.

@@ -1,15 +1,14 @@
 //! Which retractions reached all lanes, and which a crash interrupted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::log::covered::CoveredRetraction;
 use crate::log::layout::array;
+use crate::log::record::RETRACTION_NAME_BYTES;
 use crate::log::recovery::UnfinishedRetraction;
 use crate::log::{Generation, Lsn};
 use crate::slot::{LaneId, SlotSet};
-
-/// Bytes at the beginning of a retraction's payload that name the record written first.
-const NAME_BYTES: usize = 14;
 
 /// The record of a retraction that was written first; sorts in the order of writing, as far as there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,45 +30,47 @@ pub(super) struct Retractions {
 #[derive(Debug)]
 struct Unfinished {
     payload: Vec<u8>,
-    /// How many lanes of the current generation have it.
-    lanes: u16,
-    last_lane: LaneId,
+    /// The lanes of the current generation that have it.
+    lanes: BTreeSet<LaneId>,
     /// The slots that one of its records stood for, in any generation.
     struck: SlotSet,
 }
 
 impl Retractions {
-    /// Notes a retraction in `lane` of the current generation, which has `slots` in it. Lanes come one after the other.
+    /// Those that were seen in the covered part of the log.
+    pub(super) fn covered(retractions: &[CoveredRetraction]) -> Retractions {
+        let unfinished = |retraction: &CoveredRetraction| {
+            let CoveredRetraction { payload, lanes, struck } = retraction.clone();
+            let first = first_record(&payload).expect("what is covered was checked when it was read");
+            (first, Unfinished { payload, lanes, struck })
+        };
+        Retractions { unfinished: retractions.iter().map(unfinished).collect() }
+    }
+
+    /// Notes a retraction in `lane` of the current generation, which has `slots` in it.
     /// Gives the slots that this record is the first to strike; `None` if the payload is too short to be a retraction.
     pub(super) fn note(&mut self, lane: LaneId, slots: Range<u16>, payload: &[u8]) -> Option<SlotSet> {
-        if payload.len() < NAME_BYTES {
-            return None;
-        }
-        let first = FirstRecord {
-            generation: Generation(u32::from_le_bytes(array(payload, 0))),
-            lane: LaneId(u16::from_le_bytes(array(payload, 4))),
-            lsn: Lsn(u64::from_le_bytes(array(payload, 6))),
-        };
-        let fresh = || Unfinished {
-            payload: payload.to_vec(),
-            lanes: 0,
-            last_lane: lane,
-            struck: SlotSet::default(),
-        };
-        let retraction = self.unfinished.entry(first).or_insert_with(fresh);
-        if retraction.lanes == 0 || retraction.last_lane != lane {
-            retraction.lanes += 1;
-            retraction.last_lane = lane;
-        }
+        let fresh =
+            || Unfinished { payload: payload.to_vec(), lanes: BTreeSet::new(), struck: SlotSet::default() };
+        let retraction = self.unfinished.entry(first_record(payload)?).or_insert_with(fresh);
+        retraction.lanes.insert(lane);
         Some(retraction.struck.add(slots))
     }
 
     /// Ends a generation of `lanes` lanes.
     pub(super) fn end_generation(&mut self, lanes: u16) {
-        self.unfinished.retain(|_, retraction| retraction.lanes < lanes);
+        self.unfinished.retain(|_, retraction| retraction.lanes.len() < usize::from(lanes));
         for retraction in self.unfinished.values_mut() {
-            retraction.lanes = 0;
+            retraction.lanes.clear();
         }
+    }
+
+    /// What the covered part of the log says of them, if it ends here.
+    pub(super) fn into_covered(self) -> Vec<CoveredRetraction> {
+        let unfinished = self.unfinished.into_values();
+        unfinished
+            .map(|Unfinished { payload, lanes, struck }| CoveredRetraction { payload, lanes, struck })
+            .collect()
     }
 
     /// Those that remain unfinished, in the order of their first records.
@@ -79,6 +80,14 @@ impl Retractions {
             |Unfinished { payload, struck, .. }| UnfinishedRetraction { payload, slots: struck.complement() };
         unfinished.map(rest).collect()
     }
+}
+
+fn first_record(payload: &[u8]) -> Option<FirstRecord> {
+    (payload.len() >= RETRACTION_NAME_BYTES).then(|| FirstRecord {
+        generation: Generation(u32::from_le_bytes(array(payload, 0))),
+        lane: LaneId(u16::from_le_bytes(array(payload, 4))),
+        lsn: Lsn(u64::from_le_bytes(array(payload, 6))),
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::log::covered::CoveredRetraction;
 use crate::log::frame::Frame;
 use crate::log::record::{Record, RecordError, RecordKind};
 use crate::log::recovery::retractions::Retractions;
@@ -33,8 +34,9 @@ pub(super) struct FramePlace<'p> {
 impl<'v> RecordSink<'v> {
     pub(super) fn new(
         visit: &'v mut dyn FnMut(&[Replayed<'_>]) -> Result<(), RecoveryVisitError>,
+        covered: &[CoveredRetraction],
     ) -> RecordSink<'v> {
-        RecordSink { visit, retractions: Retractions::default(), records: 0 }
+        RecordSink { visit, retractions: Retractions::covered(covered), records: 0 }
     }
 
     /// Gives all records of a frame that is not the first of its generation.

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use crate::log::covered::{Covered, CoveredEnd};
 use crate::log::frame::{FrameHome, FrameKind};
 use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::record::RecordKind;
@@ -71,32 +72,95 @@ pub(super) struct RequiredEnd {
     pub(super) testimony: String,
 }
 
-/// All that the beginnings of the segments say.
-#[derive(Debug, Default)]
+/// All that the beginnings of the segments say that are not covered.
+#[derive(Debug)]
 pub(super) struct Survey {
+    pub(super) covered: Covered,
     pub(super) lanes: BTreeMap<LaneId, SurveyedLane>,
     pub(super) generations: BTreeMap<Generation, SurveyedGeneration>,
 }
 
 impl Survey {
-    /// Reads the beginnings of all segments and checks them against each other.
-    pub(super) fn new(storage: &dyn LogStorage) -> Result<Survey, RecoveryError> {
+    /// Reads the beginnings of all segments that are not `covered` and checks them against each other.
+    pub(super) fn new(storage: &dyn LogStorage, covered: &Covered) -> Result<Survey, RecoveryError> {
         let mut files = storage.list().map_err(|source| RecoveryError::List { source })?;
+        files.retain(|file| !covered.contains(file.id));
         files.sort_unstable_by_key(|file| file.id);
-        let mut survey = Survey::default();
-        let Some(&first) = files.first() else { return Ok(survey) };
-        let mut reader = SegmentReader::new(storage, first, GLANCE_BYTES);
-        for lane_files in files.chunk_by(|one, next| one.id.lane == next.id.lane) {
-            let lane = survey_lane(storage, &mut reader, lane_files)?;
-            for (at, segment) in lane.begun.iter().enumerate() {
-                if at == 0 || lane.begun[at - 1].header.generation != segment.header.generation {
-                    survey.note_generation(storage, &mut reader, segment)?;
-                }
+        let mut survey =
+            Survey { covered: covered.clone(), lanes: BTreeMap::new(), generations: BTreeMap::new() };
+        survey.note_covered_generation();
+        if let Some(&first) = files.first() {
+            let mut reader = SegmentReader::new(storage, first, GLANCE_BYTES);
+            for lane_files in files.chunk_by(|one, next| one.id.lane == next.id.lane) {
+                survey.add_lane(storage, &mut reader, lane_files)?;
             }
-            survey.lanes.insert(lane_files[0].id.lane, lane);
         }
+        survey.check_continued(storage)?;
         survey.check_ends(storage)?;
         Ok(survey)
+    }
+
+    /// Whether the begun segment at `at` of `lane` is the first one of its generation there, and so begins with its record.
+    pub(super) fn begins_generation(&self, lane: LaneId, at: usize) -> bool {
+        let begun = &self.lanes[&lane].begun;
+        let before = match at.checked_sub(1) {
+            Some(before) => Some(begun[before].header.generation),
+            None => self.covered.end_of(lane).map(|covered| covered.end.generation),
+        };
+        before != Some(begun[at].header.generation)
+    }
+
+    /// Takes over what is known of the generation of which a part is covered.
+    fn note_covered_generation(&mut self) {
+        let Some(record) = self.covered.generation.clone() else { return };
+        // A lane's first segments are covered first.
+        let of_generation = |covered: &&CoveredEnd| covered.end.generation == record.generation;
+        let lanes = self.covered.ends.iter().filter(of_generation).map(|covered| covered.end.lane);
+        let first_of = |lane| (lane, SegmentId { lane, number: record.first_segment_of(lane) });
+        let found_in = lanes.map(first_of).collect();
+        self.generations.insert(record.generation, SurveyedGeneration { record, found_in });
+    }
+
+    /// Reads the beginnings of a lane's files, which are sorted by number.
+    fn add_lane(
+        &mut self,
+        storage: &dyn LogStorage,
+        reader: &mut SegmentReader<'_>,
+        files: &[SegmentFile],
+    ) -> Result<(), RecoveryError> {
+        let lane = files[0].id.lane;
+        let surveyed = survey_lane(storage, reader, files, self.covered.end_of(lane))?;
+        let begun = surveyed.begun.clone();
+        self.lanes.insert(lane, surveyed);
+        for (at, segment) in begun.iter().enumerate() {
+            if self.begins_generation(lane, at) {
+                self.note_generation(storage, reader, segment)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the lanes go on behind what is covered, and with nothing older than that.
+    fn check_continued(&self, storage: &dyn LogStorage) -> Result<(), RecoveryError> {
+        const TESTIMONY: &str = "the manifest of the tables says that it was begun";
+        for CoveredEnd { end, .. } in self.covered.ends.iter().filter(|covered| covered.continues) {
+            if self.lanes.get(&end.lane).is_none_or(|lane| lane.begun.is_empty()) {
+                let next = SegmentId { lane: end.lane, number: end.segment.next() };
+                return Err(self.unbegun(storage, next, TESTIMONY));
+            }
+        }
+        let latest = self.covered.generation.as_ref().map(|record| record.generation);
+        for (&lane, surveyed) in &self.lanes {
+            let Some(segment) = surveyed.begun.first() else { continue };
+            let generation = segment.header.generation;
+            let has_record = self.begins_generation(lane, 0) || self.generations.contains_key(&generation);
+            if !has_record || latest.is_some_and(|latest| generation < latest) {
+                let expected = format!("what follows {:?}, which the tables hold", self.covered.generation);
+                let actual = format!("generation {generation}");
+                return Err(contradiction(storage, segment.file.id, 0, expected, actual));
+            }
+        }
+        Ok(())
     }
 
     /// All generations that began a segment, in order.
@@ -229,6 +293,14 @@ impl Survey {
         testimony: &str,
     ) -> Result<(), RecoveryError> {
         let id = SegmentId { lane: end.lane, number: end.segment };
+        if let Some(covered) = self.covered.end_of(end.lane).filter(|_| self.covered.contains(id)) {
+            if covered.end.segment > end.segment || covered.end == *end {
+                return Ok(());
+            }
+            let expected = format!("{end:?}: {testimony}");
+            let actual = format!("{:?} in the manifest of the tables", covered.end);
+            return Err(contradiction(storage, id, end.end_offset, expected, actual));
+        }
         let begun = self.lanes.get(&end.lane).map_or(&[][..], |lane| &lane.begun);
         let Some(at) = begun.iter().position(|segment| segment.file.id == id) else {
             return Err(self.unbegun(storage, id, testimony));
@@ -270,11 +342,12 @@ impl Survey {
     }
 }
 
-/// Reads the headers of a lane's files, which are sorted by number.
+/// Reads the headers of a lane's files, which are sorted by number and come after what is `covered`.
 fn survey_lane(
     storage: &dyn LogStorage,
     reader: &mut SegmentReader<'_>,
     files: &[SegmentFile],
+    covered: Option<&CoveredEnd>,
 ) -> Result<SurveyedLane, RecoveryError> {
     let mut lane = SurveyedLane::default();
     for &file in files {
@@ -283,7 +356,7 @@ fn survey_lane(
         let torn = match block.get(..BLOCK_BYTES).map(SegmentHeader::decode) {
             Some(Ok((header, checksum))) => {
                 let segment = BegunSegment { file, header, home: FrameHome::new(&header, checksum) };
-                check_follows(storage, &lane, &segment)?;
+                check_follows(storage, &lane, covered, &segment)?;
                 lane.begun.push(segment);
                 continue;
             }
@@ -297,7 +370,7 @@ fn survey_lane(
         };
         lane.unbegun.push(UnbegunSegment { file, torn });
     }
-    let next = lane.begun.last().map_or(SegmentNumber::FIRST, |last| last.file.id.number.next());
+    let next = next_number(&lane, covered);
     for segment in &lane.unbegun {
         check_unbegun(storage, reader, segment, next)?;
     }
@@ -308,6 +381,7 @@ fn survey_lane(
 fn check_follows(
     storage: &dyn LogStorage,
     lane: &SurveyedLane,
+    covered: Option<&CoveredEnd>,
     segment: &BegunSegment,
 ) -> Result<(), RecoveryError> {
     let (id, header) = (segment.file.id, &segment.header);
@@ -320,7 +394,7 @@ fn check_follows(
         let cause = torn.clone().unwrap_or(SegmentHeaderError::Magic { actual: [0; 8] });
         return Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony: testimony() });
     }
-    let number = lane.begun.last().map_or(SegmentNumber::FIRST, |last| last.file.id.number.next());
+    let number = next_number(lane, covered);
     if id.number != number {
         let path = storage.path(SegmentId { number, ..id });
         return Err(RecoveryError::Missing { path, testimony: testimony() });
@@ -331,21 +405,34 @@ fn check_follows(
     if !size_is_sound || !generations.contains(&header.generation) {
         return wrong("a sound header".to_owned(), format!("{header:?}"));
     }
-    let follows = match lane.begun.last() {
-        None => header.previous_end == 0 && header.first_lsn == Lsn::FIRST,
-        Some(last) => {
+    let follows = match (lane.begun.last(), covered) {
+        (Some(last), _) => {
             (BLOCK..=last.header.segment_bytes).contains(&header.previous_end)
                 && header.previous_end.is_multiple_of(BLOCK)
                 && header.generation >= last.header.generation
         }
+        (None, Some(CoveredEnd { end, .. })) => {
+            (header.previous_end, header.first_lsn) == (end.end_offset, end.next_lsn)
+                && header.generation >= end.generation
+        }
+        (None, None) => header.previous_end == 0 && header.first_lsn == Lsn::FIRST,
     };
     if follows {
         return Ok(());
     }
-    match lane.begun.last() {
-        None => wrong("the header of a lane's first segment".to_owned(), format!("{header:?}")),
-        Some(last) => wrong(format!("a header that follows {:?}", last.header), format!("{header:?}")),
-    }
+    let expected = match (lane.begun.last(), covered) {
+        (Some(last), _) => format!("a header that follows {:?}", last.header),
+        (None, Some(covered)) => format!("a header that follows {:?}, which the tables hold", covered.end),
+        (None, None) => "the header of a lane's first segment".to_owned(),
+    };
+    wrong(expected, format!("{header:?}"))
+}
+
+/// The number of the segment that comes after those of a lane that were seen.
+fn next_number(lane: &SurveyedLane, covered: Option<&CoveredEnd>) -> SegmentNumber {
+    let last = lane.begun.last().map(|last| last.file.id.number);
+    let last = last.or(covered.map(|covered| covered.end.segment));
+    last.map_or(SegmentNumber::FIRST, SegmentNumber::next)
 }
 
 /// Checks that a segment without a valid header was never begun, or was being begun when the writing stopped.

@@ -4,6 +4,7 @@
 //! lanes write to a disk in memory, which is then changed in one way at a time, everywhere that way applies.
 
 mod contradiction;
+mod covered;
 mod crash;
 mod damage;
 mod generations;

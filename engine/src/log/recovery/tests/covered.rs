@@ -1,0 +1,281 @@
+//! Logs of which a part is covered, and gone.
+//!
+//! Goal: what was read out of ended segments and what recovery reads behind them are together what recovery reads in the whole
+//! log, with the same ends and the same interrupted retractions; whatever of the covered segments is still there. What is
+//! needed and gone is missed. Method: random histories of commits, retractions, restarts with other numbers of
+//! lanes, and covering in small pieces; the whole log is kept beside the one from which segments are removed.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::log::SEGMENT_BYTES_LEAST;
+
+/// A record as it was replayed, with the slots that it strikes.
+type ReadWithSlots = (Read, Option<SlotSet>);
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit {
+        lane: u16,
+        bytes: usize,
+    },
+    /// A retraction that reaches the first so many of the lanes from its own on.
+    Retract {
+        lane: u16,
+        lanes: u16,
+    },
+    Cover {
+        bytes_max: u64,
+        removed: u64,
+    },
+    Restart {
+        lanes: u16,
+        clean: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0_u16..3, prop_oneof![0_usize..300, 9_000_usize..12_000])
+            .prop_map(|(lane, bytes)| Step::Commit { lane, bytes }),
+        1 => (0_u16..3, 1_u16..4).prop_map(|(lane, lanes)| Step::Retract { lane, lanes }),
+        2 => (prop_oneof![0_u64..100_000, Just(u64::MAX)], any::<u64>())
+            .prop_map(|(bytes_max, removed)| Step::Cover { bytes_max, removed }),
+        1 => (1_u16..4, any::<bool>()).prop_map(|(lanes, clean)| Step::Restart { lanes, clean }),
+    ]
+}
+
+/// A log, and what has been read out of it.
+struct CoveredWorld {
+    world: World,
+    /// Segments that were removed, as they were.
+    removed: MemoryStorage,
+    covered: Covered,
+    read: Vec<ReadWithSlots>,
+}
+
+fn small_opening(lanes: u16) -> Opening {
+    let mut opening = opening(lanes);
+    (opening.lane.segment_bytes, opening.lane.frame_bytes_max) = (SEGMENT_BYTES_LEAST, 4 * BLOCK_BYTES);
+    opening
+}
+
+fn recovered_after(
+    disk: &MemoryStorage,
+    covered: &Covered,
+) -> Result<(Vec<ReadWithSlots>, Recovered), RecoveryError> {
+    let mut records = Vec::new();
+    let recovered = recover_after(disk, covered, &mut |replayed| {
+        records.extend(replayed.iter().map(with_slots));
+        Ok(())
+    })?;
+    Ok((records, recovered))
+}
+
+fn with_slots(record: &Replayed<'_>) -> ReadWithSlots {
+    ((record.generation.0, record.lane.0, record.lsn.0, record.payload.to_vec()), record.retracts)
+}
+
+impl CoveredWorld {
+    fn new(lanes: u16) -> CoveredWorld {
+        let world = World { disk: MemoryStorage::new(), lanes: Vec::new() };
+        let mut world = CoveredWorld {
+            world,
+            removed: MemoryStorage::new(),
+            covered: Covered::default(),
+            read: Vec::new(),
+        };
+        world.restart(lanes);
+        world
+    }
+
+    /// The log with the segments that were removed.
+    fn whole(&self) -> MemoryStorage {
+        let mut whole = self.world.disk.clone();
+        whole.segments.extend(self.removed.segments.clone());
+        whole
+    }
+
+    fn restart(&mut self, lanes: u16) {
+        let (_, recovered) = recovered_after(&self.world.disk, &self.covered).expect("the log is sound");
+        self.world.lanes = open_generation(&mut self.world.disk, &recovered, &small_opening(lanes)).unwrap();
+    }
+
+    fn take(&mut self, step: &Step) {
+        let lane_count = self.world.lanes.len() as u16;
+        match *step {
+            Step::Commit { lane, bytes } => {
+                let payload = vec![b'x'; bytes];
+                self.world.commit(usize::from(lane % lane_count), &[&payload]);
+            }
+            Step::Retract { lane, lanes } => {
+                let lane = lane % lane_count;
+                let first = &self.world.lanes[usize::from(lane)];
+                let mut payload = first.config().generation.0.to_le_bytes().to_vec();
+                payload.extend(lane.to_le_bytes());
+                payload.extend(first.next_lsn().0.to_le_bytes());
+                for at in 0..lanes.min(lane_count) {
+                    let at = usize::from((lane + at) % lane_count);
+                    self.world.lanes[at].append(RecordKind::Retraction, 0, &payload).unwrap();
+                    self.world.drive(at);
+                }
+            }
+            Step::Cover { bytes_max, removed } => self.cover(bytes_max, removed),
+            Step::Restart { lanes, clean } => {
+                if clean {
+                    self.world.close();
+                }
+                self.check();
+                self.restart(lanes);
+            }
+        }
+    }
+
+    /// Reads on, and removes those covered segments of which a bit of `removed` says so.
+    fn cover(&mut self, bytes_max: u64, removed: u64) {
+        let writing = self
+            .world
+            .lanes
+            .iter()
+            .map(|lane| (lane.config().lane, lane.writing().expect("it was opened")))
+            .collect();
+        let read = &mut self.read;
+        let now = read_ended(&self.world.disk, &self.covered, &writing, bytes_max, &mut |records| {
+            read.extend(records.iter().map(with_slots));
+            Ok(())
+        });
+        let Some(now) = now.expect("the log is sound") else { return };
+        assert_ne!(now, self.covered);
+        self.covered = Covered::decode(&now.encode()).expect("it was just encoded");
+        assert_eq!(self.covered, now);
+        let is_removed = |segment: &SegmentId| {
+            self.covered.contains(*segment) && removed >> (segment.number.0 % 64) & 1 != 0
+        };
+        let gone: Vec<_> = self.world.disk.segments.keys().copied().filter(is_removed).collect();
+        for segment in gone {
+            let bytes = self.world.disk.segments.remove(&segment).expect("it was listed");
+            self.removed.segments.insert(segment, bytes);
+        }
+    }
+
+    fn check(&self) {
+        let (all, expected) = recovered_after(&self.whole(), &Covered::default()).expect("the log is sound");
+        let (behind, mut recovered) =
+            recovered_after(&self.world.disk, &self.covered).expect("the log is sound");
+        let mut found = [&self.read[..], &behind[..]].concat();
+        found.sort_by_key(|((generation, lane, lsn, _), _)| (*generation, *lane, *lsn));
+        assert_eq!(found, all);
+        assert_eq!(recovered.unfinished_retractions, expected.unfinished_retractions);
+        assert_eq!(recovered.lane_ends, expected.lane_ends);
+        assert_eq!(recovered.next_generation, expected.next_generation);
+        let is_covered =
+            |end: &&LaneEnd| self.covered.contains(SegmentId { lane: end.lane, number: end.segment });
+        assert_eq!(recovered.covered.len(), expected.lane_ends.iter().filter(is_covered).count());
+        recovered.untrimmed.retain(|untrimmed| !self.covered.contains(untrimmed.segment));
+        assert!(recovered.untrimmed.iter().all(|untrimmed| expected.untrimmed.contains(untrimmed)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_covered_and_what_is_behind_it_are_the_whole_log(
+        lanes in 1_u16..4,
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        let mut world = CoveredWorld::new(lanes);
+        for step in &steps {
+            world.take(step);
+        }
+        world.check();
+    }
+}
+
+/// A world of two lanes, of which the first two segments of lane 0 and the first of lane 1 are covered and gone.
+fn covered_world() -> CoveredWorld {
+    let mut world = CoveredWorld::new(2);
+    for (lane, segments) in [(0, 2), (1, 1)] {
+        world.world.fill_segments_small(lane, segments);
+    }
+    world.cover(u64::MAX, u64::MAX);
+    let ends: Vec<_> =
+        world.covered.ends.iter().map(|covered| (covered.end.lane.0, covered.end.segment.0)).collect();
+    assert_eq!(ends, [(0, 2), (1, 1)]);
+    assert!(world.covered.ends.iter().all(|covered| covered.continues));
+    assert_eq!(world.removed.segments.len(), 3);
+    world
+}
+
+impl World {
+    /// Commits until `lane` has gone `segments` segments on.
+    fn fill_segments_small(&mut self, lane: usize, segments: u64) {
+        let writing = |world: &World| world.lanes[lane].writing().expect("it was opened").0;
+        let goal = writing(self) + segments;
+        while writing(self) < goal {
+            self.commit(lane, &[&[0xCD; 3 * BLOCK_BYTES]]);
+        }
+    }
+}
+
+#[test]
+fn a_lane_that_is_gone_behind_what_is_covered_is_missed() {
+    for lane in [0, 1] {
+        let mut world = covered_world();
+        world.world.disk.segments.retain(|id, _| id.lane.0 != lane);
+        let error = recovered_after(&world.world.disk, &world.covered).unwrap_err().to_string();
+        assert!(error.contains("is missing; the manifest of the tables says that it was begun"), "{error}");
+    }
+}
+
+#[test]
+fn a_segment_that_does_not_follow_what_is_covered_is_a_contradiction() {
+    let world = covered_world();
+    for change in [
+        |end: &mut LaneEnd| end.end_offset += BLOCK,
+        |end: &mut LaneEnd| end.next_lsn.0 += 1,
+        |end: &mut LaneEnd| end.generation = Generation(2),
+    ] {
+        let mut covered = world.covered.clone();
+        change(&mut covered.ends[1].end);
+        let error = recovered_after(&world.world.disk, &covered).unwrap_err().to_string();
+        assert!(error.contains("the WAL contradicts itself"), "{error}");
+    }
+}
+
+/// The lanes are what they are; the manifest names another segment, which is there no more or not yet.
+#[test]
+fn a_gap_behind_what_is_covered_is_missed() {
+    let mut world = covered_world();
+    world.covered.ends[0].end.segment = SegmentNumber(1);
+    let error = recovered_after(&world.world.disk, &world.covered).unwrap_err().to_string();
+    assert!(error.contains("segment-00-0000000002.log is missing"), "{error}");
+}
+
+#[test]
+fn nothing_is_read_of_segments_that_are_written_to() {
+    let mut world = CoveredWorld::new(1);
+    world.world.commit(0, &[b"a"]);
+    world.cover(u64::MAX, 0);
+    assert_eq!((world.covered, world.read.len()), (Covered::default(), 0));
+}
+
+#[test]
+fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
+    let mut world = covered_world();
+    world.take(&Step::Retract { lane: 1, lanes: 1 });
+    world.world.fill_segments_small(1, 2);
+    world.cover(u64::MAX, 0);
+    assert_eq!(world.covered.retractions.len(), 1);
+    let bytes = world.covered.encode();
+    assert_eq!(Covered::decode(&bytes).unwrap(), world.covered);
+    for end in 0..bytes.len() {
+        assert!(Covered::decode(&bytes[..end]).is_err(), "cut to {end} bytes");
+    }
+    assert!(Covered::decode(&[&bytes[..], &[0]].concat()).is_err());
+    for (at, byte) in [(0, 2), (12, 1), (22, 2)] {
+        let mut changed = bytes.clone();
+        changed[at] = byte;
+        assert!(Covered::decode(&changed).is_err(), "byte {at}");
+    }
+}
