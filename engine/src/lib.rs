@@ -5,6 +5,7 @@
 //! they want done; they have no clock, no randomness, no file and no socket of their own.
 
 pub mod background;
+pub mod checkpoint;
 pub mod claim;
 pub mod data_dir;
 pub mod index;

@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
         let fixed = self.take(RETRACTION_FIXED_BYTES)?;
         let payload_bytes = u32::from_le_bytes(array(fixed, 0)) as usize;
         let lanes = u32::from_le_bytes(array(fixed, 4));
-        let struck = SlotSet::from_bytes(array(fixed, 8));
+        let struck = SlotSet::from_bytes(&array(fixed, 8));
         let lanes = (0..lanes)
             .map(|_| Ok(LaneId(u16::from_le_bytes(array(self.take(2)?, 0)))))
             .collect::<Result<_, CoveredError>>()?;

@@ -1,0 +1,109 @@
+//! Why tables cannot be relied on, or not be made.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::ManifestError;
+use crate::log::recovery::RecoveryError;
+use crate::log::segment::SegmentId;
+use crate::table::{TableError, TableNumber};
+
+/// What ends every message about tables that are not as they must be.
+const ADVICE: &str = "Nothing on disk was changed; docs/operations/recovery.md says what to do";
+
+/// Why a store's tables cannot be relied on. Nothing was changed on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The manifest cannot be read.
+    #[error("cannot read {}: {source}", .path.display())]
+    ReadManifest {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifest is damaged, or from another version.
+    #[error("the manifest of the tables, {}, is not valid: {cause}. {ADVICE}", .path.display())]
+    Manifest {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: ManifestError,
+    },
+    /// The tables cannot be listed.
+    #[error("the tables in the directory of {} cannot be listed: {source}", .path.display())]
+    ListTables {
+        /// The manifest's file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A table that the manifest lists is not there, or is another one.
+    #[error("{}, which the manifest lists with {expected} bytes, {}. {ADVICE}", .path.display(), match .actual {
+        None => "is missing".to_owned(),
+        Some(actual) => format!("has {actual} bytes"),
+    })]
+    Table {
+        /// The table's file.
+        path: PathBuf,
+        /// The bytes that it must have.
+        expected: u64,
+        /// The bytes that it has, if it is there.
+        actual: Option<u64>,
+    },
+}
+
+/// Why upkeep could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// What the log holds cannot be read.
+    #[error("the log cannot be checkpointed")]
+    Log(#[from] RecoveryError),
+    /// A table cannot be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The manifest cannot be replaced.
+    #[error("cannot replace {}", .path.display())]
+    Manifest {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is not needed any more cannot be found.
+    #[error("cannot look for what is not needed any more")]
+    List {
+        /// Why.
+        source: io::Error,
+    },
+    /// A segment that is covered cannot be removed.
+    #[error("cannot remove {segment}, whose claims are in tables")]
+    RemoveSegment {
+        /// The segment.
+        segment: SegmentId,
+        /// Why.
+        source: io::Error,
+    },
+    /// A table that was merged into another cannot be removed.
+    #[error("cannot remove {table}, whose claims are in other tables")]
+    RemoveTable {
+        /// The table.
+        table: TableNumber,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl UpkeepError {
+    /// Whether there was no space on the disk: then it can be tried again later.
+    pub fn is_no_space(&self) -> bool {
+        let mut source = Some(self as &(dyn std::error::Error + 'static));
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                return matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+            }
+            source = error.source();
+        }
+        false
+    }
+}

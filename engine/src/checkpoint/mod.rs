@@ -1,0 +1,23 @@
+//! Checkpoints: what moves claims from the log into tables, and keeps both within bounds.
+//!
+//! A segment that its lane has left never changes again. Its records go into a [table](crate::table); the
+//! [`Manifest`] is replaced by one that lists the table and calls the segment covered; and then the segment's file is removed.
+//! Tables are merged, so that there are never many. A start reads the tables and the log behind what is covered.
+//!
+//! Whatever interrupts this, and whenever: either the old manifest holds, and a table that it does not list is removed by the next
+//! start, or the new one holds, and what it calls covered is. Nothing is removed before the manifest that makes it needless is
+//! durable.
+
+mod error;
+mod facts;
+mod manifest;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+pub use error::{StoreError, UpkeepError};
+pub use facts::{UpkeepFacts, UpkeepSnapshot};
+pub use manifest::{ListedTable, Manifest, ManifestError};
+pub use storage::{DirManifest, ManifestStorage, MemoryManifest};
+pub use upkeep::{Store, Upkeep, UpkeepConfig, Worked};

@@ -1,0 +1,119 @@
+//! Where the manifest is kept.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The most bytes that a manifest is read of: room for a million tables and lanes.
+const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+
+/// The place of one manifest. Errors are passed on as they come, and nothing is tried twice.
+pub trait ManifestStorage {
+    /// The manifest's bytes; `None` if there is none.
+    fn read(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Puts these bytes in the place of what is there, durably: after a crash at any moment it is the one or the other.
+    fn replace(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// The manifest's file, for messages.
+    fn path(&self) -> PathBuf;
+}
+
+/// The file `MANIFEST` of a directory.
+#[derive(Debug, Clone)]
+pub struct DirManifest {
+    directory: PathBuf,
+}
+
+impl DirManifest {
+    /// The manifest of `directory`, which exists.
+    pub fn new(directory: &Path) -> DirManifest {
+        DirManifest { directory: directory.to_owned() }
+    }
+}
+
+impl ManifestStorage for DirManifest {
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        match File::open(self.path()) {
+            Ok(file) => file.take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes).map(|_| Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let fresh = self.directory.join("MANIFEST.prepare");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&fresh, self.path())?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join("MANIFEST")
+    }
+}
+
+/// A manifest in memory, for tests and simulations. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryManifest {
+    bytes: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+impl MemoryManifest {
+    fn bytes(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.bytes.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl ManifestStorage for MemoryManifest {
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.bytes().clone())
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        *self.bytes() = Some(bytes.to_vec());
+        Ok(())
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from("MANIFEST")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_manifest_is_replaced_as_a_whole_and_for_user_and_group_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = DirManifest::new(directory.path());
+        assert_eq!(manifest.read().unwrap(), None);
+        for bytes in [&b"a longer first one"[..], b"second"] {
+            manifest.replace(bytes).unwrap();
+            assert_eq!(manifest.read().unwrap().as_deref(), Some(bytes));
+        }
+        let names: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["MANIFEST"]);
+        assert_eq!(fs::metadata(manifest.path()).unwrap().permissions().mode() & 0o7137, 0);
+    }
+
+    #[test]
+    fn errors_of_the_file_system_are_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = DirManifest::new(&directory.path().join("absent"));
+        assert_eq!(manifest.replace(b"x").unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::create_dir(directory.path().join("MANIFEST")).unwrap();
+        assert_eq!(
+            DirManifest::new(directory.path()).read().unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
+    }
+}

@@ -1,0 +1,389 @@
+//! What keeps log and tables in order, one small step after the other.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::{ListedTable, Manifest, ManifestStorage, StoreError, UpkeepError, UpkeepFacts};
+use crate::log::SegmentNumber;
+use crate::log::covered::Covered;
+use crate::log::record::RecordKind;
+use crate::log::recovery::{RecoveryVisitError, Replayed, read_ended};
+use crate::log::storage::{LogDisk, SegmentFile};
+use crate::order::WriteOrder;
+use crate::slot::LaneId;
+use crate::table::{
+    AddError, Entry, Merge, MergeOptions, Step, Table, TableBuilder, TableError, TableFacts, TableNumber,
+    TableRetraction, TableSize, TableStorage, TableWriter, pick,
+};
+use crate::time::UnixMicros;
+
+/// Bytes of records that a step of a merge works on: some milliseconds' worth.
+const STEP_BYTES: usize = 1 << 20;
+
+/// Where a server keeps its claims.
+pub struct Store {
+    /// The log.
+    pub log: Box<dyn LogDisk + Send>,
+    /// What has left the log.
+    pub tables: Box<dyn TableStorage + Send>,
+    /// What says which is where.
+    pub manifest: Box<dyn ManifestStorage + Send>,
+}
+
+/// What upkeep is given.
+#[derive(Debug, Clone, Copy)]
+pub struct UpkeepConfig {
+    /// About how many bytes of the log go into one checkpoint; a whole segment does in any case.
+    pub checkpoint_bytes: u64,
+    /// Memory in which the records of a table are sorted: at least that of the largest record, and below 4 GiB.
+    pub sort_bytes_max: usize,
+}
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worked {
+    /// Nothing: there is nothing to do until a lane leaves a segment.
+    Idle,
+    /// A part of something, or nothing but finding out what is next.
+    Partly,
+    /// Segments are covered that were not before.
+    Checkpointed,
+    /// Tables were merged.
+    Merged,
+    /// A covered segment's file was removed.
+    RemovedSegment(SegmentFile),
+    /// A file that no manifest lists was removed.
+    RemovedTable(TableNumber),
+}
+
+/// Moves claims out of ended segments into tables, merges tables, and removes what is needed no more.
+///
+/// Above the seam: it is told which segments have ended, and asked to take a step. A step that fails has changed nothing that
+/// counts, and may be tried again.
+pub struct Upkeep {
+    store: Store,
+    config: UpkeepConfig,
+    manifest: Manifest,
+    /// The number that no table has, listed or not.
+    next_table: TableNumber,
+    facts: UpkeepFacts,
+    /// The segment that each lane writes to.
+    writing: BTreeMap<LaneId, SegmentNumber>,
+    /// Whether there may be ended segments that are not covered.
+    may_checkpoint: bool,
+    merging: Option<Merging>,
+    /// Files to be removed, the last one first.
+    needless_segments: Vec<SegmentFile>,
+    needless_tables: Vec<TableNumber>,
+}
+
+/// A merge under way.
+struct Merging {
+    merge: Merge,
+    inputs: Vec<TableNumber>,
+    checkpoints: RangeInclusive<u64>,
+}
+
+impl Upkeep {
+    /// Upkeep of a store whose manifest was read at the start, and whose lanes were opened after that. `writing` has the segment
+    /// that each of them writes to.
+    ///
+    /// # Errors
+    ///
+    /// When the files of the store cannot be listed.
+    pub fn new(
+        store: Store,
+        config: UpkeepConfig,
+        manifest: Manifest,
+        writing: BTreeMap<LaneId, SegmentNumber>,
+    ) -> Result<Upkeep, UpkeepError> {
+        let listed = |source| UpkeepError::List { source };
+        store.tables.remove_unfinished().map_err(listed)?;
+        let mut upkeep = Upkeep {
+            store,
+            config,
+            next_table: manifest.next_table,
+            manifest,
+            facts: UpkeepFacts::default(),
+            writing,
+            may_checkpoint: true,
+            merging: None,
+            needless_segments: Vec::new(),
+            needless_tables: Vec::new(),
+        };
+        upkeep.find_needless_segments()?;
+        upkeep.find_needless_tables()?;
+        upkeep.note_tables();
+        Ok(upkeep)
+    }
+
+    /// What is done so far.
+    pub fn facts(&self) -> &UpkeepFacts {
+        &self.facts
+    }
+
+    /// The manifest that holds.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Notes that a lane has sealed all segments before `writing`.
+    pub fn lane_writes(&mut self, lane: LaneId, writing: SegmentNumber) {
+        self.writing.insert(lane, writing);
+        self.may_checkpoint = true;
+    }
+
+    /// Does what is most needed: removes what is in the way, makes a checkpoint if there is anything for one, merges if there
+    /// are too many tables. `may_remove` says whether files may be removed now; they are kept as long as it says no.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be done; what was begun is given up.
+    pub fn step(
+        &mut self,
+        now: UnixMicros,
+        may_remove: &mut dyn FnMut() -> bool,
+    ) -> Result<Worked, UpkeepError> {
+        let worked = self.try_step(now, may_remove);
+        if worked.is_err() {
+            self.merging = None;
+            self.facts.failed();
+            // What was finished and is not listed. Where that cannot be found, the next start does.
+            let _ = self.find_needless_tables();
+        }
+        worked
+    }
+
+    fn try_step(
+        &mut self,
+        now: UnixMicros,
+        may_remove: &mut dyn FnMut() -> bool,
+    ) -> Result<Worked, UpkeepError> {
+        let has_needless = !(self.needless_segments.is_empty() && self.needless_tables.is_empty());
+        if has_needless && may_remove() {
+            return self.remove_needless();
+        }
+        if self.may_checkpoint {
+            return self.checkpoint(now);
+        }
+        if self.merging.is_some() {
+            return self.merge();
+        }
+        if self.begin_merge(now)? { Ok(Worked::Partly) } else { Ok(Worked::Idle) }
+    }
+
+    /// Reads on in the log, writes what is there into tables, and lists them.
+    fn checkpoint(&mut self, now: UnixMicros) -> Result<Worked, UpkeepError> {
+        let Upkeep { store, config, manifest, writing, .. } = self;
+        let mut making = Making {
+            tables: &*store.tables,
+            now,
+            sort_bytes_max: config.sort_bytes_max,
+            builder: None,
+            next_table: &mut self.next_table,
+            manifest: manifest.clone(),
+        };
+        let visit = &mut |records: &[Replayed<'_>]| {
+            let mut each = records.iter();
+            each.try_for_each(|record| {
+                making.take(record).map_err(|error| RecoveryVisitError::new(record, error))
+            })
+        };
+        let covered = read_ended(&*store.log, &manifest.covered, writing, config.checkpoint_bytes, visit)?;
+        let Some(covered) = covered else {
+            self.may_checkpoint = false;
+            return Ok(Worked::Partly);
+        };
+        let manifest = making.finish(covered)?;
+        self.replace_manifest(manifest)?;
+        self.find_needless_segments()?;
+        self.facts.checkpointed(now.0.unsigned_abs());
+        Ok(Worked::Checkpointed)
+    }
+
+    fn begin_merge(&mut self, now: UnixMicros) -> Result<bool, UpkeepError> {
+        let sizes: Vec<_> =
+            self.manifest.tables.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect();
+        let Some(range) = pick(&sizes) else { return Ok(false) };
+        let bottom = range.start == 0;
+        let inputs = &self.manifest.tables[range];
+        let (first, last) = (inputs.first(), inputs.last());
+        let (first, last) = first.zip(last).expect("a merge has inputs");
+        let checkpoints = *first.checkpoints.start()..=*last.checkpoints.end();
+        let numbers: Vec<_> = inputs.iter().map(|table| table.facts.number).collect();
+        let open = |number: &TableNumber| Table::open(&*self.store.tables, *number);
+        let tables = numbers.iter().map(open).collect::<Result<Vec<Arc<Table>>, TableError>>()?;
+        let writer = TableWriter::create(&*self.store.tables, take_number(&mut self.next_table), now)?;
+        let merge = Merge::new(&tables, writer, MergeOptions { bottom });
+        self.merging = Some(Merging { merge, inputs: numbers, checkpoints });
+        Ok(true)
+    }
+
+    fn merge(&mut self) -> Result<Worked, UpkeepError> {
+        let merging = self.merging.as_mut().expect("the caller has seen one");
+        let Step::Done(facts) = merging.merge.step(STEP_BYTES)? else { return Ok(Worked::Partly) };
+        let Merging { inputs, checkpoints, .. } = self.merging.take().expect("it has just been done");
+        let mut manifest = self.manifest.clone();
+        manifest.next_table = manifest.next_table.max(facts.number.next());
+        let is_input = |table: &ListedTable| inputs.contains(&table.facts.number);
+        let at = manifest.tables.iter().position(is_input).expect("only a merge takes tables from the list");
+        manifest.tables.retain(|table| !is_input(table));
+        manifest.tables.insert(at, ListedTable { facts, checkpoints });
+        self.replace_manifest(manifest)?;
+        self.needless_tables.extend(inputs);
+        self.facts.merged();
+        Ok(Worked::Merged)
+    }
+
+    fn remove_needless(&mut self) -> Result<Worked, UpkeepError> {
+        if let Some(&file) = self.needless_segments.last() {
+            let removed = self.store.log.remove(file.id);
+            removed.map_err(|source| UpkeepError::RemoveSegment { segment: file.id, source })?;
+            self.needless_segments.pop();
+            self.facts.removed_segment(file.bytes);
+            return Ok(Worked::RemovedSegment(file));
+        }
+        let table = *self.needless_tables.last().expect("the caller has seen that something is needless");
+        let removed = self.store.tables.remove(table);
+        removed.map_err(|source| UpkeepError::RemoveTable { table, source })?;
+        self.needless_tables.pop();
+        Ok(Worked::RemovedTable(table))
+    }
+
+    fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), UpkeepError> {
+        let place = &self.store.manifest;
+        let replaced = place.replace(&manifest.encode());
+        replaced.map_err(|source| UpkeepError::Manifest { path: place.path(), source })?;
+        self.manifest = manifest;
+        self.note_tables();
+        Ok(())
+    }
+
+    fn note_tables(&self) {
+        let Manifest { tables, .. } = &self.manifest;
+        self.facts.tables(tables.len() as u64, self.manifest.bytes(), self.manifest.entries());
+    }
+
+    fn find_needless_tables(&mut self) -> Result<(), UpkeepError> {
+        let files = self.store.tables.list().map_err(|source| UpkeepError::List { source })?;
+        let numbers = files.into_iter().map(|file| file.number);
+        self.needless_tables = numbers.filter(|&number| !self.manifest.lists(number)).collect();
+        let free = self.needless_tables.iter().map(|number| number.next()).max();
+        self.next_table = self.next_table.max(free.unwrap_or(TableNumber::FIRST));
+        Ok(())
+    }
+
+    fn find_needless_segments(&mut self) -> Result<(), UpkeepError> {
+        let mut files = self.store.log.list().map_err(|source| UpkeepError::List { source })?;
+        files.retain(|file| self.manifest.covered.contains(file.id));
+        // The oldest one goes first: what remains has no gap.
+        files.sort_unstable_by_key(|file| std::cmp::Reverse(file.id.number));
+        self.needless_segments = files;
+        Ok(())
+    }
+}
+
+/// A number for a table, which is given to no other one: what is made of it may stay behind when an attempt fails.
+fn take_number(next: &mut TableNumber) -> TableNumber {
+    std::mem::replace(next, next.next())
+}
+
+/// Tables that are being made of records of the log, and the manifest that will list them.
+struct Making<'a> {
+    tables: &'a dyn TableStorage,
+    now: UnixMicros,
+    sort_bytes_max: usize,
+    builder: Option<TableBuilder>,
+    next_table: &'a mut TableNumber,
+    manifest: Manifest,
+}
+
+/// Why a record of the log does not get into a table.
+#[derive(Debug, thiserror::Error)]
+enum MakingError {
+    #[error(transparent)]
+    Add(#[from] AddError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("a record of kind {0:?}, which this version does not know; a newer version has written here")]
+    Kind(RecordKind),
+}
+
+impl Making<'_> {
+    fn take(&mut self, record: &Replayed<'_>) -> Result<(), MakingError> {
+        match self.add(record) {
+            Err(MakingError::Add(AddError::Full { .. })) if self.builder.is_some() => {
+                self.write()?;
+                self.add(record)
+            }
+            added => added,
+        }
+    }
+
+    fn add(&mut self, record: &Replayed<'_>) -> Result<(), MakingError> {
+        let builder = self.builder.get_or_insert_with(|| TableBuilder::new(self.sort_bytes_max));
+        let order = WriteOrder::new(record.generation.0, record.lsn.0);
+        match record.kind {
+            RecordKind::Assertion => {
+                let entry = Entry { order, flags: record.flags, retracted: false, payload: record.payload };
+                Ok(builder.add(&entry)?)
+            }
+            RecordKind::Retraction => {
+                let slots = record.retracts.expect("recovery says it of every retraction");
+                Ok(builder.add_retraction(&TableRetraction { order, slots, payload: record.payload })?)
+            }
+            kind => Err(MakingError::Kind(kind)),
+        }
+    }
+
+    /// Writes the table of what was added so far.
+    fn write(&mut self) -> Result<(), TableError> {
+        let Some(builder) = self.builder.take().filter(|builder| !builder.is_empty()) else { return Ok(()) };
+        let number = take_number(self.next_table);
+        let mut build = builder.write(TableWriter::create(self.tables, number, self.now)?);
+        let facts: TableFacts = loop {
+            if let Step::Done(facts) = build.step(STEP_BYTES)? {
+                break facts;
+            }
+        };
+        self.manifest.next_table = number.next();
+        self.manifest.checkpoints += 1;
+        let checkpoint = self.manifest.checkpoints;
+        self.manifest.tables.push(ListedTable { facts, checkpoints: checkpoint..=checkpoint });
+        Ok(())
+    }
+
+    fn finish(mut self, covered: Covered) -> Result<Manifest, TableError> {
+        self.write()?;
+        Ok(Manifest { covered, ..self.manifest })
+    }
+}
+
+impl Manifest {
+    /// The manifest of a store, after a look at whether its tables are there.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or a table that it lists is not there in its size.
+    pub fn open(manifest: &dyn ManifestStorage, tables: &dyn TableStorage) -> Result<Manifest, StoreError> {
+        let path = manifest.path();
+        let read =
+            manifest.read().map_err(|source| StoreError::ReadManifest { path: path.clone(), source })?;
+        let manifest = match read {
+            None => return Ok(Manifest::empty()),
+            Some(bytes) => Manifest::decode(&bytes)
+                .map_err(|cause| StoreError::Manifest { path: path.clone(), cause })?,
+        };
+        let files = tables.list().map_err(|source| StoreError::ListTables { path, source })?;
+        for ListedTable { facts, .. } in &manifest.tables {
+            let file = files.iter().find(|file| file.number == facts.number);
+            let actual = file.map(|file| file.bytes);
+            if actual != Some(facts.bytes) {
+                let path = tables.path(facts.number);
+                return Err(StoreError::Table { path, expected: facts.bytes, actual });
+            }
+        }
+        Ok(manifest)
+    }
+}
