@@ -4,6 +4,7 @@
 //! `cargo bench -p stemedb-bench --bench recovery`. The elements are claims; two million a second on one core is the aim.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use stemedb_engine::checkpoint::OpenTables;
 use stemedb_engine::claim::{Claim, ConceptPath, Predicate, Timestamp, Value, assertion};
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::blocking::drive;
@@ -32,7 +33,7 @@ fn bench(criterion: &mut Criterion) {
             // The indexes are thrown away outside of what is measured.
             bencher.iter_batched(
                 || (),
-                |()| rebuild(disk, 0..SLOTS, 0x5EED).expect("a sound log"),
+                |()| rebuild(disk, &OpenTables::none(), 0..SLOTS, 0x5EED).expect("a sound log"),
                 BatchSize::PerIteration,
             );
         });

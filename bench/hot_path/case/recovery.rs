@@ -1,5 +1,6 @@
 //! Recovery of a log whose frames hold 100 claims each, from memory into an index.
 
+use stemedb_engine::checkpoint::OpenTables;
 use stemedb_engine::log::lane::LaneConfig;
 use stemedb_engine::log::opening::{Opening, open_generation};
 use stemedb_engine::log::record::RecordKind;
@@ -22,7 +23,7 @@ pub(super) fn run() -> u64 {
     let disk = log();
     let mut claims = 0;
     measured(&mut || {
-        let (_, index) = rebuild(&disk, 0..SLOTS, HASH_SEED).expect("a sound log");
+        let (_, index) = rebuild(&disk, &OpenTables::none(), 0..SLOTS, HASH_SEED).expect("a sound log");
         claims = index.len();
         // Giving its memory back is no part of recovery.
         std::mem::forget(index);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::ManifestError;
+use crate::claim::DecodeError;
 use crate::log::recovery::RecoveryError;
 use crate::log::segment::SegmentId;
 use crate::table::{TableError, TableNumber};
@@ -50,6 +51,17 @@ pub enum StoreError {
         expected: u64,
         /// The bytes that it has, if it is there.
         actual: Option<u64>,
+    },
+    /// A table is damaged, or cannot be read.
+    #[error("{0}. {ADVICE}")]
+    Damage(#[from] TableError),
+    /// A retraction of a table cannot be understood.
+    #[error("a retraction in {} cannot be understood: {cause}. {ADVICE}", .path.display())]
+    Record {
+        /// The table's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: DecodeError,
     },
 }
 

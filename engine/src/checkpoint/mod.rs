@@ -11,6 +11,7 @@
 mod error;
 mod facts;
 mod manifest;
+mod open_tables;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -19,5 +20,6 @@ mod upkeep;
 pub use error::{StoreError, UpkeepError};
 pub use facts::{UpkeepFacts, UpkeepSnapshot};
 pub use manifest::{ListedTable, Manifest, ManifestError};
+pub use open_tables::{OpenTables, ReadError, StoredClaim};
 pub use storage::{DirManifest, ManifestStorage, MemoryManifest};
 pub use upkeep::{Store, Upkeep, UpkeepConfig, Worked};

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::batch::BatchFull;
 use super::{Index, IndexConfig, NewClaim};
+use crate::claim::ClaimHash;
 use crate::order::WriteOrder;
 
 /// An index that is being built, as at a start from the log. What it gives in the end is what insertions one by one give.
@@ -28,6 +29,15 @@ impl IndexLoader {
     /// At the first claim that there is no room for.
     pub fn insert_all(&mut self, claims: &[NewClaim<'_>]) -> Result<(), BatchFull> {
         self.0.insert_all(claims)
+    }
+
+    /// Marks the claim with this hash, which is there, as retracted.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn mark_retracted(&mut self, hash: &ClaimHash) {
+        self.0.mark_retracted(hash);
     }
 
     /// Retracts, as [`Index::retract`].

@@ -205,6 +205,14 @@ impl Index {
         pass.retracted()
     }
 
+    fn mark_retracted(&mut self, hash: &ClaimHash) {
+        let id =
+            self.find_or_vacancy(hash).unwrap_or_else(|_| panic!("there is no claim {hash:?} to retract"));
+        if self.rows[id].retract() {
+            self.retracted += 1;
+        }
+    }
+
     /// Whether so many more claims, whose canonical encodings together have so many bytes, are sure to be
     /// inserted.
     ///

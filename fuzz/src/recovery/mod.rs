@@ -11,6 +11,7 @@ mod truth;
 
 use std::collections::BTreeMap;
 
+use stemedb_engine::checkpoint::OpenTables;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::inspect::inspect;
 use stemedb_engine::log::record::RecordKind;
@@ -93,7 +94,7 @@ pub fn recovery(input: &[u8]) {
 
 /// An index that is built from the log has each claim once, and those retracted that must be.
 fn check_claims(disk: &MemoryStorage, truth: &Records, history: &History) {
-    let (_, index) = rebuild(disk, 0..SLOTS, 1).expect("the log is sound");
+    let (_, index) = rebuild(disk, &OpenTables::none(), 0..SLOTS, 1).expect("the log is sound");
     let expected = retracted(truth, &history.lanes);
     assert_eq!(index.len(), expected.len() as u64);
     for (hash, is_retracted) in expected {

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use stemedb_engine::background::BackgroundError;
 use stemedb_engine::data_dir::DataDirError;
 use stemedb_engine::log::opening::OpenError;
-use stemedb_engine::log::recovery::RecoveryError;
 use stemedb_engine::ring::RingError;
 use stemedb_engine::ring::probe::ProbeError;
+
+use super::recovery::RebuildError;
 
 /// Why a server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +50,9 @@ pub enum StartError {
     /// A thread of the server's own cannot be started.
     #[error("cannot start a thread for signals or recovery: {0}")]
     Thread(io::Error),
-    /// The log cannot be recovered.
+    /// The tables or the log cannot be read.
     #[error(transparent)]
-    Recovery(#[from] RecoveryError),
+    Recovery(#[from] RebuildError),
     /// The next generation cannot be begun.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -34,7 +34,7 @@ use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
 use cores::Cores;
 use metadata::Metadata;
-use recovery::Recovery;
+use recovery::{RebuildError, Recovery};
 
 /// Jobs that may wait for the background executor: a few for each core.
 const BACKGROUND_JOBS_MAX: usize = 4096;
@@ -56,7 +56,7 @@ enum Event {
     /// A core reports.
     Report(Report),
     /// The log is recovered, or cannot be.
-    Recovered(Box<Result<Recovery, RecoveryError>>),
+    Recovered(Box<Result<Recovery, RebuildError>>),
 }
 
 /// Runs a server until it is told to stop by SIGTERM or SIGINT.
@@ -122,10 +122,10 @@ fn open(
 ) -> Result<Option<Metadata>, StartError> {
     let slots = SlotMap::new(config.cpus.len() as u16);
     tracing::info!("Starting WAL recovery...");
-    let directory = data.wal().to_owned();
+    let (wal, db) = (data.wal().to_owned(), data.db().to_owned());
     let recover = move || {
         // Nobody listens any more if the server was told to stop meanwhile.
-        let _ = sender.send(Event::Recovered(Box::new(recovery::recover(&directory, slots))));
+        let _ = sender.send(Event::Recovered(Box::new(recovery::recover(&wal, &db, slots))));
     };
     thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
     let recovery = match events.recv() {
@@ -155,7 +155,7 @@ fn open(
 
     let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
     let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
-    let files = disk.list().map_err(|source| RecoveryError::List { source })?;
+    let files = disk.list().map_err(|source| RebuildError::from(RecoveryError::List { source }))?;
     let generation = recovery.recovered.next_generation.0;
     let recovery_us = recovery.took.as_micros() as u64;
     let shards = lanes.into_iter().zip(recovery.indexes).enumerate().map(|(core, (lane, index))| {

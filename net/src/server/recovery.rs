@@ -5,24 +5,45 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use stemedb_engine::checkpoint::{DirManifest, Manifest, OpenTables, ReadError, StoreError, StoredClaim};
 use stemedb_engine::claim::{Assertion, DecodeError, Retraction};
 use stemedb_engine::index::{Index, IndexConfig, IndexFull, IndexLoader, NewClaim};
 use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{
-    Recovered, RecoveryError, RecoveryVisitError, Replayed, UnfinishedRetraction, recover as recover_log,
+    Recovered, RecoveryError, RecoveryVisitError, Replayed, UnfinishedRetraction, recover_after,
 };
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::order::WriteOrder;
 use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::slot::{CoreId, Slot, SlotMap, SlotSet};
+use stemedb_engine::table::DirTables;
 
 /// What recovery found, and what it built of that.
 #[derive(Debug)]
 pub(super) struct Recovery {
     pub(super) recovered: Recovered,
+    /// Which tables there are.
+    pub(super) manifest: Manifest,
     /// By core.
     pub(super) indexes: Vec<Index>,
     pub(super) took: Duration,
+}
+
+/// Why the index of a core cannot be built. Nothing was changed on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The log cannot be recovered.
+    #[error(transparent)]
+    Log(#[from] RecoveryError),
+    /// The list of the tables, or a table, is not as it must be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The claims of a table cannot be read.
+    #[error(transparent)]
+    Table(#[from] ReadError),
+    /// The claims of the tables do not fit into memory.
+    #[error("the claims of the tables do not fit into the index")]
+    Full(#[source] IndexFull),
 }
 
 /// A record that is whole and cannot be understood.
@@ -36,27 +57,30 @@ enum ReplayError {
     Kind(RecordKind),
 }
 
-/// Reads the log in `directory` and builds the index of each core: all at once, each core's thread reads all of
-/// the log and keeps what is in its slots.
-pub(super) fn recover(directory: &Path, slots: SlotMap) -> Result<Recovery, RecoveryError> {
+/// Reads the tables in `db` and the log in `wal` and builds the index of each core: all at once, each core's thread reads
+/// its slots of the tables, then all of the log, and keeps what is in its slots.
+pub(super) fn recover(wal: &Path, db: &Path, slots: SlotMap) -> Result<Recovery, RebuildError> {
     let began = Instant::now();
     let seed = hash_seed();
+    let tables = OpenTables::open(&DirManifest::new(db), &DirTables::new(db))?;
+    let (tables, manifest) = (&tables, tables.manifest().clone());
     let results: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..slots.cores())
             .map(|core| {
-                scope.spawn(move || rebuild(&DirStorage::new(directory), slots.slots_of(CoreId(core)), seed))
+                scope
+                    .spawn(move || rebuild(&DirStorage::new(wal), tables, slots.slots_of(CoreId(core)), seed))
             })
             .collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Result<_, _>>()
+            .collect::<Result<_, RebuildError>>()
     })?;
     let (recovered, indexes): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let mut recovered = recovered.into_iter();
     let first = recovered.next().expect("there is at least one core");
     assert!(recovered.all(|other| other == first), "two readings of one log differ");
-    Ok(Recovery { recovered: first, indexes, took: began.elapsed() })
+    Ok(Recovery { recovered: first, manifest, indexes, took: began.elapsed() })
 }
 
 impl Recovery {
@@ -92,18 +116,22 @@ impl Recovery {
     }
 }
 
-/// Builds the index of the slots `own` of the log in `storage`. `hash_seed` keys the index's hash tables.
+/// Builds the index of the slots `own` of the tables, and of the log in `storage` behind what they cover. `hash_seed` keys the
+/// index's hash tables.
 ///
 /// # Errors
 ///
-/// When the log is damaged, or holds a record that cannot be understood.
+/// When a table or the log is damaged, or holds a record that cannot be understood.
 pub fn rebuild(
     storage: &dyn LogStorage,
+    tables: &OpenTables,
     own: Range<u16>,
     hash_seed: u64,
-) -> Result<(Recovered, Index), RecoveryError> {
+) -> Result<(Recovered, Index), RebuildError> {
     let mut index = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
-    let recovered = recover_log(storage, &mut |records| replay(&mut index, &own, records))?;
+    tables.read(&own, &mut |claims| load(&mut index, claims))?;
+    let visit = &mut |records: &[Replayed<'_>]| replay(&mut index, &own, records);
+    let recovered = recover_after(storage, tables.covered(), visit)?;
     let unfinished = recovered.unfinished_retractions.iter().filter(|_| !planted::is(Bug::ForgetRetractions));
     // An unfinished retraction is completed where the next generation begins, before anything is written in that.
     let before = WriteOrder::beginning_of(recovered.next_generation.0);
@@ -112,6 +140,20 @@ pub fn rebuild(
         retract(&mut index, retraction.path.as_str(), slots, &own, before);
     }
     Ok((recovered, index.finish()))
+}
+
+/// Inserts claims of a table.
+fn load(index: &mut IndexLoader, claims: &[StoredClaim<'_>]) -> Result<(), RebuildError> {
+    let new_claims: Vec<_> = claims.iter().map(new_claim).collect();
+    index.insert_all(&new_claims).map_err(|batch| RebuildError::Full(batch.full))?;
+    for stored in claims.iter().filter(|stored| stored.retracted) {
+        index.mark_retracted(&stored.assertion.hash);
+    }
+    Ok(())
+}
+
+fn new_claim<'a>(stored: &StoredClaim<'a>) -> NewClaim<'a> {
+    NewClaim { hash: stored.assertion.hash, claim: stored.assertion.claim.clone(), order: stored.order }
 }
 
 /// Applies records to the index of the core that owns the slots `own`.
@@ -234,7 +276,7 @@ mod tests {
             let owned = |path: &String| slots.owner(Slot::of(path.as_bytes())) == CoreId(core);
             (0..).map(|number| format!("s/{number}")).find(owned).expect("every core owns slots")
         };
-        let recovered = recover(directory.path(), slots).expect("an empty log").recovered;
+        let recovered = recover(directory.path(), directory.path(), slots).expect("an empty log").recovered;
         let mut lanes = open(&mut disk, &recovered);
         for core in [0, 1] {
             assert(&mut lanes[usize::from(core)], &subject(core), "source/x", "before");
@@ -253,7 +295,7 @@ mod tests {
             drive(lane, &mut disk, NOW, 0).expect("a working disk");
         }
         for start in 0..3 {
-            let recovery = recover(directory.path(), slots).expect("a sound log");
+            let recovery = recover(directory.path(), directory.path(), slots).expect("a sound log");
             let retracted: Vec<_> = recovery.indexes.iter().map(Index::retracted_len).collect();
             assert_eq!((recovery.assertions(), &retracted[..]), (3, &[1, 1][..]), "start {start}");
             open(&mut disk, &recovery.recovered);

@@ -1,5 +1,6 @@
 //! Starts of the server: recovery, the opening of a generation, and whether what was found is what must be there.
 
+use stemedb_engine::checkpoint::OpenTables;
 use stemedb_engine::index::Index;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::{Lane, LaneConfig};
@@ -10,7 +11,7 @@ use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, 
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_net::core::LogFacts;
-use stemedb_net::server::recovery::rebuild;
+use stemedb_net::server::recovery::{RebuildError, rebuild};
 
 use crate::client::KnownFigures;
 use crate::disk::{Crash, Lie};
@@ -73,14 +74,16 @@ impl Simulation {
     /// refused has been repaired.
     fn try_start(&mut self, cores: u16) -> Option<Opened> {
         let slots = SlotMap::new(cores);
-        let rebuilt: Result<Vec<_>, _> =
-            (0..cores).map(|core| rebuild(&self.disk, slots.slots_of(CoreId(core)), 1)).collect();
+        let rebuilt: Result<Vec<_>, _> = (0..cores)
+            .map(|core| rebuild(&self.disk, &OpenTables::none(), slots.slots_of(CoreId(core)), 1))
+            .collect();
         let rebuilt = match rebuilt {
             Ok(rebuilt) => rebuilt,
-            Err(error) => {
+            Err(RebuildError::Log(error)) => {
                 self.refused(&error);
                 return None;
             }
+            Err(error) => panic!("there is no table that could be damaged: {error}"),
         };
         let (mut all, indexes): (Vec<_>, Vec<_>) = rebuilt.into_iter().unzip();
         let recovered = all.pop().expect("there is at least one core");

@@ -1,0 +1,121 @@
+//! The tables of a manifest, opened to be read at a start.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Manifest, ManifestStorage, StoreError};
+use crate::claim::{Assertion, DecodeError};
+use crate::log::covered::Covered;
+use crate::order::WriteOrder;
+use crate::slot::Slot;
+use crate::table::{Entries, Strikes, Table, TableError, TableStorage};
+
+/// The tables of a manifest, with all that strikes their claims. Any number of threads may read them.
+pub struct OpenTables {
+    manifest: Manifest,
+    tables: Vec<Arc<Table>>,
+    strikes: Strikes,
+}
+
+/// A claim of a table.
+#[derive(Debug)]
+pub struct StoredClaim<'a> {
+    /// The claim, with its hash and signatures.
+    pub assertion: Assertion<'a>,
+    /// When it was written.
+    pub order: WriteOrder,
+    /// Whether a retraction strikes it that is in a table.
+    pub retracted: bool,
+}
+
+/// Why a claim cannot be read out of a table.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The table cannot be read, or is damaged.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A record that is whole cannot be understood.
+    #[error(
+        "a record of a table, whose checksum is right, cannot be understood; a newer version may have written it"
+    )]
+    Record(#[from] DecodeError),
+}
+
+impl OpenTables {
+    /// No tables: all claims are in the log.
+    pub fn none() -> OpenTables {
+        OpenTables { manifest: Manifest::empty(), tables: Vec::new(), strikes: Strikes::default() }
+    }
+
+    /// Opens the tables that the manifest lists, and reads their retractions.
+    ///
+    /// # Errors
+    ///
+    /// When one of them, or the manifest, is not there or damaged.
+    pub fn open(
+        manifest: &dyn ManifestStorage,
+        storage: &dyn TableStorage,
+    ) -> Result<OpenTables, StoreError> {
+        let manifest = Manifest::open(manifest, storage)?;
+        let open = |number| Table::open(storage, number);
+        let numbers = manifest.tables.iter().map(|table| table.facts.number);
+        let tables = numbers.map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut strikes = Strikes::default();
+        for table in &tables {
+            let mut retractions = table.retractions();
+            while let Some(retraction) = retractions.next()? {
+                let added = strikes.add_record(&retraction);
+                added.map_err(|cause| StoreError::Record {
+                    path: storage.path(table.facts().number),
+                    cause,
+                })?;
+            }
+        }
+        Ok(OpenTables { manifest, tables, strikes })
+    }
+
+    /// The manifest that lists them.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The part of the log that need not be read.
+    pub fn covered(&self) -> &Covered {
+        &self.manifest.covered
+    }
+
+    /// Gives all claims of `slots` to `visit`, some hundred at a time.
+    ///
+    /// # Errors
+    ///
+    /// When a block is damaged, or `visit` says so. What was given before is sound, but not all there is.
+    pub fn read<E: From<ReadError>>(
+        &self,
+        slots: &Range<u16>,
+        visit: &mut dyn FnMut(&[StoredClaim<'_>]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for table in &self.tables {
+            let mut entries = table.entries(slots.clone());
+            while let Some(claims) = self.next_claims(&mut entries)? {
+                visit(&claims)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_claims<'e>(&self, entries: &'e mut Entries) -> Result<Option<Vec<StoredClaim<'e>>>, ReadError> {
+        let Some(block) = entries.next_block()? else { return Ok(None) };
+        let mut claims = Vec::with_capacity(block.len());
+        for entry in block.iter() {
+            let assertion = Assertion::decode(entry.payload)?;
+            let is_struck = || {
+                let subject = assertion.claim.subject.as_str().as_bytes();
+                let source = assertion.claim.source.map_or(&b""[..], |path| path.as_str().as_bytes());
+                self.strikes.strike(Slot::of(subject), entry.order, subject, source)
+            };
+            let retracted = entry.retracted || (!self.strikes.is_empty() && is_struck());
+            claims.push(StoredClaim { assertion, order: entry.order, retracted });
+        }
+        Ok(Some(claims))
+    }
+}
