@@ -11,11 +11,13 @@ mod executor;
 mod job_queue;
 mod pace;
 mod prepare_segment;
+mod priority;
 mod watchdog;
 
 pub use error::{BackgroundError, SubmitError};
 pub use pace::LaneProgress;
 pub use prepare_segment::{PrepareSegment, PreparedSegment};
+pub use priority::give_way;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

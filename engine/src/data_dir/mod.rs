@@ -2,11 +2,15 @@
 
 mod access;
 mod disk;
+mod hold;
 mod mount;
+mod tables;
 
 pub use access::explain_access;
 pub use disk::{durable_write_latencies, supports_direct_io};
+pub use hold::{Hold, RemovalRight};
 pub use mount::{Mount, mount_of};
+pub use tables::tables;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -81,6 +85,25 @@ impl DataDir {
             locks.push(lock(db)?);
         }
         Ok(DataDir { wal: wal.to_owned(), db: db.to_owned(), _locks: locks })
+    }
+
+    /// Locks directories that are there, as a server does, so that no server starts on them; those that are not there
+    /// cannot be locked, and are left alone. Gives nothing but the locks.
+    ///
+    /// # Errors
+    ///
+    /// When another process has locked one of them, or the lock's file cannot be opened.
+    pub fn lock_existing(directories: &[&Path]) -> Result<Vec<File>, DataDirError> {
+        let mut locks = Vec::new();
+        let mut locked = Vec::new();
+        for directory in directories.iter().filter(|directory| directory.exists()) {
+            let identity = identity(directory)?;
+            if !locked.contains(&identity) {
+                locks.push(lock(directory)?);
+                locked.push(identity);
+            }
+        }
+        Ok(locks)
     }
 
     /// The directory of the log.
@@ -212,6 +235,21 @@ mod tests {
         }
         drop(first);
         DataDir::open(&wal, &db).expect("the first has let go");
+    }
+
+    #[test]
+    fn what_is_there_can_be_locked_alone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (wal, db) = (root.path().join("wal"), root.path().join("db"));
+        fs::create_dir(&wal).expect("writable");
+        let locks = DataDir::lock_existing(&[&wal, &db, &wal]).expect("nobody else is there");
+        assert_eq!(locks.len(), 1);
+        assert!(!db.exists());
+        let error = DataDir::open(&wal, &db).expect_err("it is locked");
+        assert!(matches!(error, DataDirError::Locked { .. }), "{error}");
+        drop(locks);
+        let _opened = DataDir::open(&wal, &db).expect("nobody holds the lock");
+        assert!(matches!(DataDir::lock_existing(&[&db]), Err(DataDirError::Locked { .. })));
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! Nothing is changed on disk, so that recovery can be repeated any number of times, whatever interrupts it. What it
 //! found becomes binding when the next generation is [opened](crate::log::opening).
 
+pub mod capture;
+pub mod cut;
 mod error;
 pub(in crate::log) mod reader;
 mod replay;

@@ -14,7 +14,7 @@ use crate::log::lane::{LaneWrite, WriteOutcome};
 use crate::log::layout::array;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Append { lane: u16, bytes: usize },
     Start { lane: u16 },
     Complete { lane: u16, which: usize },
@@ -23,12 +23,12 @@ enum Step {
 
 /// One life of the server, from start to crash.
 #[derive(Debug, Clone)]
-struct Life {
-    lanes: u16,
-    frames_in_flight: usize,
-    steps: Vec<Step>,
-    arriving: u64,
-    clean: bool,
+pub(super) struct Life {
+    pub(super) lanes: u16,
+    pub(super) frames_in_flight: usize,
+    pub(super) steps: Vec<Step>,
+    pub(super) arriving: u64,
+    pub(super) clean: bool,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn life() -> impl Strategy<Value = Life> {
+pub(super) fn life() -> impl Strategy<Value = Life> {
     let steps = prop::collection::vec(step(), 0..300);
     (1_u16..4, 1_usize..3, steps, any::<u64>(), any::<bool>()).prop_map(
         |(lanes, frames_in_flight, steps, arriving, clean)| Life {

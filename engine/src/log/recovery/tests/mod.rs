@@ -3,12 +3,15 @@
 //! Goal: what was acknowledged comes back, or recovery refuses; what was not comes back whole or not at all. Method:
 //! lanes write to a disk in memory, which is then changed in one way at a time, everywhere that way applies.
 
+mod capture;
 mod contradiction;
 mod covered;
 mod crash;
+mod cut;
 mod damage;
 mod generations;
 mod history;
+mod scripted;
 mod tail;
 
 use crate::log::blocking::drive;

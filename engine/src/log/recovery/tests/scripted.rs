@@ -1,0 +1,219 @@
+//! A random history of a log as a list of what happens to its files, one thing after the other: so that a test can stop
+//! anywhere in it, or let it go on between any two reads of whoever looks at the log.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::PathBuf;
+
+use super::history::{Life, Step};
+use super::*;
+use crate::log::lane::{LaneWrite, WriteOutcome};
+use crate::log::storage::SegmentFile;
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    Prepared(SegmentId, u64),
+    /// Some blocks of a write that is under way arrive.
+    Arrived(SegmentId, u64, Vec<u8>),
+    Truncated(SegmentId, u64),
+    Removed(SegmentId),
+    /// All records of the lane up to this one are acknowledged, at this time.
+    Acknowledged(Generation, LaneId, Lsn, UnixMicros),
+}
+
+/// A disk that notes what is done to it.
+#[derive(Default)]
+struct Recorder {
+    disk: MemoryStorage,
+    events: Vec<Event>,
+}
+
+impl Event {
+    /// Does to the disk what happened to it.
+    pub(super) fn happen(&self, disk: &mut MemoryStorage) {
+        match self {
+            Event::Prepared(segment, bytes) => disk.prepare(*segment, *bytes).unwrap(),
+            Event::Arrived(segment, offset, bytes) => {
+                let file = disk.segments.get_mut(segment).unwrap();
+                file[*offset as usize..*offset as usize + bytes.len()].copy_from_slice(bytes);
+            }
+            Event::Truncated(segment, bytes) => disk.truncate(*segment, *bytes).unwrap(),
+            Event::Removed(segment) => disk.remove(*segment).unwrap(),
+            Event::Acknowledged(..) => {}
+        }
+    }
+}
+
+impl Recorder {
+    fn note(&mut self, event: Event) {
+        event.happen(&mut self.disk);
+        self.events.push(event);
+    }
+
+    /// Lets those blocks of a write arrive that `bits` says, one at a time.
+    fn arrive(&mut self, segment: SegmentId, write: &LaneWrite, bits: u64) {
+        for (block, bytes) in write.buffer[..write.bytes].chunks(BLOCK_BYTES).enumerate() {
+            if bits >> (block % 64) & 1 != 0 {
+                self.note(Event::Arrived(
+                    segment,
+                    write.offset + (block * BLOCK_BYTES) as u64,
+                    bytes.to_vec(),
+                ));
+            }
+        }
+    }
+}
+
+impl LogStorage for Recorder {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        self.disk.list()
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.disk.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.disk.path(segment)
+    }
+}
+
+impl LogDisk for Recorder {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.note(Event::Prepared(segment, bytes));
+        Ok(())
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        for (block, part) in bytes.chunks(BLOCK_BYTES).enumerate() {
+            self.note(Event::Arrived(segment, offset + (block * BLOCK_BYTES) as u64, part.to_vec()));
+        }
+        Ok(bytes.len())
+    }
+
+    fn sync(&mut self, _: SegmentId) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.note(Event::Truncated(segment, bytes));
+        Ok(())
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.note(Event::Removed(segment));
+        Ok(())
+    }
+}
+
+/// All that happens in these lives, one after the other, each ended by a crash. Time goes on by ten microseconds with
+/// each step, and stands still while a generation is opened.
+pub(super) fn script(lives: &[Life]) -> Vec<Event> {
+    let mut recorder = Recorder::default();
+    let mut now = NOW;
+    for (number, life) in (1..).zip(lives) {
+        let (_, recovered) = read(&recorder.disk).unwrap();
+        let mut opening = Opening { now, ..opening(life.lanes) };
+        opening.lane.frames_in_flight = life.frames_in_flight;
+        let lanes = open_generation(&mut recorder, &recovered, &opening).unwrap();
+        live(&mut recorder, lanes, life, number, &mut now);
+    }
+    recorder.events
+}
+
+fn live(recorder: &mut Recorder, mut lanes: Vec<Lane>, life: &Life, number: u32, now: &mut UnixMicros) {
+    let mut in_flight: Vec<Vec<LaneWrite>> = lanes.iter().map(|_| Vec::new()).collect();
+    for step in &life.steps {
+        now.0 += 10;
+        let at = |lane: u16| usize::from(lane % life.lanes);
+        match *step {
+            Step::Append { lane, bytes } => {
+                let payload = format!("{number}.{}.{}:", at(lane), lanes[at(lane)].next_lsn()).into_bytes();
+                let payload: Vec<_> = payload.iter().copied().cycle().take(payload.len() + bytes).collect();
+                // A lane whose frames are all full takes no more.
+                let _ = lanes[at(lane)].append(RecordKind::Assertion, 0, &payload);
+            }
+            Step::Start { lane } => {
+                let (lane, id) = (at(lane), |number| SegmentId { lane: LaneId(at(lane) as u16), number });
+                if let Some(number) = lanes[lane].stalled_on() {
+                    recorder.prepare(id(number), SEGMENT_BYTES_MIN).unwrap();
+                    lanes[lane].segment_ready(number);
+                }
+                if let Some(write) = lanes[lane].next_write(*now) {
+                    recorder.arrive(id(write.segment), &write, life.arriving.rotate_left(write.id.0 as u32));
+                    in_flight[lane].push(write);
+                }
+            }
+            Step::Complete { lane, which } => {
+                let lane = at(lane);
+                if in_flight[lane].is_empty() {
+                    continue;
+                }
+                let which = which % in_flight[lane].len();
+                let write = in_flight[lane].remove(which);
+                let id = SegmentId { lane: LaneId(lane as u16), number: write.segment };
+                recorder.arrive(id, &write, u64::MAX);
+                lanes[lane].write_done(write.id, write.buffer, Ok(write.bytes), 0);
+                while let Some(outcome) = lanes[lane].next_outcome() {
+                    if let WriteOutcome::Frame(frame) = outcome {
+                        let (generation, lane_id) = (lanes[lane].config().generation, LaneId(lane as u16));
+                        recorder.note(Event::Acknowledged(generation, lane_id, frame.last_lsn(), *now));
+                        lanes[lane].recycle(frame);
+                    }
+                }
+            }
+            Step::Mark { lane } => lanes[at(lane)].mark(),
+        }
+    }
+}
+
+/// The log while the script goes on: a few things happen before each time that somebody looks.
+pub(super) struct Racing<'e> {
+    state: RefCell<State<'e>>,
+}
+
+struct State<'e> {
+    disk: MemoryStorage,
+    events: &'e [Event],
+    /// How many things happen at once, as the digits of this number say.
+    pace: u64,
+}
+
+impl<'e> Racing<'e> {
+    /// The log when `before` of the events have happened.
+    pub(super) fn new(events: &'e [Event], before: usize, pace: u64) -> Racing<'e> {
+        let mut disk = MemoryStorage::new();
+        events[..before].iter().for_each(|event| event.happen(&mut disk));
+        Racing { state: RefCell::new(State { disk, events: &events[before..], pace }) }
+    }
+
+    fn go_on(&self) {
+        let state = &mut *self.state.borrow_mut();
+        state.pace = state.pace.rotate_left(3);
+        let count = state.events.len().min((state.pace & 7) as usize);
+        let (now, later) = state.events.split_at(count);
+        now.iter().for_each(|event| event.happen(&mut state.disk));
+        state.events = later;
+    }
+}
+
+impl LogStorage for Racing<'_> {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        self.go_on();
+        self.state.borrow().disk.list()
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.go_on();
+        self.state.borrow().disk.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        PathBuf::from(segment.to_string())
+    }
+}
