@@ -34,9 +34,6 @@ use crate::ring::probe;
 /// What the alignment of direct I/O is taken to be, whatever a device reports.
 pub(super) const ALIGNMENT: usize = 4096;
 
-/// The executor's thread has this niceness, see setpriority(2). Its I/O priority follows from it.
-const NICENESS: libc::c_int = 10;
-
 /// Memory that is registered for I/O when there is no limit.
 const IO_MEMORY: usize = 4 << 20;
 
@@ -50,7 +47,7 @@ pub(super) fn run(
     shared: &Arc<Shared>,
     started: &Sender<Result<(), BackgroundError>>,
 ) {
-    lower_priority();
+    super::step_back();
     let executor = match build() {
         Ok(executor) => executor,
         Err(error) => return tell(started, Err(error)),
@@ -168,14 +165,6 @@ async fn write_and_read(path: &Path) -> Result<(), BackgroundError> {
     drop(read);
     file.close().await.map_err(BackgroundError::glommio("close", path))?;
     if intact { Ok(()) } else { Err(BackgroundError::SelfTest { path: path.to_owned() }) }
-}
-
-/// Makes way for the cores. The kernel's workers and glommio's thread inherit it, as they are started from here.
-fn lower_priority() {
-    // SAFETY: the call takes no memory. On Linux, 0 is the calling thread, not the process.
-    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) } != 0 {
-        tracing::warn!(error = %io::Error::last_os_error(), "background work keeps its normal priority");
-    }
 }
 
 fn tell(started: &Sender<Result<(), BackgroundError>>, outcome: Result<(), BackgroundError>) {

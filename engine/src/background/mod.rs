@@ -17,7 +17,7 @@ mod watchdog;
 pub use error::{BackgroundError, SubmitError};
 pub use pace::LaneProgress;
 pub use prepare_segment::{PrepareSegment, PreparedSegment};
-pub use priority::give_way;
+pub use priority::{give_way, step_back};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

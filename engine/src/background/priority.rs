@@ -10,6 +10,18 @@ const CLASS_IDLE: libc::c_long = 3 << 13;
 /// The least that setpriority(2) knows.
 const NICE_MOST: libc::c_int = 19;
 
+/// The niceness of background work that must get done.
+const NICE_BEHIND_CORES: libc::c_int = 10;
+
+/// Puts the calling thread, and the threads that it starts from now on, behind the cores, setpriority(2). Its I/O priority
+/// follows from that.
+pub fn step_back() {
+    // SAFETY: the call takes no memory. On Linux, 0 is the calling thread, not the process.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE_BEHIND_CORES) } != 0 {
+        tracing::warn!(error = %io::Error::last_os_error(), "background work keeps its normal priority");
+    }
+}
+
 /// Has the calling thread, and the threads that it starts from now on, give way to all others: on the CPU, and on disks
 /// whose I/O scheduler knows priorities.
 ///

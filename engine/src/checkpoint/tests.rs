@@ -193,7 +193,7 @@ impl World {
             manifest: Box::new(place.clone()),
         };
         let config = UpkeepConfig { checkpoint_bytes: 100_000, sort_bytes_max: 60_000 };
-        let upkeep = Upkeep::new(store, config, manifest, writing(&lanes)).unwrap();
+        let upkeep = Upkeep::new(store, config, manifest, writing(&lanes), UpkeepFacts::default()).unwrap();
         World { log, tables, manifest: place, lanes, upkeep, claims }
     }
 

@@ -87,7 +87,7 @@ struct Merging {
 
 impl Upkeep {
     /// Upkeep of a store whose manifest was read at the start, and whose lanes were opened after that. `writing` has the segment
-    /// that each of them writes to.
+    /// that each of them writes to; what is done is counted in `facts`.
     ///
     /// # Errors
     ///
@@ -97,6 +97,7 @@ impl Upkeep {
         config: UpkeepConfig,
         manifest: Manifest,
         writing: BTreeMap<LaneId, SegmentNumber>,
+        facts: UpkeepFacts,
     ) -> Result<Upkeep, UpkeepError> {
         let listed = |source| UpkeepError::List { source };
         store.tables.remove_unfinished().map_err(listed)?;
@@ -105,7 +106,7 @@ impl Upkeep {
             config,
             next_table: manifest.next_table,
             manifest,
-            facts: UpkeepFacts::default(),
+            facts,
             writing,
             may_checkpoint: true,
             merging: None,

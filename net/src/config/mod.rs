@@ -30,6 +30,8 @@ pub struct Config {
     pub log: String,
     /// Bytes of a log segment.
     pub segment_bytes: u64,
+    /// Bytes of the log that go into one checkpoint, and of memory to sort its records in.
+    pub checkpoint_bytes: u64,
     /// Bytes of the largest frame.
     pub frame_bytes_max: usize,
     /// Frames being written at once in a lane, 1 or 2.

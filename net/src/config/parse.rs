@@ -40,6 +40,7 @@ pub(super) fn config(
         db_dir: directory(values, &settings::DB_DIR)?,
         log: log_filter(values)?,
         segment_bytes: blocks(values, &settings::SEGMENT_BYTES, 2 * MIB..=GIB)?,
+        checkpoint_bytes: size(values, &settings::CHECKPOINT_BYTES, 4 * MIB..=GIB)?,
         frame_bytes_max: blocks(values, &settings::FRAME_BYTES_MAX, 128 * KIB..=MIB)? as usize,
         frames_in_flight: number(values, &settings::FRAMES_IN_FLIGHT, 1..=2)? as usize,
         spin: Duration::from_micros(number(values, &settings::SPIN_US, 0..=1000)?),

@@ -38,6 +38,8 @@ settings! {
         "Log filter: error, warn, info, debug, trace, or directives such as 'info,stemedb_net=debug'";
     SEGMENT_BYTES: "STEMEDB_SEGMENT_BYTES", "segment-bytes", "64MiB",
         "Size of a log segment, 2MiB to 1GiB, a multiple of 4KiB";
+    CHECKPOINT_BYTES: "STEMEDB_CHECKPOINT_BYTES", "checkpoint-bytes", "64MiB",
+        "Log that goes into one checkpoint, and memory to sort it in, 4MiB to 1GiB; a whole segment does in any case";
     FRAME_BYTES_MAX: "STEMEDB_FRAME_BYTES_MAX", "frame-bytes-max", "1MiB",
         "Largest group commit, 128KiB to 1MiB, a multiple of 4KiB";
     FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "2",

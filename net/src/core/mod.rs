@@ -118,6 +118,12 @@ impl Core {
         self.room.open(shard, log);
     }
 
+    /// Notes that a segment of the core's lane was removed, whose claims are in tables.
+    pub fn segment_removed(&mut self, bytes: u64) {
+        self.room.counters.wal_segments -= 1;
+        self.room.counters.wal_disk_bytes -= bytes;
+    }
+
     /// All cores have their shards: requests of clients are served from now on.
     pub fn serve(&mut self) {
         assert_eq!(self.room.phase, Phase::Recovering, "a core begins to serve once");

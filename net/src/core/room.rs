@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use slotmap::SlotMap;
+use stemedb_engine::checkpoint::UpkeepFacts;
 use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
@@ -42,7 +43,7 @@ pub struct CoreConfig {
 }
 
 /// What is known of the log once it is recovered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct LogFacts {
     /// How long recovery took, in microseconds.
     pub recovery_us: u64,
@@ -54,6 +55,8 @@ pub struct LogFacts {
     pub segment_bytes: u64,
     /// Bytes of each further segment.
     pub segment_bytes_each: u64,
+    /// What is done to keep log and tables in order.
+    pub upkeep: UpkeepFacts,
 }
 
 impl LogFacts {
@@ -62,6 +65,7 @@ impl LogFacts {
         ServerSnapshot {
             recovery_us: self.recovery_us,
             restarts: u64::from(self.generation.saturating_sub(1)),
+            upkeep: self.upkeep.snapshot(),
         }
     }
 }
@@ -182,9 +186,9 @@ impl Room {
     pub(super) fn open(&mut self, shard: Shard<Ticket>, log: LogFacts) {
         assert!(self.router.shard.is_none(), "a core gets its shard once");
         self.router.shard = Some(shard);
-        self.log = log;
         self.counters.wal_segments = log.segments;
         self.counters.wal_disk_bytes = log.segment_bytes;
+        self.log = log;
     }
 
     /// Takes a message from a core, which may be this one.

@@ -1,6 +1,8 @@
 //! What the server's main thread and its drivers say to each other.
 
+use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::shard::Shard;
+use stemedb_engine::slot::LaneId;
 
 use crate::core::{LogFacts, Ticket};
 
@@ -9,6 +11,8 @@ use crate::core::{LogFacts, Ticket};
 pub enum Control {
     /// Here is the core's shard.
     Open(Box<Shard<Ticket>>, LogFacts),
+    /// A segment of the core's lane was removed; it had so many bytes.
+    SegmentRemoved(u64),
     /// All cores have their shards: serve.
     Serve,
     /// Take nothing new, answer what was asked.
@@ -22,6 +26,8 @@ pub enum Control {
 pub enum Report {
     /// The core has its shard.
     Opened,
+    /// The core's lane has sealed all segments before this one.
+    LaneWrites(LaneId, SegmentNumber),
     /// Everything asked is answered.
     Drained,
     /// The lane is finished; the driver ends.

@@ -15,9 +15,11 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::ring::{Completion, Descriptor, Errno, Full, OperationId, Ring};
+use stemedb_engine::shard::Shard;
 
 use crate::core::{ConnectionKey, Core, Now};
 use clock::Clock;
@@ -53,6 +55,8 @@ pub struct Driver {
     writes: Vec<(WriteId, u64)>,
     /// Writes that found the ring full, for the next turn.
     writes_waiting: VecDeque<LaneWrite>,
+    /// The segment that the lane writes to, as was told last.
+    writing: Option<SegmentNumber>,
     timer_wanted: bool,
     /// How long to look for completions before sleeping while a write is in flight.
     spin: Duration,
@@ -102,6 +106,7 @@ impl Driver {
             report,
             writes: Vec::new(),
             writes_waiting: VecDeque::new(),
+            writing: None,
             timer_wanted: true,
             spin: Duration::ZERO,
             stage: Stage::Running,
@@ -149,6 +154,7 @@ impl Driver {
             more = self.core.turn(now);
             more |= self.do_wants(now);
             self.advance_stage();
+            self.tell_segment();
             self.core.turn_took(self.clock.now().monotonic_us - now.monotonic_us);
         }
         Ok(())
@@ -209,9 +215,11 @@ impl Driver {
         while let Ok(control) = self.control.try_recv() {
             match control {
                 Control::Open(shard, log) => {
+                    self.writing = shard.lane().writing();
                     self.core.open(*shard, log);
                     self.tell(Report::Opened);
                 }
+                Control::SegmentRemoved(bytes) => self.core.segment_removed(bytes),
                 Control::Serve => self.core.serve(),
                 Control::Drain => {
                     if let Some(listener) = self.listener.take() {
@@ -295,6 +303,16 @@ impl Driver {
                 Ok(())
             }
             Err(Full(buffer)) => Err(LaneWrite { id, segment, offset, buffer, bytes }),
+        }
+    }
+
+    /// Tells when the lane has gone over to another segment.
+    fn tell_segment(&mut self) {
+        let Some(lane) = self.core.shard().map(Shard::lane) else { return };
+        let (id, writing) = (lane.config().lane, lane.writing());
+        if let Some(number) = writing.filter(|_| writing != self.writing) {
+            self.writing = writing;
+            self.tell(Report::LaneWrites(id, number));
         }
     }
 

@@ -1,6 +1,8 @@
 //! The figures of all cores as one text.
 
 use super::exposition::{Exposition, Kind};
+use stemedb_engine::checkpoint::UpkeepSnapshot;
+
 use super::snapshot::{CoreSnapshot, Read, ServerSnapshot};
 
 const US_PER_SECOND: f64 = 1e6;
@@ -23,6 +25,7 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_claims(&mut text, &all);
     render_requests(&mut text, &all);
     render_log(&mut text, &all, server);
+    render_tables(&mut text, &server.upkeep);
     render_cores(&mut text, cores);
 }
 
@@ -93,6 +96,23 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     text.single_fraction("stemedb_wal_recovery_duration_seconds", Kind::Gauge, recovery, recovery_s);
     let restarts = "Starts on this data after the first.";
     text.single("stemedb_restarts_total", Kind::Counter, restarts, server.restarts);
+}
+
+fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
+    const NOW: &str = "Claims of the tables, which have left the log.";
+    text.single("stemedb_tables", Kind::Gauge, "Tables of claims that have left the log.", upkeep.tables);
+    text.single("stemedb_tables_bytes", Kind::Gauge, "Disk space that the tables take.", upkeep.table_bytes);
+    text.single("stemedb_tables_assertions", Kind::Gauge, NOW, upkeep.table_entries);
+    let checkpoints = "Checkpoints made: claims moved from the log into tables.";
+    text.single("stemedb_checkpoints_total", Kind::Counter, checkpoints, upkeep.checkpoints);
+    let failures = "Checkpoints, merges of tables and removals that failed.";
+    text.single("stemedb_checkpoint_failures_total", Kind::Counter, failures, upkeep.failures);
+    let last = "When the last checkpoint was made, in Unix seconds; 0 if none was since the start.";
+    let last_s = upkeep.last_checkpoint_us as f64 / US_PER_SECOND;
+    text.single_fraction("stemedb_checkpoint_last_timestamp_seconds", Kind::Gauge, last, last_s);
+    text.single("stemedb_table_merges_total", Kind::Counter, "Merges of tables.", upkeep.merges);
+    let removed = "Segments removed since the start, as tables hold their claims.";
+    text.single("stemedb_wal_segments_removed_total", Kind::Counter, removed, upkeep.segments_removed);
 }
 
 fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
@@ -171,7 +191,11 @@ mod tests {
         second.requests_parked = 9;
         second.lane_failed = true;
         let mut out = Vec::new();
-        render(&mut out, &ServerSnapshot { recovery_us: 1_250_000, restarts: 4 }, &[first, second]);
+        render(
+            &mut out,
+            &ServerSnapshot { recovery_us: 1_250_000, restarts: 4, ..ServerSnapshot::default() },
+            &[first, second],
+        );
         String::from_utf8(out).expect("metrics are UTF-8")
     }
 
@@ -207,7 +231,7 @@ mod tests {
     #[test]
     fn every_name_that_alerts_use_is_there_from_the_start() {
         let mut out = Vec::new();
-        let server = ServerSnapshot { recovery_us: 0, restarts: 0 };
+        let server = ServerSnapshot::default();
         render(&mut out, &server, &[CoreSnapshot::new(CoreId(0))]);
         let text = String::from_utf8(out).expect("metrics are UTF-8");
         for name in [

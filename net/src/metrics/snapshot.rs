@@ -1,5 +1,6 @@
 //! The figures of one core, and those of the whole server.
 
+use stemedb_engine::checkpoint::UpkeepSnapshot;
 use stemedb_engine::slot::CoreId;
 
 use super::counts::Counts;
@@ -155,10 +156,12 @@ impl CoreSnapshot {
 }
 
 /// What is known of the server as a whole.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ServerSnapshot {
     /// How long the recovery at this start took, in microseconds.
     pub recovery_us: u64,
     /// How often the server has been started on this data after the first time.
     pub restarts: u64,
+    /// What was done to keep log and tables in order.
+    pub upkeep: UpkeepSnapshot,
 }

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundHandle};
+use stemedb_engine::log::storage::SegmentFile;
 use stemedb_engine::ring::{CpuSet, Ring, RingAddress, RingConfig, Waker};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
@@ -134,6 +135,20 @@ impl Cores {
         }
         self.cores.iter().for_each(|core| core.tell(Control::Serve));
         Ok(true)
+    }
+
+    /// What tells a segment's core that the segment was removed.
+    pub(super) fn removal_teller(&self) -> impl FnMut(SegmentFile) + Send + 'static {
+        let cores: Vec<_> =
+            self.cores.iter().map(|core| (core.control.clone(), core.waker.clone())).collect();
+        move |file| {
+            // Lanes of earlier generations may have no core any more.
+            if let Some((control, waker)) = cores.get(usize::from(file.id.lane.0)) {
+                // A core that has ended by itself has reported that.
+                let _ = control.send(Control::SegmentRemoved(file.bytes));
+                waker.wake();
+            }
+        }
     }
 
     /// Stops all cores: what was asked is answered, what was parked is made durable, lanes are closed with their

@@ -10,6 +10,7 @@ mod error;
 mod holder;
 mod metadata;
 pub mod recovery;
+mod upkeep;
 
 pub use error::StartError;
 
@@ -18,6 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundConfig};
+use stemedb_engine::checkpoint::{UpkeepConfig, UpkeepFacts};
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::LaneConfig;
@@ -35,6 +37,7 @@ use crate::driver::{Report, wall_clock};
 use cores::Cores;
 use metadata::Metadata;
 use recovery::{RebuildError, Recovery};
+use upkeep::UpkeepThread;
 
 /// Jobs that may wait for the background executor: a few for each core.
 const BACKGROUND_JOBS_MAX: usize = 4096;
@@ -57,6 +60,12 @@ enum Event {
     Report(Report),
     /// The log is recovered, or cannot be.
     Recovered(Box<Result<Recovery, RebuildError>>),
+}
+
+/// A server that serves.
+struct Opened {
+    metadata: Metadata,
+    upkeep: UpkeepThread,
 }
 
 /// Runs a server until it is told to stop by SIGTERM or SIGINT.
@@ -94,17 +103,18 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     tracing::info!("Cores started on CPUs {:?}; /ready answers 503 until the WAL is recovered", config.cpus);
 
     // A start that fails leaves the cores to the end of the process: they have nothing to finish.
-    let metadata = open(config, &data, &cores, &events, sender)?;
-    if let Some(metadata) = metadata {
+    let opened = open(config, &data, &cores, &events, sender)?;
+    if let Some(Opened { metadata, upkeep }) = opened {
         tracing::info!(
             "Startup complete: serving {} assertions on http://{} after {:.1?}",
             metadata.assertion_count,
             listeners.address,
             started.elapsed()
         );
-        wait_for_stop(&events)?;
+        wait_for_stop(&events, &upkeep)?;
         tracing::info!("Stopping: answering what was asked, taking nothing new");
         let assertions = cores.stop(&events)?;
+        upkeep.stop();
         metadata.with_assertions(assertions).write(&data)?;
         tracing::info!("Stopped with {assertions} assertions, all of them durable");
     }
@@ -119,7 +129,7 @@ fn open(
     cores: &Cores,
     events: &Receiver<Event>,
     sender: Sender<Event>,
-) -> Result<Option<Metadata>, StartError> {
+) -> Result<Option<Opened>, StartError> {
     let slots = SlotMap::new(config.cpus.len() as u16);
     tracing::info!("Starting WAL recovery...");
     let (wal, db) = (data.wal().to_owned(), data.db().to_owned());
@@ -153,6 +163,9 @@ fn open(
     let lanes = open_generation(&mut disk, &recovery.recovered, &opening)?;
     tracing::info!("Opened generation {} with {} lanes", recovery.recovered.next_generation, lanes.len());
 
+    let writing =
+        lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it was opened"))).collect();
+    let facts = UpkeepFacts::default();
     let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
     let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
     let files = disk.list().map_err(|source| RebuildError::from(RecoveryError::List { source }))?;
@@ -166,6 +179,7 @@ fn open(
             segments: own.clone().count() as u64,
             segment_bytes: own.map(|file| file.bytes).sum(),
             segment_bytes_each: config.segment_bytes,
+            upkeep: facts.clone(),
         };
         (Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max), log)
     });
@@ -176,14 +190,21 @@ fn open(
     if let Err(error) = metadata.write(data) {
         tracing::warn!("{error}");
     }
-    Ok(Some(metadata))
+    let upkeep_config = UpkeepConfig {
+        checkpoint_bytes: config.checkpoint_bytes,
+        sort_bytes_max: config.checkpoint_bytes as usize,
+    };
+    let teller = cores.removal_teller();
+    let upkeep = UpkeepThread::start(data, upkeep_config, recovery.manifest, writing, facts, teller)?;
+    Ok(Some(Opened { metadata, upkeep }))
 }
 
-fn wait_for_stop(events: &Receiver<Event>) -> Result<(), StartError> {
+fn wait_for_stop(events: &Receiver<Event>, upkeep: &UpkeepThread) -> Result<(), StartError> {
     loop {
         match events.recv() {
             Ok(Event::Stop) => return Ok(()),
             Ok(Event::Report(Report::Failed)) | Err(_) => return Err(StartError::CoreFailed),
+            Ok(Event::Report(Report::LaneWrites(lane, writing))) => upkeep.lane_writes(lane, writing),
             Ok(Event::Report(_) | Event::Recovered(_)) => {}
         }
     }

@@ -16,6 +16,7 @@
 
 use std::io;
 
+use crate::log::covered::Covered;
 use crate::log::frame::{FrameError, FrameKind};
 use crate::log::generation::LaneEnd;
 use crate::log::recovery::RecoveryError;
@@ -82,17 +83,22 @@ impl Capture {
 ///
 /// When the log is damaged or cannot be read.
 pub fn capture(storage: &dyn LogStorage) -> Result<Capture, RecoveryError> {
+    capture_after(storage, &Covered::default())
+}
+
+/// The same for a log of which a part is `covered`: of that nothing is to be copied.
+pub fn capture_after(storage: &dyn LogStorage, covered: &Covered) -> Result<Capture, RecoveryError> {
     let mut looks = 1;
     loop {
-        match look(storage) {
+        match look(storage, covered) {
             Err(_) if looks < LOOKS_MAX => looks += 1,
             result => return result,
         }
     }
 }
 
-fn look(storage: &dyn LogStorage) -> Result<Capture, RecoveryError> {
-    let survey = Survey::new(storage)?;
+fn look(storage: &dyn LogStorage, covered: &Covered) -> Result<Capture, RecoveryError> {
+    let survey = Survey::new(storage, covered)?;
     let mut capture = Capture { segments: Vec::new(), lanes: Vec::new() };
     let Some(any) = survey.lanes.values().flat_map(|lane| &lane.begun).next() else { return Ok(capture) };
     let mut look =

@@ -8,6 +8,7 @@
 //! A lane that is cut ends without a seal, as if it had never gone on: a seal that stayed would testify for the segment
 //! that is dropped.
 
+use crate::log::covered::Covered;
 use crate::log::frame::{FrameHeader, FrameKind};
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::survey::{BegunSegment, Survey};
@@ -106,7 +107,12 @@ impl Cut {
 ///
 /// When the log cannot be read, or does not have the record that it is to be cut at.
 pub fn plan(storage: &dyn LogStorage, target: CutTarget) -> Result<Cut, CutError> {
-    let survey = Survey::new(storage)?;
+    plan_after(storage, &Covered::default(), target)
+}
+
+/// The same for a log of which a part is `covered`, and stays.
+pub fn plan_after(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> Result<Cut, CutError> {
+    let survey = Survey::new(storage, covered)?;
     let mut lanes = Vec::new();
     let time = match target {
         CutTarget::Time(time) => time,
@@ -120,7 +126,7 @@ pub fn plan(storage: &dyn LogStorage, target: CutTarget) -> Result<Cut, CutError
         let mut segments = Vec::with_capacity(surveyed.begun.len());
         for (at, segment) in surveyed.begun.iter().enumerate() {
             let required = survey.required_end(lane, at).map(|required| required.end);
-            let begins = at == 0 || surveyed.begun[at - 1].header.generation != segment.header.generation;
+            let begins = survey.begins_generation(lane, at);
             segments.push(look_at(storage, segment, required, begins, &|frame| is_later(lane, frame))?);
         }
         lanes.push((lane, segments));
