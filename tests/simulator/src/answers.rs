@@ -150,6 +150,12 @@ fn note(number: ClaimNumber, fate: Fate, model: &mut Model) -> Option<ClaimNumbe
 }
 
 fn check_claim(number: ClaimNumber, response: &Response, model: &mut Model) -> Vec<ClaimNumber> {
+    let (must_exist, may_exist) = model.existed(number);
+    match response.status {
+        201 => assert!(!must_exist, "claim {number} was stored, and is created"),
+        200 => assert!(may_exist, "claim {number} was never sent before, and exists"),
+        _ => {}
+    }
     note(number, fate(response), model).into_iter().collect()
 }
 
@@ -173,6 +179,14 @@ fn check_batch(lines: &[Option<ClaimNumber>], response: &Response, model: &mut M
         assert!(fates[line - 1] == Fate::Done, "line {line} was refused twice");
         fates[line - 1] = fate;
     }
+    let done =
+        || lines.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Done).filter_map(|(line, _)| *line);
+    let must_exist = done().filter(|number| model.existed(*number).0).count() as u64;
+    let may_exist = done().filter(|number| model.existed(*number).1).count() as u64;
+    assert!(
+        (must_exist..=may_exist).contains(&exists),
+        "{exists} claims of a batch existed, not {must_exist} to {may_exist}"
+    );
     let mut open = Vec::new();
     for (line, fate) in lines.iter().zip(fates) {
         match line {

@@ -40,6 +40,8 @@ pub(crate) struct Client {
     is_rude: bool,
     /// Whether it will get no further answers.
     is_ending: bool,
+    /// Whether the server has said that it will close the connection.
+    was_told_of_end: bool,
 }
 
 /// A request whose answer has not come.
@@ -104,6 +106,7 @@ impl Client {
             reading: None,
             is_rude: false,
             is_ending: false,
+            was_told_of_end: false,
         }
     }
 
@@ -310,6 +313,7 @@ impl Client {
         while let Some(response) = Response::take(&mut self.received) {
             answers.count(response.status);
             self.is_ending |= response.closes;
+            self.was_told_of_end |= response.closes;
             if response.status == 408 || (self.is_rude && self.outstanding.is_empty()) {
                 assert!(response.status >= 400, "{} was said to nonsense", response.status);
                 continue;
@@ -328,6 +332,11 @@ impl Client {
         self.is_ending = true;
     }
 
+    /// Whether the server may close the connection: it owes no answer, or has said that it will give no more.
+    pub(crate) fn may_be_left(&self) -> bool {
+        self.outstanding.is_empty() || self.was_told_of_end
+    }
+
     /// The connection is gone: what was not answered may have happened or not.
     pub(crate) fn disconnected(&mut self) {
         for Outstanding { question, .. } in std::mem::take(&mut self.outstanding) {
@@ -343,6 +352,7 @@ impl Client {
         self.reading = None;
         self.is_rude = false;
         self.is_ending = false;
+        self.was_told_of_end = false;
     }
 }
 
