@@ -64,12 +64,12 @@ pub(crate) enum Question {
     List(Reading),
     /// For the claim that a lens picks, for each predicate.
     Lens { subject: String, lens: &'static str, as_of_us: Option<i64>, sent: Moment },
-    /// How the server is; whether that is known of all its cores.
-    Health { certain: Option<usize> },
-    /// For the figures, of which some may be known.
-    Metrics(Option<KnownFigures>),
-    /// Whether it is ready.
-    Ready,
+    /// How the server is; how many claims it must hold, if that is known of all its cores, and how many lanes had failed.
+    Health { certain: Option<usize>, lanes_failed: usize },
+    /// For the figures, of which some may be known; how many lanes had failed.
+    Metrics { known: Option<KnownFigures>, lanes_failed: usize },
+    /// Whether it is ready; how many lanes had failed.
+    Ready { lanes_failed: usize },
     /// Something that has to be refused with this status.
     Wrong(u16),
 }
@@ -185,10 +185,14 @@ impl Client {
             }
             82..=90 => self.lens(model, scenario),
             91..=92 => {
-                (Question::Health { certain: model.is_open.then(|| model.certain()) }, get("/v1/health"), 1)
+                let certain = model.is_open.then(|| model.certain());
+                (Question::Health { certain, lanes_failed: model.lanes_failed.len() }, get("/v1/health"), 1)
             }
-            93 => (Question::Metrics(None), get("/metrics"), 1),
-            94 => (Question::Ready, get("/ready"), 1),
+            93 => {
+                let lanes_failed = model.lanes_failed.len();
+                (Question::Metrics { known: None, lanes_failed }, get("/metrics"), 1)
+            }
+            94 => (Question::Ready { lanes_failed: model.lanes_failed.len() }, get("/ready"), 1),
             _ => self.wrong(scenario),
         }
     }
@@ -302,7 +306,7 @@ impl Client {
 
     /// Asks a server at rest for its figures.
     pub(crate) fn ask_for_figures(&mut self, known: KnownFigures, now_us: u64) -> Vec<u8> {
-        let question = Question::Metrics(Some(known));
+        let question = Question::Metrics { known: Some(known), lanes_failed: 0 };
         self.outstanding.push_back(Outstanding { sent_us: now_us, question });
         get("/metrics")
     }

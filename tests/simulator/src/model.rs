@@ -4,7 +4,7 @@
 //! It has no opinion about order in time beyond what clients can know: something that ended before something else
 //! began.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A moment as clients know it: they are counted.
 pub(crate) type Moment = u64;
@@ -85,6 +85,8 @@ enum Happened {
 pub(crate) struct Model {
     /// Whether all cores know what they hold.
     pub(crate) is_open: bool,
+    /// The lanes that a failed write has ended since the last start.
+    pub(crate) lanes_failed: BTreeSet<usize>,
     moment: Moment,
     claims: Vec<KnownClaim>,
     retractions: Vec<KnownRetraction>,
@@ -283,6 +285,7 @@ impl Model {
     pub(crate) fn restarted(&mut self, rows: &[Stored]) {
         let sent = self.tick();
         let before = self.moment;
+        self.lanes_failed.clear();
         for retraction in &mut self.retractions {
             retraction.ended.get_or_insert(before);
         }
