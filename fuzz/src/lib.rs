@@ -27,6 +27,8 @@ mod query;
 mod recovery;
 mod refusal;
 mod server;
+mod snapshot;
+mod table;
 mod world;
 
 pub use batch::batch;
@@ -39,6 +41,8 @@ pub use lens::lens;
 pub use query::query;
 pub use recovery::recovery;
 pub use server::server;
+pub use snapshot::snapshot;
+pub use table::table;
 
 /// A fuzz target.
 pub struct Target {
@@ -62,6 +66,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "batch", run: batch },
     Target { name: "query", run: query },
     Target { name: "lens", run: lens },
+    Target { name: "snapshot", run: snapshot },
     Target { name: "server", run: server },
     Target { name: "recovery", run: recovery },
+    Target { name: "table", run: table },
 ];

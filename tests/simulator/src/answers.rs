@@ -62,33 +62,22 @@ impl Answers {
                 }
                 (Vec::new(), None)
             }
-            Question::Health { certain } => {
-                if let (false, Some(certain)) = (is_turned_away(response), certain) {
-                    let held = response.json::<HealthAnswer>().assertion_count;
-                    let possible = model.possible();
-                    assert!(
-                        (certain..=possible).contains(&held),
-                        "{held} claims are held, not {certain} to {possible}"
-                    );
+            Question::Health { certain, lanes_failed } => {
+                if !is_turned_away(response) {
+                    check_health(certain, lanes_failed, response, model);
                 }
                 (Vec::new(), None)
             }
-            Question::Metrics(known) => {
-                assert_eq!(response.status, 200, "metrics: {response:?}");
-                if let Some(KnownFigures { claims, new_claims }) = known {
-                    let figures = std::str::from_utf8(&response.body).expect("metrics are text");
-                    assert_eq!(figure(figures, "stemedb_assertions_total"), claims, "claims held");
-                    assert_eq!(
-                        figure(figures, "stemedb_assertions_ingested_total"),
-                        new_claims,
-                        "claims that came"
-                    );
-                    assert_eq!(figure(figures, "stemedb_wal_fsync_errors_total"), 0, "no write has failed");
-                }
+            Question::Metrics { known, lanes_failed } => {
+                check_figures(known, lanes_failed, response, model);
                 (Vec::new(), None)
             }
-            Question::Ready => {
-                assert!(matches!(response.status, 200 | 503), "readiness: {response:?}");
+            Question::Ready { lanes_failed } => {
+                match response.status {
+                    200 => assert_eq!(lanes_failed, 0, "ready with lanes that have failed"),
+                    503 => assert!(matches!(&*response.error_code(), "not_ready" | "shutting_down")),
+                    _ => panic!("readiness: {response:?}"),
+                }
                 (Vec::new(), None)
             }
             Question::Wrong(status) => {
@@ -101,6 +90,33 @@ impl Answers {
                 (Vec::new(), None)
             }
         }
+    }
+}
+
+fn check_health(certain: Option<usize>, lanes_failed: usize, response: &Response, model: &Model) {
+    let health: HealthAnswer<'_> = response.json();
+    if let Some(certain) = certain {
+        let (held, possible) = (health.assertion_count, model.possible());
+        assert!((certain..=possible).contains(&held), "{held} claims are held, not {certain} to {possible}");
+    }
+    let lanes_failed = lanes_failed..=model.lanes_failed.len();
+    assert!(
+        lanes_failed.contains(&health.lanes_failed),
+        "{health:?} with {lanes_failed:?} lanes that failed"
+    );
+    let status = if health.lanes_failed == 0 { "healthy" } else { "degraded" };
+    assert_eq!(health.status, status, "{health:?}");
+}
+
+fn check_figures(known: Option<KnownFigures>, lanes_failed: usize, response: &Response, model: &Model) {
+    assert_eq!(response.status, 200, "metrics: {response:?}");
+    let figures = std::str::from_utf8(&response.body).expect("metrics are text");
+    let lanes_failed = lanes_failed as u64..=model.lanes_failed.len() as u64;
+    let errors = figure(figures, "stemedb_wal_fsync_errors_total");
+    assert!(lanes_failed.contains(&errors), "{errors} failures are counted, of {lanes_failed:?}");
+    if let Some(KnownFigures { claims, new_claims }) = known {
+        assert_eq!(figure(figures, "stemedb_assertions_total"), claims, "claims held");
+        assert_eq!(figure(figures, "stemedb_assertions_ingested_total"), new_claims, "claims that came");
     }
 }
 
@@ -150,6 +166,12 @@ fn note(number: ClaimNumber, fate: Fate, model: &mut Model) -> Option<ClaimNumbe
 }
 
 fn check_claim(number: ClaimNumber, response: &Response, model: &mut Model) -> Vec<ClaimNumber> {
+    let (must_exist, may_exist) = model.existed(number);
+    match response.status {
+        201 => assert!(!must_exist, "claim {number} was stored, and is created"),
+        200 => assert!(may_exist, "claim {number} was never sent before, and exists"),
+        _ => {}
+    }
     note(number, fate(response), model).into_iter().collect()
 }
 
@@ -173,6 +195,14 @@ fn check_batch(lines: &[Option<ClaimNumber>], response: &Response, model: &mut M
         assert!(fates[line - 1] == Fate::Done, "line {line} was refused twice");
         fates[line - 1] = fate;
     }
+    let done =
+        || lines.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Done).filter_map(|(line, _)| *line);
+    let must_exist = done().filter(|number| model.existed(*number).0).count() as u64;
+    let may_exist = done().filter(|number| model.existed(*number).1).count() as u64;
+    assert!(
+        (must_exist..=may_exist).contains(&exists),
+        "{exists} claims of a batch existed, not {must_exist} to {may_exist}"
+    );
     let mut open = Vec::new();
     for (line, fate) in lines.iter().zip(fates) {
         match line {

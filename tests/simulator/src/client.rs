@@ -40,6 +40,8 @@ pub(crate) struct Client {
     is_rude: bool,
     /// Whether it will get no further answers.
     is_ending: bool,
+    /// Whether the server has said that it will close the connection.
+    was_told_of_end: bool,
 }
 
 /// A request whose answer has not come.
@@ -62,12 +64,12 @@ pub(crate) enum Question {
     List(Reading),
     /// For the claim that a lens picks, for each predicate.
     Lens { subject: String, lens: &'static str, as_of_us: Option<i64>, sent: Moment },
-    /// How the server is; whether that is known of all its cores.
-    Health { certain: Option<usize> },
-    /// For the figures, of which some may be known.
-    Metrics(Option<KnownFigures>),
-    /// Whether it is ready.
-    Ready,
+    /// How the server is; how many claims it must hold, if that is known of all its cores, and how many lanes had failed.
+    Health { certain: Option<usize>, lanes_failed: usize },
+    /// For the figures, of which some may be known; how many lanes had failed.
+    Metrics { known: Option<KnownFigures>, lanes_failed: usize },
+    /// Whether it is ready; how many lanes had failed.
+    Ready { lanes_failed: usize },
     /// Something that has to be refused with this status.
     Wrong(u16),
 }
@@ -104,6 +106,7 @@ impl Client {
             reading: None,
             is_rude: false,
             is_ending: false,
+            was_told_of_end: false,
         }
     }
 
@@ -182,10 +185,14 @@ impl Client {
             }
             82..=90 => self.lens(model, scenario),
             91..=92 => {
-                (Question::Health { certain: model.is_open.then(|| model.certain()) }, get("/v1/health"), 1)
+                let certain = model.is_open.then(|| model.certain());
+                (Question::Health { certain, lanes_failed: model.lanes_failed.len() }, get("/v1/health"), 1)
             }
-            93 => (Question::Metrics(None), get("/metrics"), 1),
-            94 => (Question::Ready, get("/ready"), 1),
+            93 => {
+                let lanes_failed = model.lanes_failed.len();
+                (Question::Metrics { known: None, lanes_failed }, get("/metrics"), 1)
+            }
+            94 => (Question::Ready { lanes_failed: model.lanes_failed.len() }, get("/ready"), 1),
             _ => self.wrong(scenario),
         }
     }
@@ -299,7 +306,7 @@ impl Client {
 
     /// Asks a server at rest for its figures.
     pub(crate) fn ask_for_figures(&mut self, known: KnownFigures, now_us: u64) -> Vec<u8> {
-        let question = Question::Metrics(Some(known));
+        let question = Question::Metrics { known: Some(known), lanes_failed: 0 };
         self.outstanding.push_back(Outstanding { sent_us: now_us, question });
         get("/metrics")
     }
@@ -310,6 +317,7 @@ impl Client {
         while let Some(response) = Response::take(&mut self.received) {
             answers.count(response.status);
             self.is_ending |= response.closes;
+            self.was_told_of_end |= response.closes;
             if response.status == 408 || (self.is_rude && self.outstanding.is_empty()) {
                 assert!(response.status >= 400, "{} was said to nonsense", response.status);
                 continue;
@@ -328,6 +336,11 @@ impl Client {
         self.is_ending = true;
     }
 
+    /// Whether the server may close the connection: it owes no answer, or has said that it will give no more.
+    pub(crate) fn may_be_left(&self) -> bool {
+        self.outstanding.is_empty() || self.was_told_of_end
+    }
+
     /// The connection is gone: what was not answered may have happened or not.
     pub(crate) fn disconnected(&mut self) {
         for Outstanding { question, .. } in std::mem::take(&mut self.outstanding) {
@@ -343,6 +356,7 @@ impl Client {
         self.reading = None;
         self.is_rude = false;
         self.is_ending = false;
+        self.was_told_of_end = false;
     }
 }
 

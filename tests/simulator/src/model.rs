@@ -4,7 +4,7 @@
 //! It has no opinion about order in time beyond what clients can know: something that ended before something else
 //! began.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A moment as clients know it: they are counted.
 pub(crate) type Moment = u64;
@@ -55,6 +55,7 @@ pub(crate) struct Stored {
 struct KnownClaim {
     claim: Claim,
     first_sent: Moment,
+    last_sent: Moment,
     /// Attempts whose outcome is not known and that may still be stored.
     open: u32,
     /// When it was first known to be stored: acknowledged, or seen.
@@ -84,6 +85,8 @@ enum Happened {
 pub(crate) struct Model {
     /// Whether all cores know what they hold.
     pub(crate) is_open: bool,
+    /// The lanes that a failed write has ended since the last start.
+    pub(crate) lanes_failed: BTreeSet<usize>,
     moment: Moment,
     claims: Vec<KnownClaim>,
     retractions: Vec<KnownRetraction>,
@@ -128,13 +131,31 @@ impl Model {
     /// Notes a claim that is being sent for the first time.
     pub(crate) fn send_new(&mut self, claim: Claim) -> ClaimNumber {
         let first_sent = self.tick();
-        self.claims.push(KnownClaim { claim, first_sent, open: 1, stored: None, seen_retracted: None });
+        self.claims.push(KnownClaim {
+            claim,
+            first_sent,
+            last_sent: first_sent,
+            open: 1,
+            stored: None,
+            seen_retracted: None,
+        });
         self.claims.len() - 1
     }
 
-    /// Notes that a claim is being sent once more.
+    /// Notes that a claim is being sent once more. No answer to an earlier attempt can come any more.
     pub(crate) fn send_again(&mut self, number: ClaimNumber) {
-        self.claims[number].open += 1;
+        let moment = self.tick();
+        let known = &mut self.claims[number];
+        known.open += 1;
+        known.last_sent = moment;
+    }
+
+    /// Whether the last attempt to store a claim must have found it stored already, and whether it can have. To be asked
+    /// before that attempt's answer is noted.
+    pub(crate) fn existed(&self, number: ClaimNumber) -> (bool, bool) {
+        let known = &self.claims[number];
+        let must = known.stored.is_some_and(|stored| stored < known.last_sent);
+        (must, known.last_sent > known.first_sent)
     }
 
     /// A claim was acknowledged.
@@ -264,6 +285,7 @@ impl Model {
     pub(crate) fn restarted(&mut self, rows: &[Stored]) {
         let sent = self.tick();
         let before = self.moment;
+        self.lanes_failed.clear();
         for retraction in &mut self.retractions {
             retraction.ended.get_or_insert(before);
         }
@@ -288,9 +310,12 @@ impl Model {
             let mut evidence: [Option<ClaimNumber>; 2] = [None, None];
             for (claim, known) in self.claims.iter().enumerate() {
                 let before = known.stored.is_some_and(|stored| stored < retraction.sent);
-                if before && retraction.covers(&known.claim) && !self.others_may_retract(known, number) {
+                if before && retraction.covers(&known.claim) {
                     let is_retracted = retracted[claim].expect("what is stored was found");
-                    evidence[usize::from(is_retracted)] = Some(claim);
+                    // A claim that is active tells whatever others may have done; one that is retracted does not.
+                    if !is_retracted || !self.others_may_retract(known, number) {
+                        evidence[usize::from(is_retracted)] = Some(claim);
+                    }
                 }
             }
             let path = &retraction.path;

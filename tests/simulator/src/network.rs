@@ -45,6 +45,9 @@ impl Simulation {
     /// The core has closed a connection.
     pub(crate) fn closed(&mut self, number: LinkNumber) {
         let Some(link) = self.links.remove(&number) else { return };
+        // What is still on its way may cross with the end of a connection that was idle.
+        let may_close = !self.calm || !link.up.is_empty() || self.clients[link.client].may_be_left();
+        assert!(may_close, "without faults, client {} has lost its connection and its answers", link.client);
         self.auditor.note(self.time_us, "close", link.client as u64, link.core as u64);
         self.connected[link.client] = None;
         self.clients[link.client].disconnected();

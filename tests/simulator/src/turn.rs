@@ -59,7 +59,10 @@ impl Simulation {
             Happening::Sent(key, bytes) => core.sent(key, bytes, now),
             Happening::SendDone(key, buffer) => core.send_done(key, buffer),
             Happening::Broken(key) => core.broken(key),
-            Happening::Written { id, buffer, result, elapsed_us } => {
+            Happening::Written { id, buffer, result, elapsed_us, has_failed } => {
+                if has_failed {
+                    self.model.lanes_failed.insert(at);
+                }
                 core.write_done(id, buffer, result, elapsed_us, now);
             }
             Happening::Segment(number, Ok(())) => core.segment_ready(number),
@@ -195,7 +198,10 @@ impl Simulation {
             }
         };
         let elapsed_us = self.time_us - began_us;
-        self.tell(core, Happening::Written { id: write.id, buffer: write.buffer, result, elapsed_us });
+        let has_failed = end != WriteEnd::Done;
+        let written =
+            Happening::Written { id: write.id, buffer: write.buffer, result, elapsed_us, has_failed };
+        self.tell(core, written);
     }
 
     /// Has a segment prepared, or not.

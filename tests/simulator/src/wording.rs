@@ -102,7 +102,11 @@ pub(crate) struct RetractAnswer {
 
 /// The answer to the question how the server is.
 #[derive(Debug, Deserialize)]
-pub(crate) struct HealthAnswer {
+pub(crate) struct HealthAnswer<'a> {
+    /// In a word.
+    pub(crate) status: &'a str,
+    /// Lanes that a failed write has ended.
+    pub(crate) lanes_failed: usize,
     /// Claims that it holds.
     pub(crate) assertion_count: usize,
 }

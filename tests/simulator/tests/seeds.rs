@@ -31,10 +31,20 @@ fn no_promise_is_broken_and_a_seed_says_all() {
     });
     // Worlds in which nothing happens would break no promise either.
     let Totals {
-        operations, crashes, start_crashes, writes_torn, writes_failed, lies_refused, resets, ..
+        operations,
+        crashes,
+        start_crashes,
+        stops,
+        writes_torn,
+        writes_failed,
+        lies_refused,
+        resets,
+        stalls,
+        clock_jumps,
+        ..
     } = totals;
     assert!(operations > 500 * SEEDS && crashes > 5 * SEEDS, "{operations} operations, {crashes} crashes");
-    let rare = [start_crashes, writes_torn, writes_failed, lies_refused, resets];
+    let rare = [start_crashes, stops, writes_torn, writes_failed, lies_refused, resets, stalls, clock_jumps];
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
     assert!([200, 201, 400, 404, 405, 500, 503].iter().all(|status| totals.answers.contains_key(status)));
 }
