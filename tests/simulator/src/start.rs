@@ -139,6 +139,7 @@ impl Simulation {
         let files = self.disk.list().expect("the disk can be listed");
         let own: Vec<_> = files.iter().filter(|file| usize::from(file.id.lane.0) == core).collect();
         LogFacts {
+            upkeep: stemedb_engine::checkpoint::UpkeepFacts::default(),
             recovery_us: 1,
             generation,
             segments: own.len() as u64,
