@@ -17,4 +17,5 @@ pub mod query;
 pub mod ring;
 pub mod shard;
 pub mod slot;
+pub mod table;
 pub mod time;

@@ -69,6 +69,9 @@ impl SlotMap {
 pub struct SlotSet([u64; (SLOTS / u64::BITS as u16) as usize]);
 
 impl SlotSet {
+    /// How long the bitmap of a set is.
+    pub const BYTES: usize = (SLOTS / 8) as usize;
+
     /// Adds the slots of `range`, and gives those of them that were not there.
     pub fn add(&mut self, range: Range<u16>) -> SlotSet {
         let mut added = SlotSet::default();
@@ -78,6 +81,31 @@ impl SlotSet {
             self.0[word] |= bit;
         }
         added
+    }
+
+    /// Whether `slot` is in it.
+    pub fn contains(&self, slot: Slot) -> bool {
+        let (word, bit) = place(slot.0);
+        self.0[word] & bit != 0
+    }
+
+    /// The set as a bitmap: slot `n` is bit `n % 8` of byte `n / 8`. Part of the on-disk contract.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        for (place, word) in bytes.chunks_exact_mut(size_of::<u64>()).zip(self.0) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The set that [`Self::to_bytes`] gave. Any bitmap is one.
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> SlotSet {
+        let (words, _) = bytes.as_chunks();
+        let mut set = SlotSet::default();
+        for (word, bytes) in set.0.iter_mut().zip(words) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        set
     }
 
     /// All slots that are not in it.
@@ -120,6 +148,19 @@ mod tests {
         assert_eq!(set.add(60..80), SlotSet::default());
         assert_eq!(ranges(set, 64..66), [(64, 66)]);
         assert_eq!(ranges(set.complement(), 50..SLOTS), [(50, 60), (80, SLOTS)]);
+        let contained = (0..SLOTS).filter(|&slot| set.contains(Slot(slot)));
+        assert!(contained.eq(60..80));
+    }
+
+    #[test]
+    fn a_set_is_a_bitmap_and_leads_back() {
+        let mut set = SlotSet::default();
+        set.add(7..9);
+        set.add(1023..SLOTS);
+        let bytes = set.to_bytes();
+        assert_eq!((bytes[0], bytes[1], bytes[127]), (0x80, 1, 0x80));
+        assert_eq!(bytes.iter().filter(|&&byte| byte != 0).count(), 3);
+        assert_eq!(SlotSet::from_bytes(&bytes), set);
     }
 
     #[test]

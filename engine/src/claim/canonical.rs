@@ -32,6 +32,10 @@ use super::{
 };
 use crate::time::UnixMicros;
 
+mod outline;
+
+pub use outline::Outline;
+
 /// The version of the encoding, its first byte.
 pub const VERSION: u8 = 1;
 
