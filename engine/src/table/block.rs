@@ -107,3 +107,82 @@ pub(super) fn unpack(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: u32 = 0x1234_5678;
+
+    fn packed(raw: &[u8]) -> (BlockPlace, Vec<u8>) {
+        let mut packed = vec![0xFF; 3];
+        pack(SEED, 4096, BlockKind::Claims, 3, raw, &mut packed);
+        let bytes = packed.len() as u32;
+        (BlockPlace { offset: 4096, bytes, entries: 3, first_slot: 0, last_slot: 0 }, packed)
+    }
+
+    #[test]
+    fn a_block_is_these_very_bytes() {
+        let (_, stored) = packed(b"incompressible");
+        let header = "03000000 0010000000000000 0e000000 0e000000 01 00 000000000000";
+        assert_eq!(hex::encode(&stored[4..32]), header.replace(' ', ""));
+        assert_eq!(&stored[32..], b"incompressible");
+        assert_eq!(stored[..4], crc32c::crc32c_append(SEED, &stored[4..]).to_le_bytes());
+        let (_, compressed) = packed(&[7; 1000]);
+        assert_eq!(compressed[20..24], 1000_u32.to_le_bytes());
+        assert_eq!(compressed[25], CODEC_LZ4);
+        assert!(compressed.len() < 64);
+    }
+
+    #[test]
+    fn a_block_comes_back_and_only_where_it_was_written() {
+        let raw: Vec<u8> = (0..30_000_u32).flat_map(|n| (n / 9).to_le_bytes()).take(RAW_BYTES_MAX).collect();
+        for raw in [&raw[..1], &raw[..100], &raw] {
+            let (place, packed) = packed(raw);
+            let mut unpacked = vec![9; 50];
+            unpack(SEED, &place, BlockKind::Claims, &packed, &mut unpacked).unwrap();
+            assert_eq!(unpacked, raw);
+            let mut check =
+                |seed, place, kind| unpack(seed, &place, kind, &packed, &mut unpacked).unwrap_err();
+            assert!(matches!(check(SEED + 1, place, BlockKind::Claims), Damage::Checksum { .. }));
+            let fields = [
+                check(SEED, BlockPlace { offset: 4097, ..place }, BlockKind::Claims),
+                check(SEED, BlockPlace { entries: 4, ..place }, BlockKind::Claims),
+                check(SEED, place, BlockKind::Retractions),
+            ];
+            for damage in fields {
+                assert!(matches!(damage, Damage::Number { .. }), "{damage}");
+            }
+        }
+    }
+
+    /// Goal: a block whose checksum is right and whose content is not is an error, and no more memory than a block may have is used.
+    #[test]
+    fn a_forged_block_is_an_error() {
+        let (place, packed) = packed(&[7; 1000]);
+        let forged = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut packed = packed.clone();
+            change(&mut packed);
+            let checksum = crc32c::crc32c_append(SEED, &packed[4..]);
+            put(&mut packed, 0, &checksum.to_le_bytes());
+            let mut raw = Vec::new();
+            let damage = unpack(SEED, &place, BlockKind::Claims, &packed, &mut raw).unwrap_err();
+            assert!(raw.len() <= RAW_BYTES_MAX);
+            damage
+        };
+        let more = (RAW_BYTES_MAX as u32 + 1).to_le_bytes();
+        assert!(matches!(forged(&|bytes| put(bytes, 20, &more)), Damage::Bound { .. }));
+        assert!(matches!(forged(&|bytes| put(bytes, 20, &1001_u32.to_le_bytes())), Damage::Number { .. }));
+        assert!(matches!(
+            forged(&|bytes| put(bytes, 20, &999_u32.to_le_bytes())),
+            Damage::Compression { .. }
+        ));
+        assert!(matches!(forged(&|bytes| bytes[25] = 2), Damage::Bound { .. }));
+        assert!(matches!(forged(&|bytes| bytes[25] = CODEC_NONE), Damage::Number { .. }));
+        assert!(matches!(forged(&|bytes| bytes[31] = 1), Damage::Number { .. }));
+        assert!(matches!(
+            forged(&|bytes| bytes[32] = 0xFF),
+            Damage::Compression { .. } | Damage::Number { .. }
+        ));
+    }
+}

@@ -148,7 +148,7 @@ impl TableBuild {
     pub fn step(&mut self, bytes_budget: usize) -> Result<Step<TableFacts>, TableError> {
         let mut writer =
             self.writer.take().expect("a build goes on as long as it is not done and has not failed");
-        let mut budget = bytes_budget;
+        let mut budget = bytes_budget.max(1);
         while budget > 0 {
             let written = match self.stage {
                 Stage::Retractions { next } => self.write_retraction(next, &mut writer)?,

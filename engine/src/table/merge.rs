@@ -63,7 +63,7 @@ impl Merge {
     pub fn step(&mut self, bytes_budget: usize) -> Result<Step<TableFacts>, TableError> {
         let mut writer =
             self.writer.take().expect("a merge goes on as long as it is not done and has not failed");
-        let mut budget = bytes_budget;
+        let mut budget = bytes_budget.max(1);
         while budget > 0 {
             let done = match self.stage {
                 Stage::Retractions => self.take_retraction(&mut writer)?,

@@ -10,7 +10,7 @@ use crate::ring::aligned::AlignedBuffer;
 use crate::table::TableNumber;
 
 /// What the name of a table has behind it until it is finished.
-const UNFINISHED: &str = "kv.prepare";
+const UNFINISHED: &str = ".prepare";
 
 /// Tables as files of one directory, read and written past the page cache where the file system lets us.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl TableStorage for DirTables {
         if path.try_exists()? {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        let unfinished = path.with_extension(UNFINISHED);
+        let unfinished = self.directory.join(format!("{number}{UNFINISHED}"));
         let file = open_direct(&unfinished, OpenOptions::new().write(true).create(true).truncate(true))?;
         Ok(Box::new(FileSink { file, offset: 0, unfinished, path, is_finished: false }))
     }
@@ -58,11 +58,11 @@ impl TableStorage for DirTables {
 
     fn remove_unfinished(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
-            let table = path.with_extension("kv");
-            let is_table = table.file_name().and_then(|name| TableNumber::from_file_name(name.to_str()?));
-            if is_table.is_some_and(|number| path == self.path(number).with_extension(UNFINISHED)) {
-                fs::remove_file(path)?;
+            let entry = entry?;
+            let name = entry.file_name();
+            let table = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
+            if table.and_then(TableNumber::from_file_name).is_some() {
+                fs::remove_file(entry.path())?;
             }
         }
         sync_directory(&self.directory)
@@ -144,5 +144,104 @@ fn open_direct(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     match options.mode(0o640).custom_flags(libc::O_DIRECT).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(0).open(path),
         opened => opened,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const NUMBER: TableNumber = TableNumber(3);
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn block(byte: u8) -> AlignedBuffer {
+        let mut block = AlignedBuffer::zeroed(AlignedBuffer::ALIGNMENT);
+        block.fill(byte);
+        block
+    }
+
+    #[test]
+    fn a_table_has_its_name_only_once_it_is_finished() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = DirTables::new(directory.path());
+        let mut sink = tables.create(NUMBER).unwrap();
+        sink.append(&block(1)).unwrap();
+        sink.append(&block(2)).unwrap();
+        assert_eq!(names(directory.path()), ["assertions-0000000003.kv.prepare"]);
+        assert!(tables.list().unwrap().is_empty());
+        assert_eq!(tables.open(NUMBER).err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+        sink.finish().unwrap();
+        assert_eq!(names(directory.path()), ["assertions-0000000003.kv"]);
+        assert_eq!(tables.list().unwrap(), [TableFile { number: NUMBER, bytes: 8192 }]);
+        let mode = fs::metadata(tables.path(NUMBER)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7137, 0, "mode {mode:o}");
+
+        let source = tables.open(NUMBER).unwrap();
+        assert_eq!(source.bytes().unwrap(), 8192);
+        let mut read = AlignedBuffer::zeroed(3 * AlignedBuffer::ALIGNMENT);
+        assert_eq!(source.read(4096, &mut read).unwrap(), 4096);
+        assert_eq!(read[..4096], block(2)[..]);
+
+        // It is never overwritten, and can be read by who has it open even when it is gone.
+        assert_eq!(tables.create(NUMBER).err().map(|error| error.kind()), Some(ErrorKind::AlreadyExists));
+        tables.remove(NUMBER).unwrap();
+        assert_eq!(source.read(0, &mut read).unwrap(), 8192);
+        assert_eq!(read[..4096], block(1)[..]);
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_finished_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = DirTables::new(directory.path());
+        let mut sink = tables.create(NUMBER).unwrap();
+        sink.append(&block(1)).unwrap();
+        drop(sink);
+        assert!(names(directory.path()).is_empty(), "a dropped table leaves nothing");
+
+        let kept = ["MANIFEST", "assertions-0000000001.kv", "assertions-1.kv.prepare", "x.kv.prepare"];
+        for name in kept.iter().chain(&["assertions-0000000002.kv.prepare"]) {
+            fs::write(directory.path().join(name), "x").unwrap();
+        }
+        tables.remove_unfinished().unwrap();
+        assert_eq!(names(directory.path()), kept);
+        assert_eq!(tables.list().unwrap(), [TableFile { number: TableNumber(1), bytes: 1 }]);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = DirTables::new(directory.path());
+        fs::write(directory.path().join("assertions-0000000003.kv.prepare"), vec![7; 20_000]).unwrap();
+        let mut sink = tables.create(NUMBER).unwrap();
+        sink.append(&block(1)).unwrap();
+        sink.finish().unwrap();
+        assert_eq!(fs::read(tables.path(NUMBER)).unwrap(), block(1)[..]);
+    }
+
+    #[test]
+    fn errors_of_the_file_system_are_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let tables = DirTables::new(&directory.path().join("absent"));
+        assert_eq!(tables.list().unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(tables.create(NUMBER).err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+        assert_eq!(tables.remove(NUMBER).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(tables.remove_unfinished().unwrap_err().kind(), ErrorKind::NotFound);
+
+        // The name is taken when the table is finished.
+        let tables = DirTables::new(directory.path());
+        let mut sink = tables.create(NUMBER).unwrap();
+        sink.append(&block(1)).unwrap();
+        fs::create_dir(tables.path(NUMBER)).unwrap();
+        sink.finish().unwrap_err();
+        assert_eq!(names(directory.path()), ["assertions-0000000003.kv"]);
     }
 }

@@ -1,5 +1,9 @@
 //! Tests of tables as a whole.
 
+mod crash;
+mod damage;
+mod merging;
+mod model;
 mod records;
 mod round_trip;
 
