@@ -27,6 +27,7 @@ mod query;
 mod recovery;
 mod refusal;
 mod server;
+mod table;
 mod world;
 
 pub use batch::batch;
@@ -39,6 +40,7 @@ pub use lens::lens;
 pub use query::query;
 pub use recovery::recovery;
 pub use server::server;
+pub use table::table;
 
 /// A fuzz target.
 pub struct Target {
@@ -64,4 +66,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lens", run: lens },
     Target { name: "server", run: server },
     Target { name: "recovery", run: recovery },
+    Target { name: "table", run: table },
 ];
