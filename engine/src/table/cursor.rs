@@ -26,7 +26,7 @@ impl Entries {
         Entries { reader, slots, block: Block::default(), items: 0..0 }
     }
 
-    /// The next block of claims, checked; `None` at the end. No block is empty.
+    /// The next block of claims, checked; `None` at the end. No block is empty. After an error the same block comes again.
     pub fn next_block(&mut self) -> Result<Option<EntryBlock<'_>>, TableError> {
         Ok(if self.load()? { Some(self.block()) } else { None })
     }
@@ -36,7 +36,7 @@ impl Entries {
         self.items = 0..0;
         while self.items.is_empty() {
             let Some(place) = self.reader.next(&mut self.block.raw)? else { return Ok(false) };
-            self.block.read(&place).map_err(|damage| self.reader.damaged(&place, damage))?;
+            self.block.read(&place).map_err(|damage| self.reader.refuse(&place, damage))?;
             let before = |slot: u16| self.block.items.partition_point(|item| item.slot.number() < slot);
             self.items = before(self.slots.start)..before(self.slots.end);
         }

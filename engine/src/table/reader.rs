@@ -30,10 +30,12 @@ impl BlockReader {
         BlockReader { table, kind, blocks, window: None, in_window: 0..0 }
     }
 
-    /// Reads and checks the next block, and puts what it holds into `raw`.
+    /// Reads and checks the next block, and puts what it holds into `raw`. After an error it is the next block again.
     pub(super) fn next(&mut self, raw: &mut Vec<u8>) -> Result<Option<BlockPlace>, TableError> {
-        let Some(block) = self.blocks.next() else { return Ok(None) };
-        let place = *self.table.index.place(block);
+        if self.blocks.is_empty() {
+            return Ok(None);
+        }
+        let place = *self.table.index.place(self.blocks.start);
         if place.offset < self.in_window.start || place.end() > self.in_window.end {
             self.fill_from(place)?;
         }
@@ -42,11 +44,17 @@ impl BlockReader {
         let packed = &window[begin..begin + place.bytes as usize];
         block::unpack(self.table.seed, &place, self.kind, packed, raw)
             .map_err(|damage| self.damaged(&place, damage))?;
+        self.blocks.start += 1;
         Ok(Some(place))
     }
 
-    /// The error that says that `place` is damaged.
-    pub(super) fn damaged(&self, place: &BlockPlace, damage: Damage) -> TableError {
+    /// Refuses the block that was read last for what is in it: it is the next block again, so that nobody gets past it.
+    pub(super) fn refuse(&mut self, place: &BlockPlace, damage: Damage) -> TableError {
+        self.blocks.start -= 1;
+        self.damaged(place, damage)
+    }
+
+    fn damaged(&self, place: &BlockPlace, damage: Damage) -> TableError {
         damage.at(&self.table.path, place.offset, self.kind.part())
     }
 
@@ -54,7 +62,6 @@ impl BlockReader {
     fn fill_from(&mut self, place: BlockPlace) -> Result<(), TableError> {
         let block_bytes = BLOCK_BYTES as u64;
         let begin = place.offset - place.offset % block_bytes;
-        // `blocks` has moved on already: its end is that of the last block that is wanted.
         let end = self.table.index.place(self.blocks.end - 1).end().next_multiple_of(block_bytes);
         let bytes = (end - begin).min(WINDOW_BYTES as u64) as usize;
         self.in_window = 0..0;

@@ -88,7 +88,7 @@ impl Retractions {
         Retractions { reader, raw: Vec::new(), left: Vec::new(), last: Vec::new() }
     }
 
-    /// The next retraction; `None` at the end.
+    /// The next retraction, its block checked; `None` at the end. After an error the same block comes again.
     #[expect(clippy::should_implement_trait, reason = "what it gives is borrowed from it")]
     pub fn next(&mut self) -> Result<Option<TableRetraction<'_>>, TableError> {
         self.load()?;
@@ -104,7 +104,10 @@ impl Retractions {
     pub(super) fn load(&mut self) -> Result<(), TableError> {
         while self.left.is_empty() {
             let Some(place) = self.reader.next(&mut self.raw)? else { break };
-            self.read(&place).map_err(|damage| self.reader.damaged(&place, damage))?;
+            self.read(&place).map_err(|damage| {
+                self.left.clear();
+                self.reader.refuse(&place, damage)
+            })?;
         }
         Ok(())
     }

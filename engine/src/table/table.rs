@@ -76,7 +76,7 @@ impl Table {
         Retractions::new(Arc::clone(self))
     }
 
-    /// A check of everything, to be done step by step.
+    /// A check of everything, to be done step by step. To check header, footer and index again, too, open the table anew.
     pub fn verification(self: &Arc<Self>) -> Verification {
         Verification::new(Arc::clone(self))
     }

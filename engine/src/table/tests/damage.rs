@@ -72,6 +72,31 @@ fn every_truncation_and_every_extension_is_an_error() {
     }
 }
 
+/// Goal: who goes on after an error gets it again, and never what is in or behind the damaged block.
+#[test]
+fn nobody_gets_past_a_damaged_block() {
+    let sound = table(NOW);
+    let storage = MemoryTables::new();
+    // The first block is of retractions.
+    for (at, is_first) in [(4200, true), (sound.len() - 4096 - 500, false)] {
+        let mut bytes = sound.clone();
+        let at = if is_first { at } else { (4096..at).rfind(|&at| bytes[at..at + 4] == *b"abc ").unwrap() };
+        bytes[at] ^= 1;
+        storage.insert(NUMBER, bytes);
+        let table = Table::open(&storage, NUMBER).unwrap();
+        let (mut retractions, mut entries) = (table.retractions(), table.entries(0..SLOTS));
+        for _ in 0..3 {
+            if is_first {
+                assert!(matches!(retractions.next(), Err(TableError::Damaged { .. })));
+                continue;
+            }
+            while let Ok(block) = entries.next_block() {
+                assert!(block.is_some(), "the claims end before the damage");
+            }
+        }
+    }
+}
+
 /// Goal: a block that is whole, but not where it belongs, is noticed: one that was written elsewhere in the table, and one that
 /// an earlier table of the same number left behind.
 #[test]

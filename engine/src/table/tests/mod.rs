@@ -11,11 +11,19 @@ use std::sync::Arc;
 
 use self::records::{ClaimRecord, RetractionRecord};
 use super::{
-    MemoryTables, Merge, MergeOptions, Step, Table, TableBuilder, TableError, TableFacts, TableNumber,
-    TableStorage, TableWriter,
+    Entries, MemoryTables, Merge, MergeOptions, Retractions, Step, Table, TableBuild, TableBuilder,
+    TableError, TableFacts, TableNumber, TableStorage, TableWriter, Verification,
 };
 use crate::slot::SLOTS;
 use crate::time::UnixMicros;
+
+// All of it may move to another thread, and an open table may be read by several.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_sync<T: Sync>() {}
+    is_send::<(TableBuilder, TableBuild, TableWriter, Merge, Verification, Entries, Retractions)>();
+    is_sync::<Table>();
+};
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
 
