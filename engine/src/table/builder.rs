@@ -184,8 +184,13 @@ impl TableBuild {
     ) -> Result<usize, TableError> {
         let TableBuilder { arena, slots, .. } = &mut self.builder;
         let places = &mut slots[slot];
-        if next == 0 {
-            places.sort_unstable_by(|&one, &other| keyed(arena, one).1.cmp(&keyed(arena, other).1));
+        if let (0, Some(&first)) = (next, places.first()) {
+            let slot = keyed(arena, first).1.slot;
+            let key = |place: u32| {
+                let entry = entry(arena, place);
+                Key::in_slot(slot, entry.order, entry.payload).expect(HAS_KEY).0
+            };
+            places.sort_unstable_by(|&one, &other| key(one).cmp(&key(other)));
         }
         let Some(&place) = places.get(next) else {
             self.stage = Stage::Claims { slot: slot + 1, next: 0 };
@@ -210,9 +215,17 @@ impl TableBuild {
     }
 }
 
+/// Why the key of an entry in an arena can be read.
+const HAS_KEY: &str = "it had a key when it was added";
+
+/// The entry at `place` of an arena.
+fn entry(arena: &[u8], place: u32) -> Entry<'_> {
+    Entry::decode(&arena[place as usize..], 0).expect("it was encoded there")
+}
+
 /// The entry at `place` of an arena, its key, and the source of its claim.
 fn keyed(arena: &[u8], place: u32) -> (Entry<'_>, Key<'_>, &[u8]) {
-    let entry = Entry::decode(&arena[place as usize..], 0).expect("it was encoded there");
-    let (key, source) = Key::of(entry.order, entry.payload).expect("it had a key when it was added");
+    let entry = entry(arena, place);
+    let (key, source) = Key::of(entry.order, entry.payload).expect(HAS_KEY);
     (entry, key, source)
 }
