@@ -30,6 +30,15 @@ impl WriteOrder {
         WriteOrder(u64::from(generation) << Self::LSN_BITS | lsn)
     }
 
+    /// Where `generation` begins: after all that was written in earlier ones, and before all that is written in it, since
+    /// LSNs are counted from 1. The one after the last has a beginning too.
+    pub fn beginning_of(generation: u32) -> WriteOrder {
+        match generation {
+            0..=Self::GENERATION_MAX => WriteOrder::new(generation, 0),
+            _ => WriteOrder(u64::MAX),
+        }
+    }
+
     /// The order as one number that sorts like the order itself.
     pub fn as_u64(self) -> u64 {
         self.0
@@ -134,6 +143,17 @@ mod tests {
         assert_eq!((order.generation(), order.lsn()), (WriteOrder::GENERATION_MAX, WriteOrder::LSN_MAX));
         assert_eq!(order.as_u64(), u64::MAX);
         assert_eq!(WriteOrder::from_u64(WriteOrder::new(3, 4).as_u64()), WriteOrder::new(3, 4));
+    }
+
+    #[test]
+    fn a_generation_begins_between_two() {
+        for generation in [1, 2, WriteOrder::GENERATION_MAX] {
+            let beginning = WriteOrder::beginning_of(generation);
+            assert!(WriteOrder::new(generation - 1, WriteOrder::LSN_MAX) < beginning);
+            assert!(beginning < WriteOrder::new(generation, 1));
+        }
+        let beyond = WriteOrder::beginning_of(WriteOrder::GENERATION_MAX + 1);
+        assert!(WriteOrder::new(WriteOrder::GENERATION_MAX, WriteOrder::LSN_MAX - 1) < beyond);
     }
 
     #[test]

@@ -29,7 +29,9 @@ const EPOCHS: [&str; 2] = ["2024", "2025"];
 pub fn lens(input: &[u8]) {
     let mut program = Program::new(input);
     let seed = program.number() as u64;
-    let retracted = [None, None, Some("a/b"), Some("a")][usize::from(program.byte()) % 4];
+    let retraction = program.byte();
+    let retracted = [None, None, Some("a/b"), Some("a")][usize::from(retraction) % 4];
+    let before = WriteOrder::beginning_of([4, 3, 2, 1][usize::from(retraction >> 2) % 4]);
     let queries: Vec<Query> = (0..1 + program.byte() % 4).map(|_| read_query(&mut program)).collect();
     let mut known: Vec<Known> = Vec::new();
     while !program.rest.is_empty() && known.len() < CLAIMS_MAX {
@@ -50,9 +52,9 @@ pub fn lens(input: &[u8]) {
         })
         .collect();
     if let Some(path) = retracted {
-        let struck = model::retract(&mut known, path, &(0..SLOTS));
+        let struck = model::retract(&mut known, path, &(0..SLOTS), before);
         for index in &mut indexes {
-            assert_eq!(index.retract(path, 0..SLOTS), struck);
+            assert_eq!(index.retract(path, 0..SLOTS, before), struck);
         }
     }
     for query in &queries {
@@ -134,14 +136,7 @@ fn inserted(known: &[Known], order: &[usize], hash_seed: u64) -> Index {
 /// As a start from the log does it.
 fn loaded(known: &[Known], order: &[usize]) -> Index {
     let mut loader = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed: 7 });
-    let claims: Vec<NewClaim<'_>> = order
-        .iter()
-        .map(|&at| NewClaim {
-            hash: ClaimHash(known[at].key.hash),
-            claim: known[at].claim.clone(),
-            order: known[at].key.order,
-        })
-        .collect();
+    let claims: Vec<NewClaim<'_>> = order.iter().map(|&at| known[at].new_claim()).collect();
     for batch in claims.chunks(11) {
         loader.insert_all(batch).expect("there is no bound");
     }

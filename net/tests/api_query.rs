@@ -270,7 +270,7 @@ fn a_row_says_all_that_the_contract_lists() {
         )
     );
 
-    cores.indexes[0].retract("source", 0..1024);
+    cores.indexes[0].retract("source", 0..1024, WriteOrder::new(2, 0));
     query.include_retracted = true;
     assert_eq!(cores.page(&query)["assertions"][0]["status"], "retracted");
 }

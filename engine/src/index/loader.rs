@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::batch::BatchFull;
 use super::{Index, IndexConfig, NewClaim};
+use crate::order::WriteOrder;
 
 /// An index that is being built, as at a start from the log. What it gives in the end is what insertions one by one give.
 ///
@@ -30,10 +31,10 @@ impl IndexLoader {
     }
 
     /// Retracts, as [`Index::retract`].
-    pub fn retract(&mut self, path: &str, slots: Range<u16>) -> u64 {
+    pub fn retract(&mut self, path: &str, slots: Range<u16>, before: WriteOrder) -> u64 {
         // Sources are looked for in their order.
         self.0.sources.put_in_order();
-        self.0.retract(path, slots)
+        self.0.retract(path, slots, before)
     }
 
     /// The index.

@@ -195,12 +195,12 @@ impl Index {
     }
 
     /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as
-    /// their subjects are in `slots`. Answers how many were not retracted before.
+    /// their subjects are in `slots` and they were written before `before`. Answers how many were not retracted before.
     ///
     /// The time it takes grows with the number of claims it looks at; a core that serves should
     /// go step by step, with a [`RetractionPass`].
-    pub fn retract(&mut self, path: &str, slots: Range<u16>) -> u64 {
-        let mut pass = RetractionPass::new(path, slots, self);
+    pub fn retract(&mut self, path: &str, slots: Range<u16>, before: WriteOrder) -> u64 {
+        let mut pass = RetractionPass::new(path, slots, before, self);
         while !pass.step(self, usize::MAX) {}
         pass.retracted()
     }

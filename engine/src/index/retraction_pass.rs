@@ -5,20 +5,21 @@ use std::ops::Range;
 use super::lookup::SeriesId;
 use super::row::Link;
 use super::{ClaimId, Index};
-use crate::order::ListKey;
+use crate::order::{ListKey, WriteOrder};
 use crate::slot::Slot;
 
 /// The retraction of everything about a path, or resting on it, in one index.
 ///
-/// It strikes the claims about exactly that path, and those whose source is the path or below it. Claims that
-/// are inserted after it began are not struck: they were written after the retraction.
+/// It strikes the claims about exactly that path, and those whose source is the path or below it, as far as they were
+/// written before the retraction. When they were inserted makes no difference: where a log is read again over what is
+/// there, claims that were written later may be there first.
 #[derive(Debug)]
 pub struct RetractionPass {
     /// What the paths of all sources below the retracted path begin with.
     below: String,
     slots: Range<u16>,
-    /// The first claim that came too late.
-    end: ClaimId,
+    /// When the retraction was written.
+    before: WriteOrder,
     /// The source that is the retracted path itself.
     source: Option<u32>,
     place: Place,
@@ -40,14 +41,14 @@ enum Place {
 
 impl RetractionPass {
     /// A pass over `index` that retracts what is about `path` or rests on it, as far as the subjects are in
-    /// `slots`.
-    pub fn new(path: &str, slots: Range<u16>, index: &Index) -> RetractionPass {
+    /// `slots` and the claims were written before `before`.
+    pub fn new(path: &str, slots: Range<u16>, before: WriteOrder, index: &Index) -> RetractionPass {
         let is_in_slots = slots.contains(&Slot::of(path.as_bytes()).number());
         let subject = index.subject(path).filter(|_| is_in_slots);
         let mut pass = RetractionPass {
             below: format!("{path}/"),
             slots,
-            end: index.next_claim(),
+            before,
             source: index.sources.find(&index.hash, path),
             place: Place::Done,
             retracted: 0,
@@ -147,7 +148,8 @@ impl RetractionPass {
     }
 
     fn retract(&mut self, index: &mut Index, claim: ClaimId) {
-        if claim < self.end && index.rows[claim.0].retract() {
+        let row = &mut index.rows[claim.0];
+        if row.order() < self.before && row.retract() {
             index.retracted += 1;
             self.retracted += 1;
         }

@@ -50,11 +50,11 @@ impl Row {
     }
 
     pub(super) fn key(&self) -> ListKey {
-        ListKey {
-            timestamp: UnixMicros(self.timestamp),
-            order: WriteOrder::from_u64(self.order),
-            hash: self.hash,
-        }
+        ListKey { timestamp: UnixMicros(self.timestamp), order: self.order(), hash: self.hash }
+    }
+
+    pub(super) fn order(&self) -> WriteOrder {
+        WriteOrder::from_u64(self.order)
     }
 
     pub(super) fn same_source(&self) -> Link {

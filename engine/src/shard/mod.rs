@@ -369,9 +369,9 @@ impl<T: Copy> Shard<T> {
                 RecordKind::Retraction => {
                     self.index.insert_all(&new_claims).expect(ADMITTED);
                     new_claims.clear();
-                    let record = Retraction::decode(record.payload).expect("this lane encoded the record");
-                    let path = record.path.as_str();
-                    retraction = Some(RetractionPass::new(path, self.slots.clone(), &self.index));
+                    let decoded = Retraction::decode(record.payload).expect("this lane encoded the record");
+                    let (path, before) = (decoded.path.as_str(), WriteOrder::new(generation.0, record.lsn.0));
+                    retraction = Some(RetractionPass::new(path, self.slots.clone(), before, &self.index));
                 }
                 kind => panic!("a serving shard writes no records of kind {kind:?}"),
             }

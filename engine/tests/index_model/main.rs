@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn a_retraction_strikes_what_was_there_when_it_began(
+    fn a_retraction_strikes_what_was_written_before_it(
         before in vec(samples::operation(), 0..200),
         during in vec(samples::claim(), 1..200),
         retraction in samples::retraction(),
@@ -65,13 +65,43 @@ proptest! {
         let mut both = Both::new();
         before.iter().for_each(|operation| both.apply(operation));
         let (path, slots) = retraction;
-        let mut pass = RetractionPass::new(path, slots.clone(), &both.index);
-        let expected = model::retract(&mut both.model, path, &slots);
+        let order = both.next_order();
+        let mut pass = RetractionPass::new(path, slots.clone(), order, &both.index);
+        let expected = model::retract(&mut both.model, path, &slots, order);
         let mut during = during.into_iter();
         while !pass.step(&mut both.index, claims_budget) {
             during.by_ref().take(3).for_each(|claim| both.insert(claim));
         }
         prop_assert_eq!(pass.retracted(), expected);
+        both.check_claims();
+    }
+
+    /// As when a log is read again over claims of which some are there.
+    #[test]
+    fn a_retraction_that_comes_late_strikes_no_more(
+        claims in vec(samples::claim(), 0..300),
+        retractions in vec((samples::retraction(), 0_u64..320), 1..6),
+        is_loaded in any::<bool>(),
+    ) {
+        let mut both = Both::new();
+        claims.into_iter().for_each(|claim| both.insert(claim));
+        let mut loader = IndexLoader::new(CONFIG);
+        let new_claims: Vec<NewClaim<'_>> = both.model.iter().map(Known::new_claim).collect();
+        loader.insert_all(&new_claims).expect("there is room");
+        let mut loaded = Vec::new();
+        for ((path, slots), lsn) in retractions {
+            let before = WriteOrder::new(1, lsn);
+            let expected = model::retract(&mut both.model, path, &slots, before);
+            if is_loaded {
+                loaded.push((loader.retract(path, slots, before), expected));
+            } else {
+                prop_assert_eq!(both.index.retract(path, slots, before), expected);
+            }
+        }
+        if is_loaded {
+            prop_assert!(loaded.iter().all(|(struck, expected)| struck == expected), "{loaded:?}");
+            both.index = loader.finish();
+        }
         both.check_claims();
     }
 
@@ -136,7 +166,7 @@ proptest! {
                     loader.insert_all(&[new]).expect("there is room");
                 }
                 Operation::Retract(path, slots) => {
-                    loader.retract(path, slots.clone());
+                    loader.retract(path, slots.clone(), WriteOrder::new(1, both.written));
                 }
             }
         }
@@ -265,7 +295,7 @@ fn a_full_index_refuses_claims_and_stays_as_it_was() {
     let first = telling_claim(&names[0], [true; 4]);
     assert_eq!(index.insert(&hash_of(&first), &first, WriteOrder::new(2, 1)), Ok(Inserted::Exists));
     assert_eq!(index.claim(&hash_of(&first)).map(|view| view.claim()), Some(first));
-    assert_eq!(index.retract(&names[0], 0..SLOTS), 1);
+    assert_eq!(index.retract(&names[0], 0..SLOTS, WriteOrder::new(2, 2)), 1);
     assert_eq!(index.len(), len);
 }
 
@@ -330,8 +360,9 @@ impl Both {
         match operation {
             Operation::Insert(claim) => self.insert(Claim::clone(claim)),
             Operation::Retract(path, slots) => {
-                let expected = model::retract(&mut self.model, path, slots);
-                assert_eq!(self.index.retract(path, slots.clone()), expected);
+                let order = self.next_order();
+                let expected = model::retract(&mut self.model, path, slots, order);
+                assert_eq!(self.index.retract(path, slots.clone(), order), expected);
             }
         }
         assert_eq!(self.index.len(), self.model.len() as u64);
@@ -354,10 +385,15 @@ impl Both {
     /// Inserts into the index only.
     fn insert_quickly(&mut self, claim: Claim<'static>) -> (Inserted, ListKey) {
         let hash = hash_of(&claim);
-        self.written += 1;
-        let order = WriteOrder::new(1, self.written);
+        let order = self.next_order();
         let inserted = self.index.insert(&hash, &claim, order).expect("there is room");
         (inserted, ListKey { timestamp: claim.timestamp.unix_micros(), order, hash: hash.0 })
+    }
+
+    /// The order of what is written now.
+    fn next_order(&mut self) -> WriteOrder {
+        self.written += 1;
+        WriteOrder::new(1, self.written)
     }
 
     fn check_claims(&self) {

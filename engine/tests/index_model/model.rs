@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use stemedb_engine::claim::{Claim, Value};
+use stemedb_engine::claim::{Claim, ClaimHash, Value};
+use stemedb_engine::index::NewClaim;
 use stemedb_engine::lens::{Lens, effective_confidence};
-use stemedb_engine::order::ListKey;
+use stemedb_engine::order::{ListKey, WriteOrder};
 use stemedb_engine::query::{LifecycleFilter, Query, SubjectFilter};
 use stemedb_engine::slot::Slot;
 
@@ -15,6 +16,13 @@ pub(crate) struct Known {
     pub(crate) claim: Claim<'static>,
     pub(crate) key: ListKey,
     pub(crate) retracted: bool,
+}
+
+impl Known {
+    /// The claim as it is inserted.
+    pub(crate) fn new_claim(&self) -> NewClaim<'static> {
+        NewClaim { hash: ClaimHash(self.key.hash), claim: self.claim.clone(), order: self.key.order }
+    }
 }
 
 /// What a hit says, in terms that do not depend on an index.
@@ -35,13 +43,14 @@ pub(crate) struct Outcome {
     pub(crate) runner_up: Option<([u8; 32], u64)>,
 }
 
-/// Retracts in the model; answers how many claims it newly did.
-pub(crate) fn retract(model: &mut [Known], path: &str, slots: &Range<u16>) -> u64 {
+/// Retracts in the model what was written before `before`; answers how many claims it newly did.
+pub(crate) fn retract(model: &mut [Known], path: &str, slots: &Range<u16>, before: WriteOrder) -> u64 {
     let mut retracted = 0;
     for known in model {
         let subject = known.claim.subject.as_str();
         let names = known.claim.source.is_some_and(|source| is_at_or_below(source.as_str(), path));
-        if (subject == path || names) && slots.contains(&Slot::of(subject.as_bytes()).number()) {
+        let is_struck = (subject == path || names) && known.key.order < before;
+        if is_struck && slots.contains(&Slot::of(subject.as_bytes()).number()) {
             retracted += u64::from(!known.retracted);
             known.retracted = true;
         }

@@ -105,9 +105,11 @@ pub fn rebuild(
     let mut index = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
     let recovered = recover_log(storage, &mut |records| replay(&mut index, &own, records))?;
     let unfinished = recovered.unfinished_retractions.iter().filter(|_| !planted::is(Bug::ForgetRetractions));
+    // An unfinished retraction is completed where the next generation begins, before anything is written in that.
+    let before = WriteOrder::beginning_of(recovered.next_generation.0);
     for UnfinishedRetraction { payload, slots } in unfinished {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
-        retract(&mut index, retraction.path.as_str(), slots, &own);
+        retract(&mut index, retraction.path.as_str(), slots, &own, before);
     }
     Ok((recovered, index.finish()))
 }
@@ -144,7 +146,7 @@ fn insert(
             continue;
         }
         if own.contains(&Slot::of(claim.subject.as_str().as_bytes()).number()) {
-            claims.push(NewClaim { hash, claim, order: WriteOrder::new(record.generation.0, record.lsn.0) });
+            claims.push(NewClaim { hash, claim, order: order_of(record) });
             inserted_from.push(record);
         }
     }
@@ -159,18 +161,24 @@ fn replay_other(index: &mut IndexLoader, own: &Range<u16>, record: &Replayed<'_>
         RecordKind::Retraction => {
             let retraction = Retraction::decode(record.payload)?;
             let slots = record.retracts.expect("recovery says it of every retraction");
-            retract(index, retraction.path.as_str(), &slots, own);
+            retract(index, retraction.path.as_str(), &slots, own, order_of(record));
             Ok(())
         }
         kind => Err(ReplayError::Kind(kind)),
     }
 }
 
-/// Takes back what rests on `path` in those of the slots `own` that are in `slots`.
-fn retract(index: &mut IndexLoader, path: &str, slots: &SlotSet, own: &Range<u16>) {
+/// Takes back what rests on `path` in those of the slots `own` that are in `slots`, as far as it was written before
+/// `before`.
+fn retract(index: &mut IndexLoader, path: &str, slots: &SlotSet, own: &Range<u16>, before: WriteOrder) {
     for range in slots.ranges_within(own.clone()) {
-        index.retract(path, range);
+        index.retract(path, range, before);
     }
+}
+
+/// When a record was written.
+fn order_of(record: &Replayed<'_>) -> WriteOrder {
+    WriteOrder::new(record.generation.0, record.lsn.0)
 }
 
 /// A number that nobody outside can guess, to key the hash tables.
