@@ -16,17 +16,17 @@ use crate::claim::{
     Value, ValueType,
 };
 
-const HAS_CONFIDENCE: u8 = 1 << 6;
-const HAS_RARE: u8 = 1 << 7;
+pub(super) const HAS_CONFIDENCE: u8 = 1 << 6;
+pub(super) const HAS_RARE: u8 = 1 << 7;
 
-const HAS_SOURCE: u8 = 1 << 3;
-const HAS_EPOCH: u8 = 1 << 4;
-const HAS_AGENT: u8 = 1 << 5;
+pub(super) const HAS_SOURCE: u8 = 1 << 3;
+pub(super) const HAS_EPOCH: u8 = 1 << 4;
+pub(super) const HAS_AGENT: u8 = 1 << 5;
 
-const HAS_PARENT: u8 = 1 << 0;
-const HAS_DERIVED_FROM: u8 = 1 << 1;
-const HAS_SOURCE_HASH: u8 = 1 << 2;
-const HAS_METADATA: u8 = 1 << 3;
+pub(super) const HAS_PARENT: u8 = 1 << 0;
+pub(super) const HAS_DERIVED_FROM: u8 = 1 << 1;
+pub(super) const HAS_SOURCE_HASH: u8 = 1 << 2;
+pub(super) const HAS_METADATA: u8 = 1 << 3;
 
 /// The longest body, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 3

@@ -1,7 +1,7 @@
 //! An arena of byte strings that are written once, never moved and never freed.
 
 /// References count in units of this many bytes, so that a `u32` reaches 32 GiB.
-const UNIT_BYTES: usize = 8;
+pub(super) const UNIT_BYTES: usize = 8;
 
 /// Byte strings in chunks, each found again by a `u32` reference.
 ///
@@ -35,14 +35,41 @@ impl ByteArena {
         parts.iter().for_each(|part| chunk.extend_from_slice(part));
         // The next string starts at a unit; a chunk is a whole number of units, so this cannot outgrow it.
         chunk.resize(chunk.len().next_multiple_of(UNIT_BYTES), 0);
-        let unit = ((self.chunks.len() - 1) * self.chunk_bytes + offset) / UNIT_BYTES;
-        u32::try_from(unit).expect("callers ask `has_references_for`")
+        self.reference(self.chunks.len() - 1, offset)
     }
 
     /// The string at `reference`, followed by whatever was pushed after it.
     pub(super) fn from(&self, reference: u32) -> &[u8] {
         let byte = reference as usize * UNIT_BYTES;
         &self.chunks[byte >> self.chunk_bits][byte & (self.chunk_bytes - 1)..]
+    }
+
+    /// How many chunks there are.
+    pub(super) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// What a chunk holds so far: strings, each from a multiple of 8 bytes on.
+    pub(super) fn chunk(&self, at: usize) -> &[u8] {
+        &self.chunks[at]
+    }
+
+    /// The reference of the string that begins at `offset` of a chunk.
+    pub(super) fn reference(&self, chunk: usize, offset: usize) -> u32 {
+        let unit = (chunk * self.chunk_bytes + offset) / UNIT_BYTES;
+        u32::try_from(unit).expect("callers ask `has_references_for`")
+    }
+
+    /// Begins a chunk, whatever room there is in the one before.
+    pub(super) fn begin_chunk(&mut self) {
+        self.chunks.push(Vec::with_capacity(self.chunk_bytes));
+    }
+
+    /// Copies a piece of a chunk to the end of the last one. False if there is no room for it.
+    pub(super) fn extend_chunk(&mut self, piece: &[u8]) -> bool {
+        let chunk_bytes = self.chunk_bytes;
+        let chunk = self.chunks.last_mut().filter(|chunk| chunk.len() + piece.len() <= chunk_bytes);
+        chunk.map(|chunk| chunk.extend_from_slice(piece)).is_some()
     }
 
     /// Whether there are references for so many more strings, whatever their lengths.

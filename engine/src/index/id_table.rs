@@ -48,6 +48,53 @@ impl IdTable {
         table
     }
 
+    /// A table of the ids from 0 to `count`, or two of them that are equal.
+    ///
+    /// Made at once, with as many pages as it takes: an insertion waits for little, and no page is split.
+    pub(super) fn of_distinct(
+        count: u32,
+        hash: impl Fn(u32) -> u64,
+        are_equal: impl Fn(u32, u32) -> bool,
+    ) -> Result<IdTable, (u32, u32)> {
+        const GROUP_IDS: u32 = 32;
+        let mut table = IdTable::with_pages_for(count as usize);
+        let mut hashes = [0; GROUP_IDS as usize];
+        for start in (0..count).step_by(GROUP_IDS as usize) {
+            let group = start..count.min(start + GROUP_IDS);
+            for (id, slot) in group.clone().zip(&mut hashes) {
+                *slot = hash(id);
+                table.prefetch_page(*slot);
+            }
+            for (_, &hash) in group.clone().zip(&hashes) {
+                table.prefetch_line(hash);
+            }
+            for (id, &hash) in group.zip(&hashes) {
+                match table.find(hash, |other| are_equal(other, id)) {
+                    Ok(other) => return Err((other, id)),
+                    Err(vacancy) => table.insert(vacancy, id),
+                }
+            }
+        }
+        Ok(table)
+    }
+
+    /// An empty table whose pages have room for so many ids, if their hashes are spread evenly.
+    fn with_pages_for(ids: usize) -> IdTable {
+        // In most pages there is then room for some more than come.
+        const PAGE_IDS_MAX: usize = 700;
+        let Some(depth) =
+            (0..=DEPTH_MAX).find(|depth| ids >> depth <= PAGE_IDS_MAX).filter(|depth| *depth > 0)
+        else {
+            return IdTable::new();
+        };
+        let page_ids = (ids >> depth) + 2 * (ids >> depth).isqrt();
+        let lines = (page_ids / (LINE_SLOTS - 1) + 1).next_multiple_of(PAGE_LINES_STEP);
+        let mut table = IdTable { directory: Vec::new(), pages: ChunkedVec::new(), lines_bytes: 0, len: 0 };
+        table.directory =
+            (0..1 << depth).map(|_| table.add_page(Page::of(depth, lines, std::iter::empty()))).collect();
+        table
+    }
+
     /// Inserts an id where a search for it ended in vain.
     pub(super) fn insert(&mut self, vacancy: Vacancy, id: u32) {
         assert_eq!(vacancy.len, self.len, "a vacancy is good until the next insertion");
@@ -313,6 +360,31 @@ mod tests {
         assert!(table.directory.len() >= 256);
         let lines: usize = (0..table.pages.len()).map(|at| table.pages[at as u32].lines_bytes()).sum();
         assert_eq!(table.lines_bytes, lines);
+    }
+
+    #[test]
+    fn a_table_made_at_once_is_as_good_as_one_that_grew() {
+        for ids in [0, 1, 31, 32, 33, 700, 701, 3_000, 200_000] {
+            let mut table = IdTable::of_distinct(ids, hash, |_, _| false).expect("no two are equal");
+            let mut grown = IdTable::new();
+            (0..ids).for_each(|id| insert(&mut grown, hash(id), id));
+            assert!(table.bytes() <= grown.bytes() * 5 / 4, "{} and {} bytes", table.bytes(), grown.bytes());
+            for id in ids..2 * ids {
+                let most = table.bytes() + table.growth_bytes_max(1);
+                insert(&mut table, hash(id), id);
+                assert!(table.bytes() <= most);
+            }
+            assert!((0..2 * ids).all(|id| find(&table, id) == Some(id)));
+            assert_eq!(find(&table, 2 * ids), None);
+            assert!(table.bytes() < 1_000 || table.bytes() < 28 * ids as usize);
+        }
+    }
+
+    #[test]
+    fn a_table_made_at_once_tells_two_that_are_equal() {
+        let key = |id: u32| if id == 1_999 { 77 } else { id };
+        let made = IdTable::of_distinct(2_000, |id| hash(key(id)), |one, other| key(one) == key(other));
+        assert_eq!(made.err(), Some((77, 1_999)));
     }
 
     /// No page, which is the most that an insertion moves, ever becomes larger, however many there are.

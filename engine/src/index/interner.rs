@@ -30,10 +30,28 @@ impl Interner {
             Ok(id) => return id,
             Err(vacancy) => vacancy,
         };
-        let length = u16::try_from(string.len()).expect("callers intern strings of at most 64 KiB");
-        let id = self.strings.push(self.bytes.push([&length.to_le_bytes(), string]));
+        let id = self.push(string);
         self.ids.insert(vacancy, id);
         id
+    }
+
+    /// Gives `string`, which is new, a number. It is not found before [`Self::index_all`].
+    pub(super) fn push(&mut self, string: &[u8]) -> u32 {
+        let length = u16::try_from(string.len()).expect("callers intern strings of at most 64 KiB");
+        self.strings.push(self.bytes.push([&length.to_le_bytes(), string]))
+    }
+
+    /// Makes all strings found, or answers two numbers whose strings are the same.
+    pub(super) fn index_all(&mut self, hash: &SeededHash) -> Result<(), (u32, u32)> {
+        let are_equal = |one, other| self.string(one) == self.string(other);
+        let hash_of = |id| hash.of_bytes(self.string(id));
+        self.ids = IdTable::of_distinct(self.len() as u32, hash_of, are_equal)?;
+        Ok(())
+    }
+
+    /// How many strings there are.
+    pub(super) fn len(&self) -> usize {
+        self.strings.len()
     }
 
     /// The number of `string`, whose hash is `hash`, if it is in the set.
@@ -60,6 +78,11 @@ impl Interner {
     pub(super) fn guess(&self, hash: u64) -> Option<u32> {
         let guess = self.ids.guess(hash);
         guess.inspect(|&id| prefetch(&self.strings[id]))
+    }
+
+    /// Fetches the reference to a string.
+    pub(super) fn prefetch_reference(&self, id: u32) {
+        prefetch(&self.strings[id]);
     }
 
     /// Fetches a string.

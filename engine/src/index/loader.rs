@@ -10,7 +10,7 @@ use crate::order::WriteOrder;
 ///
 /// Paths are put in order together and late: each path by itself is compared with twenty others that are anywhere in
 /// memory.
-pub struct IndexLoader(Index);
+pub struct IndexLoader(pub(super) Index);
 
 impl IndexLoader {
     /// Begins with an empty index.

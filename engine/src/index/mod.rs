@@ -19,6 +19,7 @@ mod retraction_pass;
 mod row;
 mod seeded_hash;
 mod series;
+mod snapshot;
 mod sorted_ids;
 
 use std::ops::Range;
@@ -38,6 +39,7 @@ pub use self::retraction_pass::RetractionPass;
 use self::row::{Link, Row, Rows};
 use self::seeded_hash::SeededHash;
 use self::series::SeriesStore;
+pub use self::snapshot::{POSITION_BYTES_MAX, SnapshotCursor, SnapshotError};
 use crate::claim::canonical::CANONICAL_BYTES_MAX;
 use crate::claim::{Claim, ClaimHash, ConceptPath, EpochId, Predicate};
 use crate::order::{ListKey, WriteOrder};

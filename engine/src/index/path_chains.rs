@@ -56,6 +56,45 @@ impl PathChains {
         id
     }
 
+    /// Gives `path`, which is new, a number and an empty chain. It is not found before [`Self::index_all`], and not in
+    /// order before [`Self::append_in_order`].
+    pub(super) fn push_path(&mut self, path: &str) {
+        self.paths.push(path.as_bytes());
+        self.heads.push(Link::NONE);
+    }
+
+    /// Makes all paths found, or answers two numbers whose paths are the same.
+    pub(super) fn index_all(&mut self, hash: &SeededHash) -> Result<(), (u32, u32)> {
+        self.paths.index_all(hash)
+    }
+
+    /// Puts paths into the order, behind those that are in it. Answers the first that is none, or does not come after the
+    /// one before it.
+    pub(super) fn append_in_order(&mut self, ids: impl Iterator<Item = u32> + Clone) -> Result<(), u32> {
+        // How many paths ahead the references are fetched, and how many the paths.
+        const AHEAD: [usize; 2] = [32, 16];
+        let count = self.heads.len() as u32;
+        let is_there = |id: &u32| *id < count;
+        let mut references = ids.clone().skip(AHEAD[0]).filter(is_there);
+        let mut strings = ids.clone().skip(AHEAD[1]).filter(is_there);
+        for id in ids {
+            references.next().inspect(|&id| self.paths.prefetch_reference(id));
+            strings.next().inspect(|&id| self.paths.prefetch_string(id));
+            let comes_after = |last| self.paths.string(last) < self.paths.string(id);
+            if !is_there(&id) || !self.ordered.last().is_none_or(comes_after) {
+                return Err(id);
+            }
+            self.ordered.append(id);
+            self.ordered_count += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether all paths are in order.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.ordered_count as usize == self.heads.len()
+    }
+
     /// From now on, paths are put in order when it is asked for, or when they have become many.
     pub(super) fn put_order_off(&mut self) {
         self.puts_order_off = true;
@@ -111,11 +150,7 @@ impl PathChains {
 
     /// The paths that begin with `prefix`, by their bytes, from the one after `after` on.
     pub(super) fn beginning_with<'a>(&'a self, prefix: &'a str, after: Option<u32>) -> BeginningWith<'a> {
-        assert_eq!(
-            self.ordered_count as usize,
-            self.heads.len(),
-            "paths are asked for that are not in order"
-        );
+        assert!(self.is_in_order(), "paths are asked for that are not in order");
         let prefix = prefix.as_bytes();
         let position = match after.map(|after| self.paths.string(after)) {
             Some(after) => self.ordered.position(|other| self.paths.string(other) <= after),

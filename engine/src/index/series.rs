@@ -9,7 +9,7 @@ use crate::order::ListKey;
 use crate::prefetch::prefetch;
 
 /// The most claims of a series that are kept as a chain through their rows; more are kept in a sorted list.
-const CHAIN_CLAIMS_MAX: u32 = 16;
+pub(super) const CHAIN_CLAIMS_MAX: u32 = 16;
 
 /// All series of an index.
 pub(super) struct SeriesStore {
@@ -57,10 +57,28 @@ impl SeriesStore {
         };
         let id = self.series.len() as u32;
         let same_subject = join_subject(id);
-        let pushed = self.series.push(Series { subject, predicate, same_subject, claims: 0, head: 0 });
-        assert_eq!(pushed, id);
+        assert_eq!(self.push(subject, predicate, same_subject), id);
         self.by_subject_and_predicate.insert(vacancy, id);
         id
+    }
+
+    /// Adds a series that is new and empty. It is not found before [`Self::index_all`].
+    pub(super) fn push(&mut self, subject: u32, predicate: u32, same_subject: Link) -> u32 {
+        self.series.push(Series { subject, predicate, same_subject, claims: 0, head: 0 })
+    }
+
+    /// Makes all series found, or answers two that are of the same subject and predicate.
+    pub(super) fn index_all(&mut self, hash: &SeededHash) -> Result<(), (u32, u32)> {
+        let names = |id: u32| (self.series[id].subject, self.series[id].predicate);
+        let hash_of = |id| Self::hash(hash, names(id).0, names(id).1);
+        let are_equal = |one, other| names(one) == names(other);
+        self.by_subject_and_predicate = IdTable::of_distinct(self.len() as u32, hash_of, are_equal)?;
+        Ok(())
+    }
+
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
     }
 
     /// Puts `claim`, whose row is new, into its place in time.

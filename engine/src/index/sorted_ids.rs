@@ -122,7 +122,7 @@ impl SortedIds {
     }
 
     /// Puts `id` after all others, into a chunk and a block of its own if the last ones are full.
-    fn append(&mut self, id: u32) {
+    pub(super) fn append(&mut self, id: u32) {
         if self.blocks.last().is_none_or(|block| {
             block.len() == BLOCK_CHUNKS_MAX && block[BLOCK_CHUNKS_MAX - 1].len() == CHUNK_IDS_MAX
         }) {

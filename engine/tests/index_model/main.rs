@@ -6,6 +6,7 @@
 
 mod model;
 mod samples;
+mod snapshot;
 
 use model::{Answer, Known, Outcome};
 use proptest::collection::vec;
@@ -365,6 +366,10 @@ impl Both {
                 assert_eq!(self.index.retract(path, slots.clone(), order), expected);
             }
         }
+        self.check_counts();
+    }
+
+    fn check_counts(&self) {
         assert_eq!(self.index.len(), self.model.len() as u64);
         assert_eq!(self.index.is_empty(), self.model.is_empty());
         let retracted = self.model.iter().filter(|known| known.retracted).count();
