@@ -27,6 +27,7 @@ mod query;
 mod recovery;
 mod refusal;
 mod server;
+mod snapshot;
 mod world;
 
 pub use batch::batch;
@@ -39,6 +40,7 @@ pub use lens::lens;
 pub use query::query;
 pub use recovery::recovery;
 pub use server::server;
+pub use snapshot::snapshot;
 
 /// A fuzz target.
 pub struct Target {
@@ -62,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "batch", run: batch },
     Target { name: "query", run: query },
     Target { name: "lens", run: lens },
+    Target { name: "snapshot", run: snapshot },
     Target { name: "server", run: server },
     Target { name: "recovery", run: recovery },
 ];

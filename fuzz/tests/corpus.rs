@@ -29,7 +29,7 @@ macro_rules! survives_its_corpus {
 }
 
 survives_its_corpus! {
-    claim assertion retraction json segment_header frame json_body assert_body http batch query lens server recovery
+    claim assertion retraction json segment_header frame json_body assert_body http batch query lens snapshot server recovery
 }
 
 fn survives(name: &str) {

@@ -6,10 +6,12 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stemedb_engine::claim::Claim;
+use stemedb_engine::claim::{Claim, Timestamp};
 use stemedb_engine::index::{Index, IndexConfig, IndexLoader, NewClaim, SnapshotCursor};
 use stemedb_engine::order::WriteOrder;
+use stemedb_engine::query::{Execution, Query, Step, SubjectFilter};
 use stemedb_engine::slot::SLOTS;
+use stemedb_engine::time::UnixMicros;
 
 use super::samples::{self, Operation};
 use super::{Both, CONFIG, hash_of};
@@ -80,7 +82,9 @@ impl Logged {
                 let new = NewClaim { hash: hash_of(claim), claim: Claim::clone(claim), order: self.order };
                 loader.insert_all(&[new]).expect("there is room");
             }
-            Operation::Retract(path, slots) => drop(loader.retract(path, slots.clone(), self.order)),
+            Operation::Retract(path, slots) => {
+                loader.retract(path, slots.clone(), self.order);
+            }
         }
     }
 }
@@ -116,8 +120,8 @@ fn a_large_index_is_restored_whole() {
     for (n, name) in (0..CLAIMS).zip(&names) {
         // Claims of one series come in no order of time.
         let mut claim = super::telling_claim(name, [n % 2 == 0, false, n % 3 == 0, n % 5 == 0]);
-        let timestamp = stemedb_engine::time::UnixMicros(n * 7_919 % CLAIMS);
-        claim.timestamp = stemedb_engine::claim::Timestamp::new(timestamp).expect("valid");
+        let timestamp = UnixMicros(n * 7_919 % CLAIMS);
+        claim.timestamp = Timestamp::new(timestamp).expect("valid");
         index.insert(&hash_of(&claim), &claim, WriteOrder::new(1, n as u64 + 1)).expect("there is room");
     }
     let (mut taken, mut cursor) = (Vec::new(), SnapshotCursor::new(&index, 0..SLOTS, Vec::new()));
@@ -128,11 +132,10 @@ fn a_large_index_is_restored_whole() {
     assert!(restored.bytes() <= index.bytes() * 105 / 100, "{} of {}", restored.bytes(), index.bytes());
     for path in ["shared", "all"] {
         let [expected, found] = [&index, &restored].map(|index| {
-            let subject = stemedb_engine::query::SubjectFilter::Subtree(path.to_string());
-            let query =
-                stemedb_engine::query::Query { limit: 10_000, ..stemedb_engine::query::Query::new(subject) };
-            let mut execution = stemedb_engine::query::Execution::new(&query, index);
-            while execution.step(index, 10_000) == stemedb_engine::query::Step::More {}
+            let subject = SubjectFilter::Subtree(path.to_string());
+            let query = Query { limit: 10_000, ..Query::new(subject) };
+            let mut execution = Execution::new(&query, index);
+            while execution.step(index, 10_000) == Step::More {}
             let hits = execution.into_hits();
             hits.iter().map(|hit| (hit.key, index.view(hit.claim).claim())).collect::<Vec<_>>()
         });

@@ -11,7 +11,7 @@
 //! block: section u16, zero u16, bytes of the payload u32, CRC-32C u32, payload
 //! ```
 //!
-//! The checksum of a block covers all bytes before it, but for the other checksums. `docs/format.md` has the payloads.
+//! The checksum of a block covers all before it too, but for the other checksums. `docs/format.md` has the payloads.
 //!
 //! Nothing in a snapshot is trusted because its checksums are right: what could make a query panic, or find something else
 //! than the same claims inserted one by one, is checked. Whether a claim's hash is that of its content is not: that would
