@@ -2,15 +2,17 @@
 //!
 //! Goal: at most 200 bytes a claim for data shaped like a package archive's, at most 230 where each claim has
 //! a subject of its own, an account of it that is true, and no allocation that grows with the index, for
-//! moving what it holds would stall whoever waits. Method: a global allocator that counts what is allocated.
+//! moving what it holds would stall whoever waits; and all that is true of one restored from a snapshot. Method: a global allocator that counts what is allocated.
 //! One index after the other, in one function, so that nothing else is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{BufReader, Seek, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stemedb_engine::claim::{Claim, ClaimHash, ConceptPath, Predicate, Timestamp, Value};
-use stemedb_engine::index::{Index, IndexConfig};
+use stemedb_engine::index::{Index, IndexConfig, IndexLoader, SnapshotCursor};
 use stemedb_engine::order::WriteOrder;
+use stemedb_engine::slot::SLOTS;
 use stemedb_engine::time::UnixMicros;
 
 #[global_allocator]
@@ -77,9 +79,31 @@ fn bytes_a_claim(name: &str, claims: u64, insert: impl Fn(u64, &mut Index)) -> f
         }
     }
     assert_eq!(index.len(), claims);
+    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    let restored = restored(&index);
+    let live_restored = LIVE_BYTES.load(Ordering::Relaxed) - before;
+    println!("{name}: {:.1} bytes a claim when restored", live_restored as f64 / claims as f64);
+    let accounted = restored.bytes() as f64 / live_restored as f64;
+    assert!((accounted - 1.0).abs() < 0.01, "{accounted:.3} of the bytes accounted for when restored");
+    assert!(live_restored as f64 <= 1.03 * live as f64, "{live_restored} bytes when restored, {live} before");
     let largest = LARGEST_BYTES.load(Ordering::Relaxed);
     assert!(largest <= 1 << 20, "{largest} bytes were allocated at once");
     live as f64 / claims as f64
+}
+
+/// The index that a snapshot of `index` gives.
+fn restored(index: &Index) -> Index {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    let (mut cursor, mut piece) = (SnapshotCursor::new(index, 0..SLOTS, Vec::new()), Vec::new());
+    while !cursor.step(index, 64 << 10, &mut piece) {
+        file.write_all(&piece).expect("room for the snapshot");
+        piece.clear();
+    }
+    file.write_all(&piece).expect("room for the snapshot");
+    file.rewind().expect("a file has a beginning");
+    let config = IndexConfig { bytes_max: 1 << 30, hash_seed: 4 };
+    let restored = IndexLoader::restore(&mut BufReader::new(file), config, 0..SLOTS);
+    restored.expect("an undamaged snapshot").0.finish()
 }
 
 /// 30 bytes, no two the same.
