@@ -138,8 +138,11 @@ fn exercise(mut index: Index) {
     let mut program = Program::new(b"something new");
     let claim = read_claim(&mut program);
     let hash = ClaimHash([0xA5; 32]);
-    let inserted = index.insert(&hash, &claim, WriteOrder::new(9, 1)).expect("there is room");
-    assert!(inserted == Inserted::New || listed.iter().any(|(other, ..)| *other == hash));
+    let expected = match listed.iter().any(|(other, ..)| *other == hash) {
+        true => Inserted::Exists,
+        false => Inserted::New,
+    };
+    assert_eq!(index.insert(&hash, &claim, WriteOrder::new(9, 1)), Ok(expected));
     for path in PATHS {
         index.retract(path, 0..SLOTS, WriteOrder::new(9, 2));
     }
