@@ -77,7 +77,8 @@ fn of_body(body: &[u8]) {
         // As they stand there: a time has more digits than an f64.
         let raw: BTreeMap<String, Box<RawValue>> =
             serde_json::from_slice(body).expect("what is read as values is read as their texts");
-        let text_of = |name: &str, value: &Value| value.as_str().unwrap_or_else(|| raw[name].get()).to_owned();
+        let text_of =
+            |name: &str, value: &Value| value.as_str().unwrap_or_else(|| raw[name].get()).to_owned();
         let texts: Vec<(&str, String)> =
             members.iter().map(|(name, value)| (&name[..], text_of(name, value))).collect();
         let by_url = query_of_parameters(texts.iter().map(|(name, value)| (*name, &value[..])), NOW);

@@ -16,8 +16,10 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
+use stemedb_engine::checkpoint::{DirManifest, Manifest};
+use stemedb_engine::table::DirTables;
 use stemedb_tests::claims::{Row, TestClaim};
-use stemedb_tests::{Client, Data, Random, Server, Start, http, listing, wal};
+use stemedb_tests::{Client, Data, Random, Server, Start, http, listing};
 
 const ROUNDS: u64 = 50;
 const CONNECTIONS: u64 = 64;
@@ -116,15 +118,17 @@ fn what_was_acknowledged_survives_kill_9_and_nothing_is_there_by_half() {
     check(&server, ROUNDS, &mut ledger, &claims);
     server.stop();
 
-    let rolls = wal::segments_filled(&data.wal());
-    assert!(
-        rolls >= ROUNDS / HEAVY_EVERY,
-        "only {rolls} segments were followed by one of the same generation"
-    );
+    let manifest = Manifest::open(&DirManifest::new(&data.db()), &DirTables::new(&data.db()));
+    let manifest = manifest.expect("the tables are sound");
+    assert!(manifest.checkpoints >= ROUNDS / HEAVY_EVERY, "only {} checkpoints", manifest.checkpoints);
+    assert!(manifest.next_table.0 > manifest.checkpoints + 1, "tables were merged");
     println!(
-        "{ROUNDS} rounds, {} claims sent and in the end acknowledged, {rolls} segments filled, \
+        "{ROUNDS} rounds, {} claims sent and in the end acknowledged, {} checkpoints, {} of the claims in {} tables, \
          {killed_starts} starts killed",
-        ledger.len()
+        ledger.len(),
+        manifest.checkpoints,
+        manifest.entries(),
+        manifest.tables.len()
     );
 }
 

@@ -10,8 +10,10 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
+use stemedb_engine::checkpoint::{DirManifest, Manifest};
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::frame::{FRAME_HEADER_BYTES, FrameKind};
+use stemedb_engine::table::DirTables;
 use stemedb_tests::claims::TestClaim;
 use stemedb_tests::data::differences;
 use stemedb_tests::wal::{self, FoundFrame, Segment};
@@ -116,6 +118,52 @@ fn a_missing_segment_or_lane_is_refused() {
         bring_back(&data, &all);
     }
     must_start(&data);
+}
+
+#[test]
+fn a_changed_byte_in_a_table_or_the_manifest_is_refused_and_so_is_a_missing_table() {
+    let mut random = Random::for_test("damage to tables");
+    let data = Data::new();
+    let mut claims = 0;
+    let tables = loop {
+        let server = Start::on(&data).cores(2).serve();
+        let lines = (claims..claims + CLAIMS).map(|number| {
+            TestClaim::new(format!("damage/{number}"), "is", random.text(VALUE_BYTES)).json() + "\n"
+        });
+        server.client().post("/v1/assert/batch", lines.collect::<String>()).expect("an answer").ok();
+        claims += CLAIMS;
+        server.stop();
+        // The checkpoint of what the first server has left in the log comes after the start of the second, at the latest.
+        let tables = files_of_tables(&data);
+        if !tables.is_empty() {
+            break tables;
+        }
+    };
+    for name in tables.iter().chain([&"MANIFEST".to_owned()]) {
+        let path = data.db().join(name);
+        let bytes = fs::read(&path).expect("it is there");
+        for _ in 0..4 {
+            let mut changed = bytes.clone();
+            changed[random.within(0..=bytes.len() as u64 - 1) as usize] ^= 1;
+            fs::write(&path, &changed).expect("writable");
+            must_refuse(&data, &[&path.display().to_string(), RUNBOOK]);
+        }
+        fs::write(&path, &bytes).expect("writable");
+    }
+    let aside = data.root().join(&tables[0]);
+    fs::rename(data.db().join(&tables[0]), &aside).expect("it is there");
+    must_refuse(&data, &[&tables[0], "is missing", RUNBOOK]);
+    fs::rename(&aside, data.db().join(&tables[0])).expect("it is there");
+    let server = Start::on(&data).serve();
+    assert_eq!(server.assertion_count(), claims);
+    server.stop();
+}
+
+/// The tables that the manifest lists, by name.
+fn files_of_tables(data: &Data) -> Vec<String> {
+    let manifest = Manifest::open(&DirManifest::new(&data.db()), &DirTables::new(&data.db()));
+    let tables = manifest.expect("it is sound").tables;
+    tables.iter().map(|table| table.facts.number.to_string()).collect()
 }
 
 /// What a crash may leave of the frame that was being written when it came.
@@ -236,6 +284,8 @@ fn leave(tail: Tail, data: &Data, last: &Segment, random: &mut Random) {
 /// orderly way.
 fn acknowledged_log(random: &mut Random) -> Data {
     let data = Data::new();
+    // No manifest can be written there, so that nothing leaves the log, which is to be damaged everywhere.
+    fs::create_dir_all(data.db().join("MANIFEST.prepare")).expect("writable");
     for (part, claims) in [CLAIMS - FEW, FEW].into_iter().enumerate() {
         let server = Start::on(&data).cores(2).serve();
         let lines: String = (0..claims)

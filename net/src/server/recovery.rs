@@ -39,7 +39,7 @@ pub enum RebuildError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The claims of a table cannot be read.
-    #[error(transparent)]
+    #[error("{0}. Nothing on disk was changed; docs/operations/recovery.md says what to do")]
     Table(#[from] ReadError),
     /// The claims of the tables do not fit into memory.
     #[error("the claims of the tables do not fit into the index")]
