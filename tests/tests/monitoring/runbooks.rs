@@ -5,7 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{alerts, read, repository};
+use stemedb_tests::Data;
+
+use crate::{alerts, busy_server, read, repository};
 
 /// Where the documentation lies on a host where StemeDB is installed.
 const INSTALLED: &str = "file:///opt/stemedb/docs/";
@@ -83,6 +85,40 @@ fn links_between_runbooks_lead_somewhere() {
             }
         }
     }
+}
+
+/// Goal: what asks the server gets an answer. Method: those commands are run as they are printed, against a real server on
+/// another port.
+#[test]
+fn commands_that_ask_the_server_are_answered() {
+    for tool in ["curl", "jq"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            eprintln!("skipped: no {tool} on this machine");
+            return;
+        }
+    }
+    let data = Data::new();
+    let server = busy_server(&data);
+    let here = format!("http://localhost:{}/", server.address().port());
+    let mut asked = 0;
+    for page in ["monitoring.md", "latency.md", "disaster.md", "troubleshooting.md"] {
+        let text = read(&pages().join(page));
+        let lines = text.lines().map(str::trim).filter(|line| line.contains("http://localhost:18180/"));
+        for line in lines.filter(|line| line.starts_with("curl ") || line.starts_with("for ")) {
+            // What samples twice need not wait in between here.
+            let typed = line.replace("http://localhost:18180/", &here).replace("sleep 10", "sleep 0");
+            let output = Command::new("bash")
+                .args(["-o", "pipefail", "-c", &typed])
+                .env_remove("http_proxy")
+                .env_remove("ALL_PROXY")
+                .output()
+                .expect("bash is there");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && !output.stdout.is_empty(), "{page}: {line}\n{said}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 10, "only {asked} commands were found");
 }
 
 /// Goal: what is to be typed can be typed as it is printed. Method: bash reads each block of commands without running it,
