@@ -8,10 +8,15 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use stemedb_engine::slot::CoreId;
 use stemedb_net::api::Method;
-use stemedb_net::metrics::{CoreSnapshot, HttpOutcome, Read, ServerSnapshot, render};
+use stemedb_net::metrics::{CoreSnapshot, HttpOutcome, ProcessFigures, Read, ServerSnapshot, render};
 
 fn bench(criterion: &mut Criterion) {
-    let server = ServerSnapshot { recovery_us: 1_234_567, restarts: 3 };
+    let server = ServerSnapshot {
+        recovery_us: 1_234_567,
+        restarts: 3,
+        ready: true,
+        process: ProcessFigures::default(),
+    };
     let mut group = criterion.benchmark_group("metrics");
     group.bench_function("snapshot", |bencher| {
         let core = busy_core(0);

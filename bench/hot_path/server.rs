@@ -12,6 +12,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Now};
 use stemedb_net::http::Limits;
+use stemedb_net::metrics::ProcessFigures;
 
 /// The index's hash tables are keyed by this instead of a random number, so that every run does the same.
 pub(crate) const HASH_SEED: u64 = 0x5EED;
@@ -45,6 +46,7 @@ impl Server {
             connections_max: 16_384,
             timestamp_future_us_max: 300_000_000,
             batch_bytes_open_max: 8 << 20,
+            process: ProcessFigures::default,
         });
         let lane = LaneConfig {
             frames_in_flight: 2,

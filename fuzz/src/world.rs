@@ -11,6 +11,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Now};
 use stemedb_net::http::Limits;
+use stemedb_net::metrics::ProcessFigures;
 
 /// The time of day in every world.
 pub(crate) const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
@@ -63,6 +64,7 @@ impl World {
                 connections_max: 4,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max,
+                process: ProcessFigures::default,
             });
             let lane = LaneConfig {
                 frame_bytes_max: 4 * BLOCK_BYTES,

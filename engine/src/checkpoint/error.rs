@@ -54,7 +54,7 @@ pub enum StoreError {
     },
     /// A table is damaged, or cannot be read.
     #[error("{0}. {ADVICE}")]
-    Damage(#[from] TableError),
+    Damage(Box<TableError>),
     /// A retraction of a table cannot be understood.
     #[error("a retraction in {} cannot be understood: {cause}. {ADVICE}", .path.display())]
     Record {
@@ -63,6 +63,12 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: DecodeError,
     },
+}
+
+impl From<TableError> for StoreError {
+    fn from(error: TableError) -> StoreError {
+        StoreError::Damage(Box::new(error))
+    }
 }
 
 /// Why upkeep could not go on.

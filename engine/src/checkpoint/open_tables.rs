@@ -33,12 +33,18 @@ pub struct StoredClaim<'a> {
 pub enum ReadError {
     /// The table cannot be read, or is damaged.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(Box<TableError>),
     /// A record that is whole cannot be understood.
     #[error(
         "a record of a table, whose checksum is right, cannot be understood; a newer version may have written it"
     )]
     Record(#[from] DecodeError),
+}
+
+impl From<TableError> for ReadError {
+    fn from(error: TableError) -> ReadError {
+        ReadError::Table(Box::new(error))
+    }
 }
 
 impl OpenTables {

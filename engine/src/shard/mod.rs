@@ -287,6 +287,11 @@ impl<T: Copy> Shard<T> {
         &self.index
     }
 
+    /// How much memory the claims may occupy before further ones are refused, in bytes.
+    pub fn index_bytes_max(&self) -> u64 {
+        self.index_bytes_max
+    }
+
     /// The shard's lane.
     pub fn lane(&self) -> &Lane {
         &self.lane

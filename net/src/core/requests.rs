@@ -18,7 +18,7 @@ use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
 use crate::driver::wall_clock;
 use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
-use crate::metrics::{self, CoreSnapshot, Read};
+use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
 
 /// Batches whose bodies may be coming in at once on one core.
 pub(super) const BATCHES_MAX: usize = 64;
@@ -407,24 +407,38 @@ impl Room {
 
     fn metrics(&self, mut states: Vec<CoreState>) -> Response {
         states.sort_by_key(|state| state.figures.core);
+        let server = ServerSnapshot {
+            recovery_us: self.log.recovery_us,
+            restarts: u64::from(self.log.generation.saturating_sub(1)),
+            ready: unready(&states).is_none(),
+            process: (self.process)(),
+            upkeep: self.log.upkeep.snapshot(),
+        };
         let figures: Vec<CoreSnapshot> = states.into_iter().map(|state| state.figures).collect();
-        let mut response =
-            Response::json(Status::Ok, |out| metrics::render(out, &self.log.server(), &figures));
+        let mut response = Response::json(Status::Ok, |out| metrics::render(out, &server, &figures));
         response.head.content_type = metrics::CONTENT_TYPE;
         response
     }
 }
 
 fn ready(states: &[CoreState]) -> Response {
+    match unready(states) {
+        None => Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON)),
+        Some(problem) => Response::error(&problem),
+    }
+}
+
+/// Why the server should not be sent requests now, if there is a reason.
+fn unready(states: &[CoreState]) -> Option<ApiError> {
     let in_phase = |phase| states.iter().any(|core| core.phase == phase);
-    let problem = if states.iter().any(|core| core.figures.lane_failed) {
+    let (code, message) = if states.iter().any(|core| core.figures.lane_failed) {
         (ErrorCode::NotReady, "a lane of the log has failed; a restart is needed")
     } else if in_phase(Phase::Recovering) {
         (ErrorCode::NotReady, "the log is being recovered")
     } else if in_phase(Phase::Draining) {
         (ErrorCode::ShuttingDown, "the server is stopping")
     } else {
-        return Response::json(Status::Ok, |out| out.extend_from_slice(api::READY_JSON));
+        return None;
     };
-    Response::error(&ApiError::new(problem.0, problem.1))
+    Some(ApiError::new(code, message))
 }

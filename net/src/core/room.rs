@@ -23,7 +23,7 @@ use super::router::Router;
 use crate::api::Method;
 use crate::http::{self, RequestId, Status};
 use crate::json;
-use crate::metrics::{CoreSnapshot, HttpOutcome, ServerSnapshot};
+use crate::metrics::{CoreSnapshot, HttpOutcome, ProcessFigures};
 
 /// What a core must know from the start.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct CoreConfig {
     pub timestamp_future_us_max: i64,
     /// Bytes of claims of batches that may be on their way to the disk before batches pause.
     pub batch_bytes_open_max: usize,
+    /// Asks how the process is, which is no matter of a core; must not wait for anything.
+    pub process: fn() -> ProcessFigures,
 }
 
 /// What is known of the log once it is recovered.
@@ -57,17 +59,6 @@ pub struct LogFacts {
     pub segment_bytes_each: u64,
     /// What is done to keep log and tables in order.
     pub upkeep: UpkeepFacts,
-}
-
-impl LogFacts {
-    /// The figures that are the same for all cores.
-    pub(super) fn server(&self) -> ServerSnapshot {
-        ServerSnapshot {
-            recovery_us: self.recovery_us,
-            restarts: u64::from(self.generation.saturating_sub(1)),
-            upkeep: self.upkeep.snapshot(),
-        }
-    }
 }
 
 /// How a core is.
@@ -121,6 +112,7 @@ pub(super) struct Room {
     pub(super) counters: CoreSnapshot,
     /// What recovery found.
     pub(super) log: LogFacts,
+    pub(super) process: fn() -> ProcessFigures,
     pub(super) body_bytes_max: usize,
     /// Queries of this core's clients that are under way.
     pub(super) queries_begun: usize,
@@ -171,6 +163,7 @@ impl Room {
             spare_bodies: SpareBodies::default(),
             counters: CoreSnapshot::new(config.id),
             log: LogFacts::default(),
+            process: config.process,
             body_bytes_max,
             queries_begun: 0,
             line: VecDeque::new(),
@@ -361,6 +354,7 @@ impl Room {
         if let Some(shard) = &self.router.shard {
             figures.assertions = shard.index().len();
             figures.index_bytes = shard.index().bytes();
+            figures.index_bytes_max = shard.index_bytes_max();
             figures.lane_failed = shard.lane().failure().is_some();
         }
         CoreState { phase: self.phase, figures }

@@ -12,6 +12,7 @@ use stemedb_engine::log::lane::{Lane, LaneConfig, LaneStart, LaneWrite};
 use stemedb_engine::slot::{LaneId, Slot, SlotMap as Slots};
 
 use super::*;
+use crate::metrics::ProcessFigures;
 
 mod batches;
 mod clocks;
@@ -53,6 +54,7 @@ impl World {
                 connections_max: 100,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: 1 << 20,
+                process: ProcessFigures::default,
             };
             configure(&mut config);
             Core::new(config)
@@ -359,7 +361,12 @@ fn a_failed_lane_refuses_its_writes_and_says_so_while_reads_go_on() {
     let (status, body) = world.get(0, "/ready");
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
     assert!(body.contains("not_ready") && body.contains("lane"), "{body}");
-    assert!(world.get(0, "/metrics").1.contains("stemedb_wal_fsync_errors_total 1\n"));
+    let (_, metrics) = world.get(0, "/metrics");
+    for line in
+        ["stemedb_wal_fsync_errors_total 1", "stemedb_core_lane_failed{core=\"1\"} 1", "stemedb_ready 0"]
+    {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line} is not in\n{metrics}");
+    }
     // A retraction needs all lanes.
     let (status, _) = world.post(0, "/v1/retract", &format!(r#"{{"concept_path":"{good}","reason":"x"}}"#));
     assert!(status.starts_with("HTTP/1.1 500"), "{status}");
@@ -372,7 +379,9 @@ fn while_the_log_is_recovered_only_questions_about_the_server_are_answered() {
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
     assert!(body.contains("not_ready"), "{body}");
     assert_eq!(world.get(1, "/v1/health").0, OK);
-    assert_eq!(world.get(1, "/metrics").0, OK);
+    let (status, metrics) = world.get(1, "/metrics");
+    assert_eq!(status, OK);
+    assert!(metrics.contains("\nstemedb_ready 0\n"), "{metrics}");
     for (status, body) in
         [world.post(0, "/v1/assert", &claim("a", 1)), world.get(0, "/v1/query?concept_path=a")]
     {
@@ -381,6 +390,8 @@ fn while_the_log_is_recovered_only_questions_about_the_server_are_answered() {
     }
     world.open();
     assert_eq!(world.get(0, "/ready").0, OK);
+    let (_, metrics) = world.get(0, "/metrics");
+    assert!(metrics.contains("\nstemedb_ready 1\n"), "{metrics}");
     assert_eq!(world.post(0, "/v1/assert", &claim("a", 1)).0, CREATED);
 }
 

@@ -27,6 +27,7 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_log(&mut text, &all, server);
     render_tables(&mut text, &server.upkeep);
     render_cores(&mut text, cores);
+    render_server(&mut text, server);
 }
 
 fn render_claims(text: &mut Exposition<'_>, all: &CoreSnapshot) {
@@ -117,7 +118,7 @@ fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
 
 fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
     type Figure = (&'static str, Kind, &'static str, fn(&CoreSnapshot) -> u64);
-    const FIGURES: [Figure; 7] = [
+    const FIGURES: [Figure; 8] = [
         ("stemedb_core_connections", Kind::Gauge, "Connections open now.", |core| core.connections),
         (
             "stemedb_core_connections_accepted_total",
@@ -132,6 +133,12 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
         ("stemedb_core_index_bytes", Kind::Gauge, "Memory that the core's index has in use.", |core| {
             core.index_bytes
         }),
+        (
+            "stemedb_core_index_bytes_max",
+            Kind::Gauge,
+            "Memory that the core's index may have in use; 0 until the log is recovered.",
+            |core| core.index_bytes_max,
+        ),
         ("stemedb_core_assertions", Kind::Gauge, "Claims that the core holds now.", |core| core.assertions),
         ("stemedb_core_lane_failed", Kind::Gauge, "1 if a failed write has ended the core's lane.", |core| {
             core.lane_failed.into()
@@ -163,6 +170,20 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
     }
 }
 
+/// What is said of the process has the names that clients of Prometheus have agreed on.
+fn render_server(text: &mut Exposition<'_>, server: &ServerSnapshot) {
+    let ready = "1 if requests are served and every lane takes writes, as /ready says.";
+    text.single("stemedb_ready", Kind::Gauge, ready, server.ready.into());
+    let process = &server.process;
+    let started_s = process.started_us as f64 / US_PER_SECOND;
+    let started = "When the process started, in seconds since 1970.";
+    text.single_fraction("process_start_time_seconds", Kind::Gauge, started, started_s);
+    let resident = "Memory that the process occupies.";
+    text.single("process_resident_memory_bytes", Kind::Gauge, resident, process.resident_bytes);
+    let cpu_s = process.cpu_us as f64 / US_PER_SECOND;
+    text.single_fraction("process_cpu_seconds_total", Kind::Counter, "CPU time of all threads.", cpu_s);
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -170,7 +191,7 @@ mod tests {
 
     use stemedb_engine::slot::CoreId;
 
-    use super::super::HttpOutcome;
+    use super::super::{HttpOutcome, ProcessFigures};
     use super::*;
     use crate::api::{ErrorCode, Method};
 
@@ -189,13 +210,19 @@ mod tests {
         first.wal_write_us.record(200);
         first.wal_batch_records.record(64);
         second.requests_parked = 9;
+        second.index_bytes_max = 1 << 30;
         second.lane_failed = true;
         let mut out = Vec::new();
-        render(
-            &mut out,
-            &ServerSnapshot { recovery_us: 1_250_000, restarts: 4, ..ServerSnapshot::default() },
-            &[first, second],
-        );
+        let process =
+            ProcessFigures { started_us: 1_700_000_000_250_000, resident_bytes: 33 << 20, cpu_us: 1_500_000 };
+        let server = ServerSnapshot {
+            recovery_us: 1_250_000,
+            restarts: 4,
+            ready: true,
+            process,
+            ..ServerSnapshot::default()
+        };
+        render(&mut out, &server, &[first, second]);
         String::from_utf8(out).expect("metrics are UTF-8")
     }
 
@@ -223,6 +250,11 @@ mod tests {
             "stemedb_core_queue_depth{core=\"1\",queue=\"parked\"} 9",
             "stemedb_core_lane_failed{core=\"0\"} 0",
             "stemedb_core_lane_failed{core=\"1\"} 1",
+            "stemedb_core_index_bytes_max{core=\"1\"} 1073741824",
+            "stemedb_ready 1",
+            "process_start_time_seconds 1700000000.25",
+            "process_resident_memory_bytes 34603008",
+            "process_cpu_seconds_total 1.5",
         ] {
             assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
         }
@@ -251,6 +283,9 @@ mod tests {
             "stemedb_wal_rotations_total",
             "stemedb_wal_recovery_duration_seconds",
             "stemedb_restarts_total",
+            "stemedb_ready",
+            "process_start_time_seconds",
+            "process_resident_memory_bytes",
         ] {
             assert!(text.contains(&format!("# TYPE {name} ")), "{name}");
         }

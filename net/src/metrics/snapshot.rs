@@ -23,6 +23,8 @@ pub struct CoreSnapshot {
     pub assertions_rejected: Counts<ErrorCode>,
     /// Memory that the index has in use now, in bytes.
     pub index_bytes: u64,
+    /// Memory that the index may have in use, in bytes; 0 until the log is recovered.
+    pub index_bytes_max: u64,
     /// How long reads took from request to answer, in microseconds, by what was read. See [`CoreSnapshot::read`].
     pub reads_us: [Histogram; 2],
 
@@ -102,6 +104,7 @@ impl CoreSnapshot {
             assertions_ingested: 0,
             assertions_rejected: Counts::default(),
             index_bytes: 0,
+            index_bytes_max: 0,
             reads_us: Read::ALL.map(|_| Histogram::of_durations_us()),
             http_requests: Counts::default(),
             wal_write_us: Histogram::of_durations_us(),
@@ -133,6 +136,7 @@ impl CoreSnapshot {
         self.assertions_ingested += other.assertions_ingested;
         self.assertions_rejected.merge(&other.assertions_rejected);
         self.index_bytes += other.index_bytes;
+        self.index_bytes_max += other.index_bytes_max;
         for (reads, other) in self.reads_us.iter_mut().zip(&other.reads_us) {
             reads.merge(other);
         }
@@ -164,4 +168,19 @@ pub struct ServerSnapshot {
     pub restarts: u64,
     /// What was done to keep log and tables in order.
     pub upkeep: UpkeepSnapshot,
+    /// Whether requests are served and every lane takes writes: what `/ready` says.
+    pub ready: bool,
+    /// What is known of its process.
+    pub process: ProcessFigures,
+}
+
+/// What the kernel knows of the server's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProcessFigures {
+    /// When the process began to serve or to recover, in microseconds since 1970.
+    pub started_us: i64,
+    /// Memory that it occupies, in bytes.
+    pub resident_bytes: u64,
+    /// CPU time that all its threads have used, in microseconds.
+    pub cpu_us: u64,
 }

@@ -13,7 +13,7 @@ use stemedb_engine::ring::{CpuSet, Ring, RingAddress, RingConfig, Waker};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
-use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError};
+use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
 use crate::core::{Core, CoreConfig, LogFacts, Ticket};
 use crate::driver::{Control, Driver, Peers, Report, SegmentSource, meet};
@@ -90,6 +90,7 @@ impl Cores {
                     connections_max,
                     timestamp_future_us_max: config.timestamp_future_us_max,
                     batch_bytes_open_max: batch_bytes_open_max(config),
+                    process: process::figures,
                 },
                 cpu,
                 cpus_allowed,

@@ -52,7 +52,7 @@ pub enum StartError {
     Thread(io::Error),
     /// The tables or the log cannot be read.
     #[error(transparent)]
-    Recovery(#[from] RebuildError),
+    Recovery(Box<RebuildError>),
     /// The next generation cannot be begun.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -93,6 +93,12 @@ pub enum StartError {
     /// A core did not end in time.
     #[error("a core did not finish its lane in time; acknowledged writes are safe")]
     CoreStuck,
+}
+
+impl From<RebuildError> for StartError {
+    fn from(error: RebuildError) -> StartError {
+        StartError::Recovery(Box::new(error))
+    }
 }
 
 /// The kernel's words without the number that the standard library adds.

@@ -9,6 +9,7 @@ mod descriptors;
 mod error;
 mod holder;
 mod metadata;
+mod process;
 pub mod recovery;
 mod upkeep;
 
@@ -75,6 +76,7 @@ struct Opened {
 /// When it cannot start, or when a core fails. Nothing that was acknowledged is lost by that.
 pub fn run(config: &Config) -> Result<(), StartError> {
     let started = Instant::now();
+    process::started_us();
     let (sender, events) = channel();
     forward_signals(sender.clone())?;
 

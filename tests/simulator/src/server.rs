@@ -9,6 +9,7 @@ use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, SlotMap};
 use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Message, Ticket};
+use stemedb_net::metrics::ProcessFigures;
 
 use crate::link::LinkNumber;
 use crate::scenario::Scenario;
@@ -117,6 +118,7 @@ impl Server {
                 connections_max: scenario.connections_max,
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
+                process: ProcessFigures::default,
             };
             Running {
                 core: Core::new(config),
