@@ -3,7 +3,6 @@
 #[cfg(feature = "planted-bugs")]
 compile_error!("no server is built with planted bugs: leave out the feature `planted-bugs`");
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use stemedb_engine::ring::CpuSet;
@@ -23,14 +22,7 @@ fn main() -> ExitCode {
             Ok(Command::Print(text)) => text.exit(),
             Err(error) => return refuse(&error.to_string()),
         };
-    let filter = EnvFilter::new(&config.log);
-    // A journal adds the time itself; a person at a terminal wants to see it.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
-    if std::io::stderr().is_terminal() {
-        log.with_target(false).init();
-    } else {
-        log.with_target(false).without_time().init();
-    }
+    server::console::init(EnvFilter::new(&config.log));
     tracing::info!("StemeDB {} starting, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
     for name in unknown {
         tracing::warn!("Ignoring environment variable {name}: there is no such setting; --help lists all");
