@@ -17,6 +17,7 @@ pub mod http;
 pub mod left_behind;
 pub mod listing;
 pub mod load;
+pub mod machine;
 pub mod process;
 pub mod random;
 pub mod server;
