@@ -77,10 +77,24 @@ first_of() {
     fail "none of these is there: $*"
 }
 
+# The number of the service's user or group in the root's own passwd(5) or group(5).
+number_of() {
+    awk -F: '$1 == "stemedb" { print $3 }' "$root/etc/$1"
+}
+
 make_user() {
-    if ! getent passwd stemedb >/dev/null; then
-        useradd --system --user-group --home-dir /opt/stemedb --no-create-home --shell /usr/sbin/nologin stemedb
+    local options=(--system --user-group --home-dir /opt/stemedb --no-create-home --shell /usr/sbin/nologin)
+    if [ -z "$root" ]; then
+        getent passwd stemedb >/dev/null || useradd "${options[@]}" stemedb
+        user=stemedb
+        group=stemedb
+        return
     fi
+    install -d -m 0755 "$root/etc"
+    touch "$root/etc/passwd" "$root/etc/group"
+    [ -n "$(number_of passwd)" ] || useradd --prefix "$root" "${options[@]}" stemedb
+    user=$(number_of passwd)
+    group=$(number_of group)
 }
 
 install_all() {
@@ -91,18 +105,18 @@ install_all() {
     make_user
 
     install -d -m 0755 "$home" "$home/bin" "$home/scripts" "$units" "$(dirname "$link")"
-    install -d -o stemedb -g stemedb -m 0750 "$home/data" "$home/backups" "$home/drill"
+    install -d -o "$user" -g "$group" -m 0750 "$home/data" "$home/backups" "$home/drill"
     install -d -m 0755 "$(dirname "$settings")"
     install -m 0755 "$binaries/stemedb-api" "$binaries/stemedb-admin" "$home/bin"
     for script in "$here"/scripts/*; do
         if [ -f "$script" ]; then install -m 0755 "$script" "$home/scripts"; fi
     done
     rm -rf "$home/docs"
-    cp -r "$docs" "$home/docs"
+    cp -rL "$docs" "$home/docs"
     install -m 0644 "$(first_of "$here/README.md")" "$home/docs/README.md"
     chmod -R u=rwX,go=rX "$home/docs"
     # Keys of an object store may come to stand in it.
-    if [ ! -e "$settings" ]; then install -o root -g stemedb -m 0640 "$example" "$settings"; fi
+    if [ ! -e "$settings" ]; then install -o root -g "$group" -m 0640 "$example" "$settings"; fi
     for unit in "$here"/systemd/*.{service,timer}; do
         install -m 0644 "$unit" "$units"
     done

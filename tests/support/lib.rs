@@ -12,6 +12,7 @@ pub mod control_group;
 pub mod data;
 pub mod disk;
 pub mod faulty_disk;
+pub mod held_thread;
 pub mod history;
 pub mod http;
 pub mod left_behind;

@@ -3,6 +3,7 @@
 mod access;
 mod disk;
 mod mount;
+mod permissions;
 
 pub use access::explain_access;
 pub use disk::{durable_write_latencies, supports_direct_io};
@@ -13,6 +14,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use thiserror::Error;
 
 /// The two directories of a server, locked for as long as this value lives.
@@ -70,7 +72,8 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// When another process has locked one of them, or files cannot be created there.
+    /// When another process has locked one of them, when files cannot be created there, or when those that are there
+    /// may not be used.
     pub fn open(wal: &Path, db: &Path) -> Result<DataDir, DataDirError> {
         make(wal)?;
         make(db)?;
@@ -80,6 +83,8 @@ impl DataDir {
         if identity(wal)? != identity(db)? {
             locks.push(lock(db)?);
         }
+        permissions::check(wal, Access::READ_OK | Access::WRITE_OK)?;
+        permissions::check(db, Access::READ_OK)?;
         Ok(DataDir { wal: wal.to_owned(), db: db.to_owned(), _locks: locks })
     }
 

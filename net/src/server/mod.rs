@@ -97,6 +97,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let Listeners { address, sockets } = listeners;
     steps.did(Step::Address, format_args!("Bound to {address} on {} cores", config.cpus.len()));
     let data = DataDir::open(&config.wal_dir, &config.db_dir)?;
+    Metadata::check_format(&data)?;
     let (wal, db) = (data.wal().display(), data.db().display());
     steps.did(Step::Data, format_args!("Opened and locked WAL in {wal} and tables in {db}"));
     let background = Background::start(&BackgroundConfig {
@@ -115,23 +116,25 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 
     // A start that fails or is broken off leaves the cores to the end of the process: they have nothing to finish.
     let metadata = open(config, &data, &cores, &events, sender, &manager, &mut steps)?;
-    if let Some(metadata) = metadata {
-        let assertions = metadata.assertion_count;
-        steps.did(
-            Step::Complete,
-            format_args!(
-                "Startup complete: serving {assertions} assertions on http://{address} after {:.1?}",
-                started.elapsed()
-            ),
-        );
-        manager.ready();
-        wait_for_stop(&events, &manager, cores.pulse())?;
-        tracing::info!("Stopping: answering what was asked, taking nothing new");
+    let Some(metadata) = metadata else {
         manager.stopping();
-        let assertions = cores.stop(&events)?;
-        metadata.with_assertions(assertions).write(&data)?;
-        tracing::info!("Stopped with {assertions} assertions, all of them durable");
-    }
+        return Ok(());
+    };
+    let assertions = metadata.assertion_count;
+    steps.did(
+        Step::Complete,
+        format_args!(
+            "Startup complete: serving {assertions} assertions on http://{address} after {:.1?}",
+            started.elapsed()
+        ),
+    );
+    manager.ready();
+    wait_for_stop(&events, &manager, cores.pulse())?;
+    tracing::info!("Stopping: answering what was asked, taking nothing new");
+    manager.stopping();
+    let assertions = cores.stop(&events)?;
+    metadata.with_assertions(assertions).write(&data)?;
+    tracing::info!("Stopped with {assertions} assertions, all of them durable");
     Ok(())
 }
 

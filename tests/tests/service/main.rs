@@ -4,4 +4,15 @@
 //! Method: on a machine of its own with a real systemd, where one can be booted, everything is typed as in the runbooks.
 //! What the server tells its manager is also read from a socket in the manager's place, which works everywhere.
 
+mod install;
+mod manager;
+mod notify;
 mod systemd;
+mod units;
+
+use std::path::Path;
+
+/// The root of the repository.
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests are in the repository")
+}
