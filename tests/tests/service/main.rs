@@ -4,9 +4,11 @@
 //! Method: on a machine of its own with a real systemd, where one can be booted, everything is typed as in the runbooks.
 //! What the server tells its manager is also read from a socket in the manager's place, which works everywhere.
 
+mod full_disk;
 mod install;
 mod manager;
 mod notify;
+mod permissions;
 mod systemd;
 mod units;
 
