@@ -8,6 +8,7 @@ mod full_disk;
 mod install;
 mod manager;
 mod notify;
+mod package;
 mod permissions;
 mod systemd;
 mod units;
