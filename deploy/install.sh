@@ -105,7 +105,7 @@ install_all() {
     make_user
 
     install -d -m 0755 "$home" "$home/bin" "$home/scripts" "$units" "$(dirname "$link")"
-    install -d -o "$user" -g "$group" -m 0750 "$home/data" "$home/backups" "$home/drill"
+    install -d -o "$user" -g "$group" -m 0750 "$home/data" "$home/backups" "$home/archive" "$home/drill"
     install -d -m 0755 "$(dirname "$settings")"
     install -m 0755 "$binaries/stemedb-api" "$binaries/stemedb-admin" "$home/bin"
     for script in "$here"/scripts/*; do
@@ -140,7 +140,7 @@ uninstall_all() {
     tell_systemd daemon-reload
     rm -rf "$home/bin" "$home/scripts" "$home/docs"
     rm -f "$link"
-    echo "StemeDB is removed. What it stored is still there: $home/data, $home/backups, $(dirname "$settings"), and the user stemedb."
+    echo "StemeDB is removed. What it stored is still there: data, backups and archive in $home, $(dirname "$settings"), and the user stemedb."
 }
 
 [ "$(id -u)" = 0 ] || fail "it makes a user and writes to system directories: run it as root"

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::repository;
 
 /// What is installed: mode, whether the service's user owns it, and where.
-const INSTALLED: [(u32, bool, &str); 14] = [
+const INSTALLED: [(u32, bool, &str); 15] = [
     (0o755, false, "opt/stemedb"),
     (0o755, false, "opt/stemedb/bin"),
     (0o755, false, "opt/stemedb/bin/stemedb-api"),
@@ -22,6 +22,7 @@ const INSTALLED: [(u32, bool, &str); 14] = [
     (0o644, false, "opt/stemedb/docs/operations/recovery.md"),
     (0o750, true, "opt/stemedb/data"),
     (0o750, true, "opt/stemedb/backups"),
+    (0o750, true, "opt/stemedb/archive"),
     (0o750, true, "opt/stemedb/drill"),
     (0o640, false, "etc/stemedb/stemedb.env"),
     (0o644, false, "etc/systemd/system/stemedb-api.service"),

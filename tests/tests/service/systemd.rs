@@ -114,6 +114,12 @@ fn a_service_starts_tells_how_it_is_is_moved_by_a_drop_in_and_stops_within_five_
     assert!(machine.typed("journalctl -u stemedb-api -o cat").contains("Stopped with 1 assertions"));
     assert_eq!(machine.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
     assert!(!machine.output("systemctl status stemedb-api").status.success(), "it is stopped");
+
+    machine.typed("systemctl start stemedb-api");
+    machine.typed(&format!("{}/deploy/install.sh --uninstall", repository().display()));
+    assert!(!machine.output("systemctl is-active stemedb-api").status.success(), "it is removed");
+    assert!(!machine.output("systemctl cat stemedb-backup.timer").status.success(), "it is removed");
+    assert_eq!(machine.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
 }
 
 #[test]
