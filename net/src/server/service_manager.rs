@@ -33,13 +33,13 @@ impl ServiceManager {
 
     /// What `systemctl status` shows.
     pub(super) fn status(&self, what: fmt::Arguments<'_>) {
-        tell(&[NotifyState::Status(&what.to_string())]);
+        tell(&[NotifyState::Status(&one_line(what))]);
     }
 
     /// The start takes longer, and is not stuck.
     pub(super) fn extend_start(&self, status: fmt::Arguments<'_>) {
         let extension_us = START_EXTENSION.as_micros() as u32;
-        tell(&[NotifyState::ExtendTimeoutUsec(extension_us), NotifyState::Status(&status.to_string())]);
+        tell(&[NotifyState::ExtendTimeoutUsec(extension_us), NotifyState::Status(&one_line(status))]);
     }
 
     /// Requests are served.
@@ -60,6 +60,11 @@ impl ServiceManager {
     }
 }
 
+/// A line feed ends a state, and what follows would be taken for another. The name of a directory may have one.
+fn one_line(text: fmt::Arguments<'_>) -> String {
+    text.to_string().replace('\n', " ")
+}
+
 /// A server whose manager does not listen serves on: the manager draws its own conclusions.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
@@ -70,6 +75,11 @@ fn tell(states: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_has_one_line() {
+        assert_eq!(one_line(format_args!("in {}", "a\nREADY=1")), "in a READY=1");
+    }
 
     #[test]
     fn the_watchdog_is_fed_in_time_and_not_faster_than_cores_turn() {
