@@ -16,6 +16,7 @@ fn bench(criterion: &mut Criterion) {
         restarts: 3,
         ready: true,
         process: ProcessFigures::default(),
+        ..ServerSnapshot::default()
     };
     let mut group = criterion.benchmark_group("metrics");
     group.bench_function("snapshot", |bencher| {

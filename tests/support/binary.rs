@@ -20,6 +20,12 @@ pub fn stemedb_api() -> &'static Path {
     PATH.get_or_init(|| fresh("stemedb-api"))
 }
 
+/// The operators' tool, as fresh as its sources.
+pub fn stemedb_admin() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| fresh("stemedb-admin"))
+}
+
 /// Where tests may put what is too large for memory: on the disk of the build, which `/tmp` may not be on.
 pub fn scratch_directory() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();

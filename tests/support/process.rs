@@ -44,6 +44,11 @@ pub fn cpus() -> usize {
     cpus.get()
 }
 
+/// Tells a child that has not been waited for to end, with SIGTERM.
+pub fn terminate(pid: u32) {
+    signal(pid, Signal::TERM);
+}
+
 /// Waits until every thread of a child that was sent SIGSTOP has stopped.
 pub(crate) fn wait_until_stopped(pid: u32) {
     let is_stopped = |task: fs::DirEntry| {

@@ -4,6 +4,7 @@ mod access;
 mod disk;
 mod hold;
 mod mount;
+mod permissions;
 mod tables;
 
 pub use access::explain_access;
@@ -17,6 +18,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
 use thiserror::Error;
 
 /// The two directories of a server, locked for as long as this value lives.
@@ -74,7 +76,8 @@ impl DataDir {
     ///
     /// # Errors
     ///
-    /// When another process has locked one of them, or files cannot be created there.
+    /// When another process has locked one of them, when files cannot be created there, or when those that are there
+    /// may not be used.
     pub fn open(wal: &Path, db: &Path) -> Result<DataDir, DataDirError> {
         make(wal)?;
         make(db)?;
@@ -84,6 +87,8 @@ impl DataDir {
         if identity(wal)? != identity(db)? {
             locks.push(lock(db)?);
         }
+        permissions::check(wal, Access::READ_OK | Access::WRITE_OK)?;
+        permissions::check(db, Access::READ_OK)?;
         Ok(DataDir { wal: wal.to_owned(), db: db.to_owned(), _locks: locks })
     }
 

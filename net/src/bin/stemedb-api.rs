@@ -3,7 +3,7 @@
 #[cfg(feature = "planted-bugs")]
 compile_error!("no server is built with planted bugs: leave out the feature `planted-bugs`");
 
-use std::io::IsTerminal;
+use std::io;
 use std::process::ExitCode;
 
 use stemedb_engine::ring::CpuSet;
@@ -23,14 +23,7 @@ fn main() -> ExitCode {
             Ok(Command::Print(text)) => text.exit(),
             Err(error) => return refuse(&error.to_string()),
         };
-    let filter = EnvFilter::new(&config.log);
-    // A journal adds the time itself; a person at a terminal wants to see it.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
-    if std::io::stderr().is_terminal() {
-        log.with_target(false).init();
-    } else {
-        log.with_target(false).without_time().init();
-    }
+    server::console::init(EnvFilter::new(&config.log));
     tracing::info!("StemeDB {} starting, process {}", env!("CARGO_PKG_VERSION"), std::process::id());
     for name in unknown {
         tracing::warn!("Ignoring environment variable {name}: there is no such setting; --help lists all");
@@ -49,16 +42,27 @@ fn refuse(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// An error and all that caused it, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
+/// An error and all that caused it, in one line, and what to do where that is the same for all of them.
+fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
+    let mut is_disk_full = is_disk_full(error);
     while let Some(cause) = source {
+        is_disk_full |= self::is_disk_full(cause);
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
         }
         source = cause.source();
     }
+    if is_disk_full {
+        text += "; nothing is lost, and docs/operations/full.md says how to make room";
+    }
     text
+}
+
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    })
 }

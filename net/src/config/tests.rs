@@ -121,3 +121,27 @@ fn help_lists_every_setting_with_variable_and_default() {
         assert!(help.contains(&format!("[env: {}] [default: {}]", setting.variable, setting.default)));
     }
 }
+
+#[test]
+fn the_example_file_has_every_setting_with_its_default_and_meaning() {
+    let example = include_str!("../../../.env.example");
+    let blocks: Vec<&str> = example.split("\n\n").collect();
+    for setting in settings::ALL {
+        let line = format!("#{}={}", setting.variable, setting.default);
+        let block = blocks.iter().find(|block| block.lines().any(|other| other == line));
+        let block = block.unwrap_or_else(|| panic!("no line {line}"));
+        // A meaning may go over several lines.
+        let comments = block.lines().filter_map(|line| line.strip_prefix("# "));
+        assert_eq!(
+            comments.collect::<Vec<_>>().join(" "),
+            setting.help,
+            "the comment on {}",
+            setting.variable
+        );
+    }
+    let named = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+    for (name, _) in named.filter(|(name, _)| name.starts_with("STEMEDB_")) {
+        let is_setting = settings::ALL.iter().any(|setting| setting.variable == name);
+        assert!(is_setting || [FILE_VARIABLE, "STEMEDB_URL"].contains(&name), "there is no setting {name}");
+    }
+}

@@ -5,6 +5,7 @@
 
 mod clock;
 mod control;
+mod heartbeat;
 mod peers;
 mod segments;
 mod sockets;
@@ -25,6 +26,7 @@ use crate::core::{ConnectionKey, Core, Now};
 use clock::Clock;
 pub(crate) use clock::wall_clock;
 pub use control::{Control, Report};
+pub use heartbeat::Heartbeat;
 pub use peers::{Peers, meet};
 pub use segments::SegmentSource;
 use segments::Segments;
@@ -60,6 +62,7 @@ pub struct Driver {
     timer_wanted: bool,
     /// How long to look for completions before sleeping while a write is in flight.
     spin: Duration,
+    heartbeat: Heartbeat,
     stage: Stage,
 }
 
@@ -109,6 +112,7 @@ impl Driver {
             writing: None,
             timer_wanted: true,
             spin: Duration::ZERO,
+            heartbeat: Heartbeat::default(),
             stage: Stage::Running,
         }
     }
@@ -116,6 +120,11 @@ impl Driver {
     /// Looks for completions for as long as `spin` before it sleeps while a write is in flight.
     pub fn spinning(self, spin: Duration) -> Driver {
         Driver { spin, ..self }
+    }
+
+    /// Counts its turns there.
+    pub fn beating(self, heartbeat: Heartbeat) -> Driver {
+        Driver { heartbeat, ..self }
     }
 
     /// Runs until the core is closed.
@@ -135,6 +144,7 @@ impl Driver {
                 // more than looking.
                 self.ring.submit_and_spin(self.spin)?;
             }
+            self.heartbeat.beat();
             let now = self.clock.now();
             let mut written = false;
             while let Some(completion) = self.ring.next_completion() {

@@ -13,10 +13,11 @@ use stemedb_engine::ring::{CpuSet, Ring, RingAddress, RingConfig, Waker};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
+use super::pulse::Pulse;
 use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
 use crate::core::{Core, CoreConfig, LogFacts, Ticket};
-use crate::driver::{Control, Driver, Peers, Report, SegmentSource, meet};
+use crate::driver::{Control, Driver, Heartbeat, Peers, Report, SegmentSource, meet};
 use crate::http::Limits;
 
 /// Receive buffers of a core's ring, and the bytes of each.
@@ -37,6 +38,7 @@ pub(super) struct Cores {
 struct RunningCore {
     control: Sender<Control>,
     waker: Waker,
+    heartbeat: Heartbeat,
     thread: JoinHandle<()>,
 }
 
@@ -51,6 +53,7 @@ struct Assignment {
     wal_dir: PathBuf,
     segment_bytes: u64,
     spin: Duration,
+    heartbeat: Heartbeat,
     background: BackgroundHandle,
     control: Receiver<Control>,
     events: Sender<Event>,
@@ -82,6 +85,7 @@ impl Cores {
             let (introduce, introduction) = channel();
             let (announce, addresses) = channel();
             let cpu = config.cpus[core];
+            let heartbeat = Heartbeat::default();
             let assignment = Assignment {
                 config: CoreConfig {
                     id: CoreId(core as u16),
@@ -99,6 +103,7 @@ impl Cores {
                 wal_dir: config.wal_dir.clone(),
                 segment_bytes: config.segment_bytes,
                 spin: config.spin,
+                heartbeat: heartbeat.clone(),
                 background: background.handle(),
                 control: orders,
                 events: events.clone(),
@@ -109,7 +114,7 @@ impl Cores {
                 .map_err(|source| StartError::Core { core: core as u16, cpu, source })?;
             let (address, waker) = introduction.recv().map_err(|_| StartError::CoreFailed)??;
             introductions.push((address, announce));
-            cores.cores.push(RunningCore { control, waker, thread });
+            cores.cores.push(RunningCore { control, waker, heartbeat, thread });
         }
         let addresses: Vec<RingAddress> = introductions.iter().map(|(address, _)| address.clone()).collect();
         for (_, announce) in introductions {
@@ -150,6 +155,11 @@ impl Cores {
                 waker.wake();
             }
         }
+    }
+
+    /// The cores' heartbeats, to be watched.
+    pub(super) fn pulse(&self) -> Pulse {
+        Pulse::of(self.cores.iter().map(|core| core.heartbeat.clone()))
     }
 
     /// Stops all cores: what was asked is answered, what was parked is made durable, lanes are closed with their
@@ -223,6 +233,7 @@ fn run_core(
         wal_dir,
         segment_bytes,
         spin,
+        heartbeat,
         background,
         control,
         events,
@@ -255,7 +266,8 @@ fn run_core(
         move |report| drop(events.send(Event::Report(report)))
     };
     let driver = Driver::new(Core::new(config), ring, listener, segments, peers, control, Box::new(report))
-        .spinning(spin);
+        .spinning(spin)
+        .beating(heartbeat);
     if let Err(error) = driver.run() {
         tracing::error!(core = core.0, %error, "the core's io_uring has failed");
         let _ = events.send(Event::Report(Report::Failed));

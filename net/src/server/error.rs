@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stemedb_engine::background::BackgroundError;
-use stemedb_engine::data_dir::DataDirError;
+use stemedb_engine::data_dir::{DataDirError, explain_access};
 use stemedb_engine::log::opening::OpenError;
 use stemedb_engine::ring::RingError;
 use stemedb_engine::ring::probe::ProbeError;
@@ -57,7 +57,7 @@ pub enum StartError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The metadata cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {source}{}", whose(.path, .source))]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -65,12 +65,28 @@ pub enum StartError {
         source: io::Error,
     },
     /// The metadata cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {source}{}", whose(.path, .source))]
     ReadMetadata {
         /// The file.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// A newer version has written here.
+    #[error(
+        "{path} says that the data has format version {found}, written by StemeDB {writer}; this is StemeDB {}, which reads \
+         up to version {known}. Start that version again; nothing on disk was changed, and docs/operations/upgrade.md \
+         says how to go back", env!("CARGO_PKG_VERSION")
+    )]
+    NewerFormat {
+        /// The metadata.
+        path: PathBuf,
+        /// The format's version.
+        found: u64,
+        /// The newest that this version knows.
+        known: u32,
+        /// The version that wrote it, as it names itself.
+        writer: String,
     },
     /// The log, or all of its last generation, is gone.
     #[error(
@@ -98,6 +114,14 @@ pub enum StartError {
 impl From<RebuildError> for StartError {
     fn from(error: RebuildError) -> StartError {
         StartError::Recovery(Box::new(error))
+    }
+}
+
+/// Whose a file is that must not be used, as the end of a message.
+fn whose(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("; {}", explain_access(path)),
+        _ => String::new(),
     }
 }
 

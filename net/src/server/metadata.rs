@@ -44,15 +44,31 @@ impl Metadata {
         }
     }
 
+    /// Refuses a data directory in a format that this version does not know. Before anything in it is read.
+    pub(super) fn check_format(data: &DataDir) -> Result<(), StartError> {
+        /// What every version's file has.
+        #[derive(Deserialize)]
+        struct AnyMetadata {
+            format_version: u64,
+            version: Option<String>,
+        }
+        let path = path(data);
+        let Some(text) = read(&path)? else { return Ok(()) };
+        match serde_json::from_slice(&text) {
+            Ok(AnyMetadata { format_version, version }) if format_version > u64::from(FORMAT_VERSION) => {
+                let writer = version.unwrap_or_else(|| "an unknown version".to_owned());
+                Err(StartError::NewerFormat { path, found: format_version, known: FORMAT_VERSION, writer })
+            }
+            // What is no metadata at all is told and replaced when the log was read.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Refuses a log that has not even begun the generation that the file names: its disk is not mounted, or
     /// somebody has removed it. `next` is the generation that the log would begin.
     pub(super) fn check_log(data: &DataDir, next: Generation) -> Result<(), StartError> {
         let path = path(data);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(StartError::ReadMetadata { path, source }),
-        };
+        let Some(text) = read(&path)? else { return Ok(()) };
         match serde_json::from_slice::<Metadata>(&text) {
             Ok(metadata) if metadata.generation >= next.0 => Err(StartError::LogLost {
                 path,
@@ -85,6 +101,15 @@ impl Metadata {
     }
 }
 
+/// The file's bytes, if there is one.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StartError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StartError::ReadMetadata { path: path.to_owned(), source }),
+    }
+}
+
 /// The file stands beside the directory of the tables.
 fn path(data: &DataDir) -> PathBuf {
     data.db().parent().unwrap_or(Path::new(".")).join("metadata.json")
@@ -107,6 +132,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_format_of_the_future_is_refused_whatever_else_its_file_says() {
+        let root = tempfile::tempdir().expect("a directory");
+        let data = DataDir::open(&root.path().join("wal"), &root.path().join("db")).expect("it is new");
+        Metadata::check_format(&data).expect("a new directory has no format");
+        Metadata::new(Generation(3), SlotMap::new(2), 7).write(&data).expect("writable");
+        Metadata::check_format(&data).expect("its own format");
+        for text in
+            [r#"{"format_version":2,"version":"3.1.4","moons":[]}"#, r#"{"format_version":4294967297}"#]
+        {
+            fs::write(path(&data), text).expect("writable");
+            let error = Metadata::check_format(&data).expect_err("nobody knows it");
+            assert!(error.to_string().contains("format version"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_log_that_lacks_the_last_generation_is_refused() {
         let root = tempfile::tempdir().expect("a directory");
         let data = DataDir::open(&root.path().join("wal"), &root.path().join("db")).expect("it is new");
@@ -119,6 +160,7 @@ mod tests {
             assert!(error.to_string().contains("generation 3"), "{error}");
         }
         fs::write(path(&data), "{}").expect("writable");
+        Metadata::check_format(&data).expect("what nobody wrote says nothing");
         Metadata::check_log(&data, Generation::FIRST).expect("what nobody wrote says nothing");
     }
 }

@@ -4,18 +4,22 @@
 //! the log is recovered; they get their shards when that is done.
 
 mod bind;
+pub mod console;
 mod cores;
 mod descriptors;
 mod error;
 mod holder;
 mod metadata;
 mod process;
+mod pulse;
 pub mod recovery;
+mod service_manager;
+mod steps;
 mod upkeep;
 
 pub use error::StartError;
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,9 +39,13 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use crate::config::Config;
 use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
+use bind::Listeners;
 use cores::Cores;
 use metadata::Metadata;
+use pulse::{Change, Pulse};
 use recovery::{RebuildError, Recovery};
+use service_manager::ServiceManager;
+use steps::{Step, Steps};
 use upkeep::UpkeepThread;
 
 /// Jobs that may wait for the background executor: a few for each core.
@@ -48,6 +56,12 @@ const DRAIN_TIME: Duration = Duration::from_millis(3000);
 
 /// How long cores have to finish their lanes after that.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
+
+/// How often the cores' pulse is felt where no watchdog wants to know.
+const PULSE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often the service manager is told that the log is still being recovered.
+const RECOVERY_TELL_TIME: Duration = Duration::from_secs(1);
 
 /// How long the lane must be idle before it writes a marker.
 const MARKER_IDLE_US: u64 = 250_000;
@@ -79,47 +93,60 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     process::started_us();
     let (sender, events) = channel();
     forward_signals(sender.clone())?;
+    let manager = ServiceManager::of_environment();
+    let mut steps = Steps::new(&manager);
 
     let capabilities = probe::check()?;
     let connections = descriptors::raise_limit(config.connections_max * config.cpus.len());
-    tracing::info!("Kernel {} has every io_uring operation that is needed", capabilities.kernel_release);
+    let kernel = &capabilities.kernel_release;
+    steps.did(Step::Kernel, format_args!("Kernel {kernel} has every io_uring operation that is needed"));
     for warning in &capabilities.warnings {
         tracing::warn!("{}: {}", warning.subject, warning.text);
     }
+    steps.did(Step::Tls, format_args!("TLS is off: HTTP is served unencrypted"));
     let listeners = bind::listeners(config.bind_addr, config.cpus.len())?;
-    tracing::info!("Bound to {} on {} cores", listeners.address, config.cpus.len());
+    let Listeners { address, sockets } = listeners;
+    steps.did(Step::Address, format_args!("Bound to {address} on {} cores", config.cpus.len()));
     let data = DataDir::open(&config.wal_dir, &config.db_dir)?;
-    tracing::info!("Opened and locked WAL in {} and tables in {}", data.wal().display(), data.db().display());
+    Metadata::check_format(&data)?;
+    let (wal, db) = (data.wal().display(), data.db().display());
+    steps.did(Step::Data, format_args!("Opened and locked WAL in {wal} and tables in {db}"));
     let background = Background::start(&BackgroundConfig {
         directory: data.wal().to_owned(),
         jobs_max: BACKGROUND_JOBS_MAX,
     })?;
-    tracing::info!("Background executor started");
-    let cores = Cores::start(
-        config,
-        (connections / config.cpus.len()).max(1),
-        listeners.sockets,
-        &background,
-        &sender,
-    )?;
-    tracing::info!("Cores started on CPUs {:?}; /ready answers 503 until the WAL is recovered", config.cpus);
+    let connections_max = (connections / config.cpus.len()).max(1);
+    let cores = Cores::start(config, connections_max, sockets, &background, &sender)?;
+    steps.did(
+        Step::Cores,
+        format_args!(
+            "Cores and background executor started on CPUs {:?}; /ready answers 503 until the WAL is recovered",
+            config.cpus
+        ),
+    );
 
-    // A start that fails leaves the cores to the end of the process: they have nothing to finish.
-    let opened = open(config, &data, &cores, &events, sender)?;
-    if let Some(Opened { metadata, upkeep }) = opened {
-        tracing::info!(
-            "Startup complete: serving {} assertions on http://{} after {:.1?}",
-            metadata.assertion_count,
-            listeners.address,
+    // A start that fails or is broken off leaves the cores to the end of the process: they have nothing to finish.
+    let opened = open(config, &data, &cores, &events, sender, &manager, &mut steps)?;
+    let Some(Opened { metadata, upkeep }) = opened else {
+        manager.stopping();
+        return Ok(());
+    };
+    let assertions = metadata.assertion_count;
+    steps.did(
+        Step::Complete,
+        format_args!(
+            "Startup complete: serving {assertions} assertions on http://{address} after {:.1?}",
             started.elapsed()
-        );
-        wait_for_stop(&events, &upkeep)?;
-        tracing::info!("Stopping: answering what was asked, taking nothing new");
-        let assertions = cores.stop(&events)?;
-        upkeep.stop();
-        metadata.with_assertions(assertions).write(&data)?;
-        tracing::info!("Stopped with {assertions} assertions, all of them durable");
-    }
+        ),
+    );
+    manager.ready();
+    wait_for_stop(&events, &manager, cores.pulse(), &upkeep)?;
+    tracing::info!("Stopping: answering what was asked, taking nothing new");
+    manager.stopping();
+    let assertions = cores.stop(&events)?;
+    upkeep.stop();
+    metadata.with_assertions(assertions).write(&data)?;
+    tracing::info!("Stopped with {assertions} assertions, all of them durable");
     Ok(())
 }
 
@@ -131,22 +158,20 @@ fn open(
     cores: &Cores,
     events: &Receiver<Event>,
     sender: Sender<Event>,
+    manager: &ServiceManager,
+    steps: &mut Steps<'_>,
 ) -> Result<Option<Opened>, StartError> {
     let slots = SlotMap::new(config.cpus.len() as u16);
-    tracing::info!("Starting WAL recovery...");
+    steps.did(Step::Recovery, format_args!("Starting WAL recovery..."));
     let (wal, db) = (data.wal().to_owned(), data.db().to_owned());
     let recover = move || {
         // Nobody listens any more if the server was told to stop meanwhile.
         let _ = sender.send(Event::Recovered(Box::new(recovery::recover(&wal, &db, slots))));
     };
     thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
-    let recovery = match events.recv() {
-        Ok(Event::Recovered(recovery)) => (*recovery)?,
-        Ok(Event::Stop) => return Ok(None),
-        Ok(Event::Report(_)) | Err(_) => return Err(StartError::CoreFailed),
-    };
+    let Some(recovery) = wait_for_recovery(events, manager)? else { return Ok(None) };
     Metadata::check_log(data, recovery.recovered.next_generation)?;
-    recovery.log();
+    recovery.log(steps);
 
     let mut disk = DirStorage::new(data.wal());
     let opening = Opening {
@@ -163,7 +188,8 @@ fn open(
         monotonic_us: 0,
     };
     let lanes = open_generation(&mut disk, &recovery.recovered, &opening)?;
-    tracing::info!("Opened generation {} with {} lanes", recovery.recovered.next_generation, lanes.len());
+    let generation = recovery.recovered.next_generation;
+    steps.did(Step::Generation, format_args!("Opened generation {generation} with {} lanes", lanes.len()));
 
     let writing =
         lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it was opened"))).collect();
@@ -201,13 +227,54 @@ fn open(
     Ok(Some(Opened { metadata, upkeep }))
 }
 
-fn wait_for_stop(events: &Receiver<Event>, upkeep: &UpkeepThread) -> Result<(), StartError> {
+/// Waits until the log is recovered. `None` when the server was told to stop before.
+fn wait_for_recovery(
+    events: &Receiver<Event>,
+    manager: &ServiceManager,
+) -> Result<Option<Recovery>, StartError> {
+    let began = Instant::now();
     loop {
-        match events.recv() {
+        match events.recv_timeout(RECOVERY_TELL_TIME) {
+            Ok(Event::Recovered(recovery)) => return Ok(Some((*recovery)?)),
+            Ok(Event::Stop) => return Ok(None),
+            Ok(Event::Report(_)) | Err(RecvTimeoutError::Disconnected) => return Err(StartError::CoreFailed),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = began.elapsed().as_secs();
+                manager.extend_start(format_args!("Recovering the WAL since {seconds} s"));
+            }
+        }
+    }
+}
+
+/// Waits until the server is told to stop. Meanwhile the watchdog hears that all is well, as long as all cores turn.
+fn wait_for_stop(
+    events: &Receiver<Event>,
+    manager: &ServiceManager,
+    mut pulse: Pulse,
+    upkeep: &UpkeepThread,
+) -> Result<(), StartError> {
+    let interval = manager.feed_interval().unwrap_or(PULSE_INTERVAL);
+    let mut next = Instant::now() + interval;
+    loop {
+        match events.recv_timeout(next.saturating_duration_since(Instant::now())) {
             Ok(Event::Stop) => return Ok(()),
-            Ok(Event::Report(Report::Failed)) | Err(_) => return Err(StartError::CoreFailed),
+            Ok(Event::Report(Report::Failed)) | Err(RecvTimeoutError::Disconnected) => {
+                return Err(StartError::CoreFailed);
+            }
             Ok(Event::Report(Report::LaneWrites(lane, writing))) => upkeep.lane_writes(lane, writing),
             Ok(Event::Report(_) | Event::Recovered(_)) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                next = Instant::now() + interval;
+                for Change { core, turns_on } in pulse.feel() {
+                    match turns_on {
+                        false => tracing::error!("Core {core} has not turned its loop for {interval:.1?}"),
+                        true => tracing::warn!("Core {core} turns its loop again"),
+                    }
+                }
+                if pulse.is_regular() {
+                    manager.feed_watchdog();
+                }
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::slot::{CoreId, Slot, SlotMap, SlotSet};
 use stemedb_engine::table::DirTables;
 
+use super::steps::{Step, Steps};
+
 /// What recovery found, and what it built of that.
 #[derive(Debug)]
 pub(super) struct Recovery {
@@ -90,7 +92,7 @@ impl Recovery {
     }
 
     /// Tells what was found.
-    pub(super) fn log(&self) {
+    pub(super) fn log(&self, steps: &mut Steps<'_>) {
         let Recovered { records, bytes, tails_dropped, unfinished_retractions, .. } = &self.recovered;
         for tail in tails_dropped {
             tracing::warn!(
@@ -101,17 +103,23 @@ impl Recovery {
                 tail.reason
             );
         }
-        tracing::info!("Replayed {records} entries from WAL ({bytes} bytes in {:.1?})", self.took);
+        steps.did(
+            Step::Replay,
+            format_args!("Replayed {records} entries from WAL ({bytes} bytes in {:.1?})", self.took),
+        );
         if !unfinished_retractions.is_empty() {
             tracing::info!(
                 "Completing {} retractions that a crash interrupted",
                 unfinished_retractions.len()
             );
         }
-        tracing::info!(
-            "Rebuilding indexes... {} assertions in {} cores",
-            self.assertions(),
-            self.indexes.len()
+        steps.did(
+            Step::Indexes,
+            format_args!(
+                "Rebuilding indexes... {} assertions in {} cores",
+                self.assertions(),
+                self.indexes.len()
+            ),
         );
     }
 }
