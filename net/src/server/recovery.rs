@@ -116,9 +116,11 @@ impl Recovery {
         steps.did(
             Step::Indexes,
             format_args!(
-                "Rebuilding indexes... {} assertions in {} cores",
+                "Rebuilding indexes... {} assertions in {} cores, {} of them from {} tables",
                 self.assertions(),
-                self.indexes.len()
+                self.indexes.len(),
+                self.manifest.entries(),
+                self.manifest.tables.len()
             ),
         );
     }
