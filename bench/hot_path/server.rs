@@ -47,6 +47,7 @@ impl Server {
             timestamp_future_us_max: 300_000_000,
             batch_bytes_open_max: 8 << 20,
             process: ProcessFigures::default,
+            tls: None,
         });
         let lane = LaneConfig {
             frames_in_flight: 2,

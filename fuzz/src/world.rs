@@ -63,6 +63,7 @@ impl World {
                 http: Arc::clone(&limits),
                 connections_max: 4,
                 timestamp_future_us_max: 300_000_000,
+                tls: None,
                 batch_bytes_open_max,
                 process: ProcessFigures::default,
             });

@@ -10,3 +10,4 @@ pub mod http;
 pub mod json;
 pub mod metrics;
 pub mod server;
+pub mod tls;

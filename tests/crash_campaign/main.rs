@@ -8,7 +8,7 @@ use std::{io, thread};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use stemedb_engine::ring::signals::StopSignals;
+use stemedb_engine::ring::signals::Signals;
 use stemedb_tests::campaign::{Campaign, Kind};
 use stemedb_tests::{left_behind, random};
 
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
 
 /// Ends what was started also when this process is told to end, and when a promise is broken: a panic aborts it.
 fn leave_nothing_behind(campaign: Campaign) -> io::Result<()> {
-    let signals = StopSignals::block()?;
+    let signals = Signals::block()?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if signals.wait().is_ok() {
             left_behind::undo_all();

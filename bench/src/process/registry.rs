@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, io, process, thread};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
-use stemedb_engine::ring::signals::StopSignals;
+use stemedb_engine::ring::signals::{self, Signals};
 
 use super::tree;
 
@@ -24,17 +24,18 @@ pub(super) fn lock() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on SIGINT and SIGTERM end this process only after all that it started is ended and removed. To be called by
+/// From now on SIGINT, SIGTERM and SIGHUP end this process only after all that it started is ended and removed. To be called by
 /// the main thread before there are others.
 ///
 /// # Errors
 ///
 /// When the signals cannot be blocked, or no thread can be started.
 pub fn end_all_at_signals() -> io::Result<()> {
-    let signals = StopSignals::block()?;
+    let signals = Signals::block()?;
     let wait = move || {
         let status = match signals.wait() {
-            Ok("SIGINT") => 128 + Signal::INT.as_raw(),
+            Ok(signals::Signal::Interrupt) => 128 + Signal::INT.as_raw(),
+            Ok(signals::Signal::Hangup) => 128 + Signal::HUP.as_raw(),
             _ => 128 + Signal::TERM.as_raw(),
         };
         // Held until the end, so that nothing is started any more.

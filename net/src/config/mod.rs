@@ -48,6 +48,19 @@ pub struct Config {
     pub http: HttpLimits,
     /// Microseconds by which a claim's timestamp may lie in the future.
     pub timestamp_future_us_max: i64,
+    /// The files of TLS, if it is spoken.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The files that TLS needs, in PEM form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The server's certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The certificates of those who sign clients' certificates, if clients must have one.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Limits of one HTTP connection, as configured.
@@ -103,14 +116,6 @@ pub enum ConfigError {
         path: PathBuf,
         /// The key.
         key: String,
-    },
-    /// TLS was asked for.
-    #[error(
-        "{origin}: 'true' is not valid: this version serves plain HTTP only; put a TLS proxy in front and set it to 'false'"
-    )]
-    Tls {
-        /// Where the value came from.
-        origin: String,
     },
 }
 

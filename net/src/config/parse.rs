@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{self, Setting};
-use super::{Config, ConfigError, HttpLimits, Values};
+use super::{Config, ConfigError, HttpLimits, TlsFiles, Values};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -27,12 +27,6 @@ pub(super) fn config(
     cpus_allowed: &[usize],
     memory_bytes: u64,
 ) -> Result<Config, ConfigError> {
-    let (tls, origin) = values.text(&settings::TLS_ENABLED);
-    match tls {
-        "false" | "0" => {}
-        "true" | "1" => return Err(ConfigError::Tls { origin: origin.to_string() }),
-        _ => return Err(invalid(values, &settings::TLS_ENABLED, "true or false")),
-    }
     let cpus = cpus(values, cpus_allowed)?;
     Ok(Config {
         bind_addr: bind_addr(values)?,
@@ -58,7 +52,30 @@ pub(super) fn config(
         },
         timestamp_future_us_max: 1_000_000
             * number(values, &settings::TIMESTAMP_FUTURE_S_MAX, 0..=86_400)? as i64,
+        tls: tls_files(values)?,
     })
+}
+
+fn tls_files(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+    match values.text(&settings::TLS_ENABLED).0 {
+        "false" | "0" => return Ok(None),
+        "true" | "1" => {}
+        _ => return Err(invalid(values, &settings::TLS_ENABLED, "true or false")),
+    }
+    let file = |setting| match values.text(setting).0 {
+        "" | "none" => None,
+        path => Some(PathBuf::from(path)),
+    };
+    let needed = |setting, what| {
+        file(setting).ok_or_else(|| {
+            invalid(values, setting, format!("a file of {what} in PEM form, since TLS is enabled"))
+        })
+    };
+    Ok(Some(TlsFiles {
+        certificate: needed(&settings::TLS_CERT, "the server's certificate")?,
+        key: needed(&settings::TLS_KEY, "its private key")?,
+        client_ca: file(&settings::TLS_CLIENT_CA),
+    }))
 }
 
 fn invalid(values: &Values, setting: &'static Setting, expected: impl Into<String>) -> ConfigError {

@@ -33,7 +33,13 @@ settings! {
     CORES: "STEMEDB_CORES", "cores", "all",
         "Cores to run: 'all' allowed CPUs, a number (the first that many), or a CPU list such as '0,2-3'";
     TLS_ENABLED: "STEMEDB_TLS_ENABLED", "tls-enabled", "false",
-        "Serve TLS. This version serves plain HTTP only and refuses to start with 'true'";
+        "Serve TLS 1.2 and 1.3, and no plain HTTP: true or false";
+    TLS_CERT: "STEMEDB_TLS_CERT", "tls-cert", "none",
+        "File of the server's certificate, and of those that lead from it to one that clients know, in PEM form";
+    TLS_KEY: "STEMEDB_TLS_KEY", "tls-key", "none",
+        "File of the certificate's private key, in PEM form and not encrypted";
+    TLS_CLIENT_CA: "STEMEDB_TLS_CLIENT_CA", "tls-client-ca", "none",
+        "File of certificates in PEM form: clients must have a certificate that one of them has signed; 'none' asks clients for none";
     LOG: "STEMEDB_LOG", "log", "info",
         "Log filter: error, warn, info, debug, trace, or directives such as 'info,stemedb_net=debug'";
     SEGMENT_BYTES: "STEMEDB_SEGMENT_BYTES", "segment-bytes", "64MiB",

@@ -85,12 +85,32 @@ fn each_wrong_value_names_variable_value_and_what_is_right() {
         ("STEMEDB_CONNECTIONS_MAX", "16385", "a whole number from 1 to 16384"),
         ("STEMEDB_IDLE_TIMEOUT_S", "0", "a whole number from 1 to 3600"),
         ("STEMEDB_TLS_ENABLED", "maybe", "true or false"),
-        ("STEMEDB_TLS_ENABLED", "true", "plain HTTP only"),
     ] {
         let message = refusal(&[(variable, value)]);
         for part in [variable, &format!("'{value}'"), expected] {
             assert!(message.contains(part), "'{part}' is missing in: {message}");
         }
+    }
+}
+
+#[test]
+fn tls_needs_a_certificate_and_a_key() {
+    let (certificate, key) = (("STEMEDB_TLS_CERT", "c.pem"), ("STEMEDB_TLS_KEY", "k.pem"));
+    assert_eq!(served(&[], &[certificate, key]).tls, None, "it is not enabled");
+    let enabled = ("STEMEDB_TLS_ENABLED", "true");
+    let files = |client_ca| {
+        let (certificate, key) = (PathBuf::from("c.pem"), PathBuf::from("k.pem"));
+        Some(TlsFiles { certificate, key, client_ca })
+    };
+    assert_eq!(served(&[], &[enabled, certificate, key]).tls, files(None));
+    let client_ca = ("STEMEDB_TLS_CLIENT_CA", "ca.pem");
+    assert_eq!(
+        served(&[], &[enabled, certificate, key, client_ca]).tls,
+        files(Some(PathBuf::from("ca.pem")))
+    );
+    for (given, missing) in [(certificate, "--tls-key"), (key, "--tls-cert")] {
+        let message = refusal(&[enabled, given]);
+        assert!(message.contains(missing) && message.contains("since TLS is enabled"), "{message}");
     }
 }
 

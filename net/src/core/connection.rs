@@ -4,6 +4,7 @@ use slotmap::new_key_type;
 
 use super::operation::OperationKey;
 use super::queries::WaitingQuery;
+use super::secured::Secured;
 use crate::api::Endpoint;
 use crate::http;
 
@@ -16,6 +17,8 @@ new_key_type! {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) http: http::Connection,
+    /// TLS, where it is spoken.
+    pub(super) secured: Option<Box<Secured>>,
     /// What the request is for whose body is coming in.
     pub(super) endpoint: Option<Endpoint>,
     /// The batch whose body is coming in.
@@ -31,4 +34,81 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// Whether the driver was told to receive.
     pub(super) receiving: bool,
+}
+
+impl Connection {
+    /// A connection on which nothing has happened.
+    pub(super) fn new(http: http::Connection, secured: Option<Box<Secured>>) -> Connection {
+        Connection {
+            http,
+            secured,
+            endpoint: None,
+            batch: None,
+            query: None,
+            query_waiting: None,
+            in_line: false,
+            dirty: false,
+            receiving: true,
+        }
+    }
+
+    /// Notes that a client will send nothing more.
+    pub(super) fn received_end(&mut self, now_ms: u64) {
+        match &mut self.secured {
+            None => self.http.receive_eof(now_ms),
+            Some(secured) => secured.end(&mut self.http, now_ms),
+        }
+    }
+
+    /// The next bytes to send, if the ones before have been sent.
+    pub(super) fn take_output(&mut self, now_ms: u64) -> Option<Vec<u8>> {
+        match &mut self.secured {
+            None => self.http.take_output(now_ms),
+            Some(secured) => secured.take_output(&mut self.http, now_ms),
+        }
+    }
+
+    /// Notes that the client took `bytes` more of the buffer that was taken last.
+    pub(super) fn sent(&mut self, bytes: usize, now_ms: u64) {
+        match &mut self.secured {
+            None => self.http.sent(bytes, now_ms),
+            Some(secured) => secured.sent(&mut self.http, bytes, now_ms),
+        }
+    }
+
+    /// Takes back a buffer that was sent whole.
+    pub(super) fn recycle(&mut self, buffer: Vec<u8>) {
+        match &mut self.secured {
+            None => self.http.recycle(buffer),
+            Some(secured) => secured.session.recycle(buffer),
+        }
+    }
+
+    /// Whether the sending side is to be shut down: true once.
+    pub(super) fn take_shutdown(&mut self) -> bool {
+        match &mut self.secured {
+            None => self.http.take_shutdown(),
+            Some(secured) => secured.take_shutdown(),
+        }
+    }
+
+    /// Whether the socket is to be closed now.
+    pub(super) fn should_close(&self) -> bool {
+        self.http.should_close() || self.secured.as_ref().is_some_and(|secured| secured.is_broken())
+    }
+
+    /// Whether more bytes from the client are welcome.
+    pub(super) fn wants_receive(&self) -> bool {
+        self.http.wants_receive()
+            && self
+                .secured
+                .as_ref()
+                .is_none_or(|secured| !secured.is_in_line && secured.session.wants_receive())
+    }
+
+    /// Bytes that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let secured = self.secured.as_ref().map_or(0, |secured| secured.heap_bytes());
+        self.http.heap_bytes() + self.http.unsent_bytes() + secured
+    }
 }

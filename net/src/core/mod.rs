@@ -14,6 +14,7 @@
 
 mod batch;
 mod connection;
+mod handshakes;
 mod intake;
 mod lines;
 mod message;
@@ -24,6 +25,8 @@ mod requests;
 mod response;
 mod room;
 mod router;
+mod secured;
+mod tls;
 mod wants;
 
 #[cfg(test)]
@@ -48,10 +51,12 @@ pub use wants::Wants;
 use crate::api::{Endpoint, Method};
 use crate::http::{self, Date, Event, Status};
 use connection::Connection;
+use handshakes::Handshakes;
 use overdue::Rounds;
 use queries::QUERIES_AT_ONCE;
 use response::{Response, SpareBodies};
 use room::{Answer, Room, Told};
+use secured::Secured;
 
 /// The time, as the driver tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +95,8 @@ pub struct Core {
     /// Connections whose wants are to be seen to at the end of the turn.
     touched: Vec<ConnectionKey>,
     answers: Vec<Answer>,
+    /// Where TLS is spoken.
+    handshakes: Option<Handshakes>,
     room: Room,
     wants: Wants,
 }
@@ -108,6 +115,7 @@ impl Core {
             dirty: Vec::new(),
             touched: Vec::new(),
             answers: Vec::new(),
+            handshakes: config.tls.as_ref().map(Handshakes::new),
             wants: Wants::new(config.slots.cores()),
             room: Room::new(config),
         }
@@ -178,15 +186,9 @@ impl Core {
         self.room.counters.connections_accepted += 1;
         self.room.counters.connections += 1;
         let http = http::Connection::new(Arc::clone(&self.limits), number, now.monotonic_ms());
-        let connection = Connection {
-            http,
-            endpoint: None,
-            batch: None,
-            query: None,
-            query_waiting: None,
-            in_line: false,
-            dirty: false,
-            receiving: true,
+        let connection = match self.handshakes {
+            None => Connection::new(http, None),
+            Some(_) => Connection::new(http.secured(), Some(Box::<Secured>::default())),
         };
         let key = self.connections.insert(connection);
         self.rounds.add(key);
@@ -197,15 +199,19 @@ impl Core {
     pub fn received(&mut self, key: ConnectionKey, bytes: &[u8], now: Now) {
         if let Some(connection) = self.connections.get_mut(key) {
             self.room.counters.received_bytes += bytes.len() as u64;
-            connection.http.receive(bytes, now.monotonic_ms());
-            mark(&mut self.dirty, key, connection);
+            if connection.secured.is_some() {
+                self.received_secured(key, bytes, now);
+            } else {
+                connection.http.receive(bytes, now.monotonic_ms());
+                mark(&mut self.dirty, key, connection);
+            }
         }
     }
 
     /// Notes that a client will send nothing more.
     pub fn received_end(&mut self, key: ConnectionKey, now: Now) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.http.receive_eof(now.monotonic_ms());
+            connection.received_end(now.monotonic_ms());
             mark(&mut self.dirty, key, connection);
         }
     }
@@ -219,14 +225,14 @@ impl Core {
     pub fn sent(&mut self, key: ConnectionKey, bytes: usize, now: Now) {
         if let Some(connection) = self.connections.get_mut(key) {
             self.room.counters.sent_bytes += bytes as u64;
-            connection.http.sent(bytes, now.monotonic_ms());
+            connection.sent(bytes, now.monotonic_ms());
         }
     }
 
     /// Takes back a buffer that was sent whole.
     pub fn send_done(&mut self, key: ConnectionKey, buffer: Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.http.recycle(buffer);
+            connection.recycle(buffer);
             mark(&mut self.dirty, key, connection);
         }
     }
@@ -274,18 +280,27 @@ impl Core {
     /// passed and that clients have done their part in it, and it must not hold the one against them before it sees the
     /// other.
     fn end_overdue(&mut self, now: Now) {
-        let Core { connections, rounds, dirty, date, .. } = self;
+        let Core { connections, rounds, dirty, date, limits, .. } = self;
+        let mut handshakes_ended = 0;
         let clients_bytes = rounds.tick(|key| {
             let connection = connections.get_mut(key)?;
-            let bytes = connection.http.heap_bytes() + connection.http.unsent_bytes();
+            let bytes = connection.bytes();
+            if tls::end_if_overdue(connection, limits.head_ms, now) {
+                handshakes_ended += 1;
+                mark(dirty, key, connection);
+            }
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
                 connection.http.set_date(*date);
                 // A request that is refused for it comes out as rejected, and is counted then.
                 connection.http.tick(now.monotonic_ms());
+                if let (0, Some(secured)) = (connection.http.heap_bytes(), &mut connection.secured) {
+                    secured.session.release();
+                }
                 mark(dirty, key, connection);
             }
             Some(bytes)
         });
+        (0..handshakes_ended).for_each(|_| self.handshake_failed());
         self.room.clients_bytes = clients_bytes.unwrap_or(self.room.clients_bytes);
     }
 
@@ -293,6 +308,7 @@ impl Core {
     /// without waiting.
     pub fn turn(&mut self, now: Now) -> bool {
         self.advance_date(now);
+        self.shake_hands(now);
         self.settle(now);
         if std::mem::take(&mut self.ticked) {
             self.end_overdue(now);
@@ -306,7 +322,7 @@ impl Core {
         }
         self.touched = touched;
         self.room.router.flush(&mut self.wants.messages);
-        self.room.has_work()
+        self.room.has_work() || self.handshakes.as_ref().is_some_and(|handshakes| !handshakes.due.is_empty())
     }
 
     /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core
@@ -324,6 +340,9 @@ impl Core {
     fn advance_date(&mut self, now: Now) {
         if self.date.unix_s() != now.unix_s() {
             self.date = Date::of_unix_s(now.unix_s());
+            if let Some(handshakes) = &self.handshakes {
+                handshakes.set_time(now.unix_s());
+            }
         }
     }
 
@@ -354,11 +373,17 @@ impl Core {
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
-            let Connection { http, endpoint, batch, query_waiting, .. } = connection;
+            let Connection { http, secured, endpoint, batch, query_waiting, .. } = connection;
             if batch.is_some_and(|operation| self.room.batch_waits(operation)) {
                 http.pause();
             }
-            let Some(event) = http.next_event(now_ms) else { break };
+            let Some(event) = http.next_event(now_ms) else {
+                // What has come encrypted is read as there is room for it.
+                if secured.as_mut().is_some_and(|secured| secured.feed(http, now_ms)) {
+                    continue;
+                }
+                break;
+            };
             match event {
                 Event::Head { id, head } => match self.room.head(key, id, head, now) {
                     Ok(taken) => {
@@ -455,18 +480,23 @@ impl Core {
     /// Passes on what a connection wants from the driver.
     fn note_wants(&mut self, key: ConnectionKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        if let Some(output) = connection.http.take_output(now.monotonic_ms()) {
+        if let Some(output) = connection.take_output(now.monotonic_ms()) {
             self.wants.sends.push((key, output));
         }
-        if connection.http.should_close() {
+        if connection.should_close() {
+            if let Some(secured) = &mut connection.secured
+                && let Some(output) = secured.last_words()
+            {
+                self.wants.sends.push((key, output));
+            }
             self.wants.closes.push(key);
             self.remove(key);
             return;
         }
-        if connection.http.take_shutdown() {
+        if connection.take_shutdown() {
             self.wants.shutdowns.push(key);
         }
-        let wants_receive = connection.http.wants_receive();
+        let wants_receive = connection.wants_receive();
         if wants_receive != connection.receiving {
             connection.receiving = wants_receive;
             self.wants.receives.push((key, wants_receive));
@@ -476,6 +506,9 @@ impl Core {
     fn remove(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.remove(key) {
             self.room.counters.connections -= 1;
+            if connection.secured.is_some_and(|secured| secured.session.is_in_handshake()) {
+                self.handshake_failed();
+            }
             if let Some(operation) = connection.batch {
                 self.room.forget_batch(operation);
             }

@@ -23,7 +23,8 @@ use super::router::Router;
 use crate::api::Method;
 use crate::http::{self, RequestId, Status};
 use crate::json;
-use crate::metrics::{CoreSnapshot, HttpOutcome, ProcessFigures};
+use crate::metrics::{CoreSnapshot, HttpOutcome, ProcessFigures, TlsSnapshot};
+use crate::tls::Credentials;
 
 /// What a core must know from the start.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct CoreConfig {
     pub batch_bytes_open_max: usize,
     /// Asks how the process is, which is no matter of a core; must not wait for anything.
     pub process: fn() -> ProcessFigures,
+    /// By what the core proves who it is, if it speaks TLS.
+    pub tls: Option<Credentials>,
 }
 
 /// What is known of the log once it is recovered.
@@ -113,6 +116,8 @@ pub(super) struct Room {
     /// What recovery found.
     pub(super) log: LogFacts,
     pub(super) process: fn() -> ProcessFigures,
+    /// How it stands with the certificate, where TLS is spoken.
+    pub(super) tls: Option<TlsSnapshot>,
     pub(super) body_bytes_max: usize,
     /// Queries of this core's clients that are under way.
     pub(super) queries_begun: usize,
@@ -164,6 +169,10 @@ impl Room {
             counters: CoreSnapshot::new(config.id),
             log: LogFacts::default(),
             process: config.process,
+            tls: config
+                .tls
+                .as_ref()
+                .map(|tls| TlsSnapshot { not_after_unix_s: tls.not_after_unix_s, reloads_failed: 0 }),
             body_bytes_max,
             queries_begun: 0,
             line: VecDeque::new(),

@@ -18,6 +18,7 @@ mod batches;
 mod clocks;
 mod dates;
 mod overdue;
+mod tls;
 mod turns;
 
 /// Cores on one thread.
@@ -55,6 +56,7 @@ impl World {
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: 1 << 20,
                 process: ProcessFigures::default,
+                tls: None,
             };
             configure(&mut config);
             Core::new(config)

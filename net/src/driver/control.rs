@@ -5,6 +5,7 @@ use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::LaneId;
 
 use crate::core::{LogFacts, Ticket};
+use crate::tls::Credentials;
 
 /// What the main thread tells a driver.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub enum Control {
     SegmentRemoved(u64),
     /// All cores have their shards: serve.
     Serve,
+    /// Do TLS handshakes with these credentials from now on.
+    RenewTls(Credentials),
+    /// Other credentials for TLS were to be used and cannot be.
+    TlsRenewalFailed,
     /// Take nothing new, answer what was asked.
     Drain,
     /// All cores are drained: finish the lane and end.

@@ -199,6 +199,8 @@ impl Driver {
         match result {
             Ok(socket) => match self.core.accepted(now) {
                 Ok(key) => self.sockets.insert(key, socket),
+                // It would not understand a word before a handshake, for which there is no room.
+                Err(_) if self.core.speaks_tls() => drop(socket),
                 Err(number) => sockets::refuse(&mut self.ring, &socket, number),
             },
             Err(Errno::CANCELLED) => {}
@@ -231,6 +233,8 @@ impl Driver {
                 }
                 Control::SegmentRemoved(bytes) => self.core.segment_removed(bytes),
                 Control::Serve => self.core.serve(),
+                Control::RenewTls(credentials) => self.core.renew_tls(&credentials),
+                Control::TlsRenewalFailed => self.core.tls_renewal_failed(),
                 Control::Drain => {
                     if let Some(listener) = self.listener.take() {
                         // A full ring keeps the accept for its life; new connections are refused by the core.

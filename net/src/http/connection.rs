@@ -65,6 +65,12 @@ impl Connection {
         }
     }
 
+    /// The same over a connection that is secured by TLS: targets of the scheme `https` are served.
+    pub fn secured(mut self) -> Connection {
+        self.reader.set_secured();
+        self
+    }
+
     //= RFC 9110 section 6.6.1
     //# A sender that generates a Date header field SHOULD generate its field value as the best available approximation
     //# of the date and time of message generation.
@@ -85,6 +91,16 @@ impl Connection {
     pub fn receive_eof(&mut self, now_ms: u64) {
         self.timers.advance(now_ms);
         self.reader.set_eof();
+    }
+
+    /// Refuses whatever has come for a reason that only the caller can know, and reads nothing more.
+    pub fn refuse(&mut self, reason: Reject) {
+        self.reject(reason);
+    }
+
+    /// Reads nothing more. What was asked is still answered, and then the connection ends.
+    pub fn finish(&mut self) {
+        self.reader.stop();
     }
 
     /// The next event, if there is one. To be called until there is none, after every other call but the

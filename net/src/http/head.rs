@@ -197,7 +197,7 @@ impl Head {
 
     /// Reads a complete head, from its request line to the empty line, whose lines have been found to end as
     /// lines must. What was here before is overwritten, whether the new head is valid or not.
-    pub(super) fn read(&mut self, raw: &[u8], limits: &Limits) -> Result<(), Reject> {
+    pub(super) fn read(&mut self, raw: &[u8], limits: &Limits, is_secured: bool) -> Result<(), Reject> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut []);
         match request.parse_with_uninit_headers(raw, &mut fields) {
@@ -207,7 +207,8 @@ impl Head {
         }
         let parsed = "the tokeniser accepted the request line";
         self.version = if request.version.expect(parsed) == 0 { Version::Http10 } else { Version::Http11 };
-        self.read_target(request.method.expect(parsed), request.path.expect(parsed), limits)?;
+        let (method, target) = (request.method.expect(parsed), request.path.expect(parsed));
+        self.read_target(method, target, limits, is_secured)?;
         self.read_fields(raw, request.headers)
     }
 
@@ -224,12 +225,18 @@ impl Head {
             + self.fields.capacity() * size_of::<Field>()
     }
 
-    fn read_target(&mut self, method: &str, target: &str, limits: &Limits) -> Result<(), Reject> {
+    fn read_target(
+        &mut self,
+        method: &str,
+        target: &str,
+        limits: &Limits,
+        is_secured: bool,
+    ) -> Result<(), Reject> {
         if target.len() > limits.target_bytes_max {
             return Err(Reject::TargetTooLong { bytes_max: limits.target_bytes_max });
         }
         method::check(method)?;
-        let target = target::parse(method, target, &mut self.scratch)?;
+        let target = target::parse(method, target, is_secured, &mut self.scratch)?;
         self.text.clear();
         self.text.push_str(method);
         self.method_bytes = method.len();

@@ -22,6 +22,8 @@ pub(super) struct Reader {
     /// No request is begun any more.
     last: bool,
     eof: bool,
+    /// The connection is secured by TLS.
+    is_secured: bool,
 }
 
 /// What the next bytes belong to.
@@ -121,7 +123,13 @@ impl Reader {
             paused: false,
             last: false,
             eof: false,
+            is_secured: false,
         }
+    }
+
+    /// Notes that the connection is secured by TLS.
+    pub(super) fn set_secured(&mut self) {
+        self.is_secured = true;
     }
 
     /// Takes bytes that came in.
@@ -345,7 +353,7 @@ impl Reader {
                 Ok(Progress::Further)
             }
             Scanned::Complete(bytes) => {
-                self.head.read(&self.input.bytes()[..bytes], limits)?;
+                self.head.read(&self.input.bytes()[..bytes], limits, self.is_secured)?;
                 self.input.consume(bytes);
                 self.last = !self.head.keep_alive();
                 self.reading = Reading::Choosing;

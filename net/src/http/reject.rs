@@ -14,6 +14,9 @@ pub enum Reject {
     /// The first bytes are a TLS handshake.
     #[error("the connection begins with a TLS handshake, but plain HTTP is spoken here")]
     TlsHandshake,
+    /// A request in plain HTTP, where TLS is spoken.
+    #[error("plain HTTP was sent to a port that speaks TLS; ask for https")]
+    PlainHttp,
     /// The request line is not `method SP target SP version`.
     #[error("the request line must be a method, a target and HTTP/1.1, with one space between each")]
     InvalidRequestLine,
@@ -163,6 +166,7 @@ impl Reject {
             Reject::BodyTooLarge { .. } => Status::ContentTooLarge,
             Reject::HeadTimeout { .. } | Reject::BodyTimeout { .. } => Status::RequestTimeout,
             Reject::TlsHandshake
+            | Reject::PlainHttp
             | Reject::InvalidRequestLine
             | Reject::InvalidLineEnd
             | Reject::FoldedField
@@ -205,6 +209,7 @@ impl Reject {
     pub fn code(self) -> &'static str {
         match self {
             Reject::TlsHandshake => "tls_handshake",
+            Reject::PlainHttp => "tls_required",
             Reject::InvalidRequestLine => "invalid_request_line",
             Reject::InvalidLineEnd => "invalid_line_end",
             Reject::FoldedField => "folded_header",
@@ -246,8 +251,9 @@ impl Reject {
 mod tests {
     use super::*;
 
-    const ALL: [Reject; 34] = [
+    const ALL: [Reject; 35] = [
         Reject::TlsHandshake,
+        Reject::PlainHttp,
         Reject::InvalidRequestLine,
         Reject::InvalidLineEnd,
         Reject::FoldedField,

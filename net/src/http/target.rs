@@ -50,12 +50,17 @@ pub(super) struct Target<'a> {
 //= RFC 9110 section 7.1
 //# These forms MUST NOT be used with other methods.
 /// Takes a request target apart. Every percent-encoding in the result decodes to UTF-8; `scratch` is
-/// overwritten.
-pub(super) fn parse<'a>(method: &str, target: &'a str, scratch: &mut Vec<u8>) -> Result<Target<'a>, Reject> {
+/// overwritten. `is_secured` tells whether the connection is.
+pub(super) fn parse<'a>(
+    method: &str,
+    target: &'a str,
+    is_secured: bool,
+    scratch: &mut Vec<u8>,
+) -> Result<Target<'a>, Reject> {
     let target = match target.as_bytes()[0] {
         b'/' => split_query(target),
         b'*' => asterisk_form(method, target)?,
-        _ => absolute_form(method, target)?,
+        _ => absolute_form(method, target, is_secured)?,
     };
     //= RFC 9112 section 3.2
     //# Recipients of an invalid request-line SHOULD respond with either a 400 (Bad Request) error or a 301
@@ -110,8 +115,8 @@ fn asterisk_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject
 //= RFC 9112 section 3.2.2
 //# When an origin server receives a request with an absolute-form of request-target, the origin server MUST ignore the
 //# received Host header field (if any) and instead use the host information of the request-target.
-// Neither is used: all that is here is of one origin.
-fn absolute_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject> {
+// Neither is used: all that is here is of one origin, whatever it is called, in TLS as well.
+fn absolute_form<'a>(method: &str, target: &'a str, is_secured: bool) -> Result<Target<'a>, Reject> {
     let (scheme, rest) = target.split_once("://").ok_or(Reject::InvalidTarget)?;
     let is_https = scheme.eq_ignore_ascii_case("https");
     if !is_https && !scheme.eq_ignore_ascii_case("http") {
@@ -127,8 +132,8 @@ fn absolute_form<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Reject
     //# Unless the connection is from a trusted gateway, an origin server MUST reject a request if any scheme-specific
     //# requirements for the target URI are not met.  In particular, a request for an "https" resource MUST be
     //# rejected unless it has been received over a connection that has been secured
-    // No connection is secured here, and which gateway to trust is not known.
-    if is_https {
+    // Which gateway to trust is not known. The scheme http requires nothing that a secured connection lacks.
+    if is_https && !is_secured {
         return Err(Reject::Misdirected);
     }
     match rest.as_bytes().first() {
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
 
     fn parsed<'a>(method: &str, target: &'a str) -> Option<(&'a str, &'a str)> {
-        parse(method, target, &mut Vec::new()).ok().map(|target| (target.path, target.query))
+        parse(method, target, false, &mut Vec::new()).ok().map(|target| (target.path, target.query))
     }
 
     fn pairs(query: &str) -> Vec<(String, String)> {
@@ -227,10 +232,16 @@ mod tests {
 
     #[test]
     fn the_absolute_form_of_https_needs_a_secured_connection() {
-        let parse = |target| parse("GET", target, &mut Vec::new());
-        assert_eq!(parse("https://example.org/"), Err(Reject::Misdirected));
-        assert_eq!(parse("HttpS://example.org"), Err(Reject::Misdirected));
-        assert_eq!(parse("https://u@example.org/"), Err(Reject::InvalidTarget));
+        let read = |target, is_secured| {
+            parse("GET", target, is_secured, &mut Vec::new()).map(|target| target.path.to_owned())
+        };
+        assert_eq!(read("https://example.org/", false), Err(Reject::Misdirected));
+        assert_eq!(read("HttpS://example.org", false), Err(Reject::Misdirected));
+        assert_eq!(read("https://u@example.org/", false), Err(Reject::InvalidTarget));
+        assert_eq!(read("https://example.org/a", true), Ok("/a".to_owned()));
+        assert_eq!(read("HttpS://example.org", true), Ok("/".to_owned()));
+        assert_eq!(read("http://example.org/a", true), Ok("/a".to_owned()));
+        assert_eq!(read("https://u@example.org/", true), Err(Reject::InvalidTarget));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::exposition::{Exposition, Kind};
 use stemedb_engine::checkpoint::UpkeepSnapshot;
 
-use super::snapshot::{CoreSnapshot, Read, ServerSnapshot};
+use super::snapshot::{CoreSnapshot, Read, ServerSnapshot, TlsHandshake, TlsSnapshot};
 
 const US_PER_SECOND: f64 = 1e6;
 
@@ -26,6 +26,9 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_requests(&mut text, &all);
     render_log(&mut text, &all, server);
     render_tables(&mut text, &server.upkeep);
+    if let Some(tls) = &server.tls {
+        render_tls(&mut text, &all, tls);
+    }
     render_cores(&mut text, cores);
     render_server(&mut text, server);
 }
@@ -114,6 +117,29 @@ fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
     text.single("stemedb_table_merges_total", Kind::Counter, "Merges of tables.", upkeep.merges);
     let removed = "Segments removed since the start, as tables hold their claims.";
     text.single("stemedb_wal_segments_removed_total", Kind::Counter, removed, upkeep.segments_removed);
+}
+
+fn render_tls(text: &mut Exposition<'_>, all: &CoreSnapshot, tls: &TlsSnapshot) {
+    text.single_fraction(
+        "stemedb_tls_certificate_expiry_timestamp_seconds",
+        Kind::Gauge,
+        "Until when the server's certificate is valid, in seconds since 1970.",
+        tls.not_after_unix_s as f64,
+    );
+    text.metric(
+        "stemedb_tls_handshakes_total",
+        Kind::Counter,
+        "TLS handshakes that came to an end, by result.",
+    );
+    for (end, count) in TlsHandshake::ALL.into_iter().zip(all.tls_handshakes) {
+        text.sample(&[("result", end.name())], count);
+    }
+    text.single(
+        "stemedb_tls_reload_failures_total",
+        Kind::Counter,
+        "Times that a new certificate could not take the place of the one in use.",
+        tls.reloads_failed,
+    );
 }
 
 fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
@@ -213,6 +239,10 @@ mod tests {
         second.index_bytes_max = 1 << 30;
         second.lane_failed = true;
         let mut out = Vec::new();
+        let tls = Some(TlsSnapshot { not_after_unix_s: 1_800_000_000, reloads_failed: 2 });
+        first.tls_handshake(TlsHandshake::Full);
+        second.tls_handshake(TlsHandshake::Full);
+        second.tls_handshake(TlsHandshake::Failed);
         let process =
             ProcessFigures { started_us: 1_700_000_000_250_000, resident_bytes: 33 << 20, cpu_us: 1_500_000 };
         let server = ServerSnapshot {
@@ -220,6 +250,7 @@ mod tests {
             restarts: 4,
             ready: true,
             process,
+            tls,
             ..ServerSnapshot::default()
         };
         render(&mut out, &server, &[first, second]);
@@ -247,6 +278,11 @@ mod tests {
             "stemedb_wal_batch_size_bucket{le=\"64\"} 1",
             "stemedb_wal_recovery_duration_seconds 1.25",
             "stemedb_restarts_total 4",
+            "stemedb_tls_certificate_expiry_timestamp_seconds 1800000000",
+            "stemedb_tls_handshakes_total{result=\"full\"} 2",
+            "stemedb_tls_handshakes_total{result=\"resumed\"} 0",
+            "stemedb_tls_handshakes_total{result=\"failed\"} 1",
+            "stemedb_tls_reload_failures_total 2",
             "stemedb_core_queue_depth{core=\"1\",queue=\"parked\"} 9",
             "stemedb_core_lane_failed{core=\"0\"} 0",
             "stemedb_core_lane_failed{core=\"1\"} 1",

@@ -52,6 +52,8 @@ pub struct CoreSnapshot {
     pub connections: u64,
     /// Connections accepted since the start.
     pub connections_accepted: u64,
+    /// TLS handshakes that came to an end since the start, by [`TlsHandshake`].
+    pub tls_handshakes: [u64; 3],
     /// Bytes received from clients.
     pub received_bytes: u64,
     /// Bytes sent to clients.
@@ -95,6 +97,31 @@ impl Read {
     }
 }
 
+/// How TLS handshakes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsHandshake {
+    /// Done, with certificates.
+    Full,
+    /// Done, with a ticket of an earlier session.
+    Resumed,
+    /// Refused, too slow or broken off.
+    Failed,
+}
+
+impl TlsHandshake {
+    /// All ends, in the order of [`CoreSnapshot::tls_handshakes`].
+    pub const ALL: [TlsHandshake; 3] = [TlsHandshake::Full, TlsHandshake::Resumed, TlsHandshake::Failed];
+
+    /// The value of the label `result`.
+    pub fn name(self) -> &'static str {
+        match self {
+            TlsHandshake::Full => "full",
+            TlsHandshake::Resumed => "resumed",
+            TlsHandshake::Failed => "failed",
+        }
+    }
+}
+
 impl CoreSnapshot {
     /// A core that has counted nothing.
     pub fn new(core: CoreId) -> CoreSnapshot {
@@ -117,6 +144,7 @@ impl CoreSnapshot {
             lane_failed: false,
             connections: 0,
             connections_accepted: 0,
+            tls_handshakes: [0; 3],
             received_bytes: 0,
             sent_bytes: 0,
             requests_parked: 0,
@@ -128,6 +156,11 @@ impl CoreSnapshot {
     /// Takes in a read that was answered after `duration_us` microseconds.
     pub fn read(&mut self, read: Read, duration_us: u64) {
         self.reads_us[read as usize].record(duration_us);
+    }
+
+    /// Counts the end of a TLS handshake.
+    pub fn tls_handshake(&mut self, end: TlsHandshake) {
+        self.tls_handshakes[end as usize] += 1;
     }
 
     /// Adds the figures of another core to these.
@@ -151,6 +184,9 @@ impl CoreSnapshot {
         self.lane_failed |= other.lane_failed;
         self.connections += other.connections;
         self.connections_accepted += other.connections_accepted;
+        for (handshakes, other) in self.tls_handshakes.iter_mut().zip(other.tls_handshakes) {
+            *handshakes += other;
+        }
         self.received_bytes += other.received_bytes;
         self.sent_bytes += other.sent_bytes;
         self.requests_parked += other.requests_parked;
@@ -172,6 +208,8 @@ pub struct ServerSnapshot {
     pub ready: bool,
     /// What is known of its process.
     pub process: ProcessFigures,
+    /// How it stands with the certificate, where TLS is spoken.
+    pub tls: Option<TlsSnapshot>,
 }
 
 /// What the kernel knows of the server's process.
@@ -183,4 +221,13 @@ pub struct ProcessFigures {
     pub resident_bytes: u64,
     /// CPU time that all its threads have used, in microseconds.
     pub cpu_us: u64,
+}
+
+/// How it stands with the server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsSnapshot {
+    /// Until when it is valid, in seconds since 1970.
+    pub not_after_unix_s: i64,
+    /// How often another one was to take its place and could not.
+    pub reloads_failed: u64,
 }

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::core::{Core, CoreConfig, LogFacts, Ticket};
 use crate::driver::{Control, Driver, Heartbeat, Peers, Report, SegmentSource, meet};
 use crate::http::Limits;
+use crate::tls::Credentials;
 
 /// Receive buffers of a core's ring, and the bytes of each.
 const RECEIVE_BUFFERS: u16 = 512;
@@ -66,6 +67,7 @@ impl Cores {
     /// Starts a core on each configured CPU, each to take `connections_max`. They serve when they are [opened](Cores::open).
     pub(super) fn start(
         config: &Config,
+        tls: Option<&Credentials>,
         connections_max: usize,
         listeners: Vec<OwnedFd>,
         background: &Background,
@@ -95,6 +97,7 @@ impl Cores {
                     timestamp_future_us_max: config.timestamp_future_us_max,
                     batch_bytes_open_max: batch_bytes_open_max(config),
                     process: process::figures,
+                    tls: tls.cloned(),
                 },
                 cpu,
                 cpus_allowed,
@@ -162,6 +165,11 @@ impl Cores {
         Pulse::of(self.cores.iter().map(|core| core.heartbeat.clone()))
     }
 
+    /// A way to tell all cores something from another thread.
+    pub(super) fn announcer(&self) -> Announcer {
+        Announcer(self.cores.iter().map(|core| (core.control.clone(), core.waker.clone())).collect())
+    }
+
     /// Stops all cores: what was asked is answered, what was parked is made durable, lanes are closed with their
     /// markers. Gives the number of assertions that they hold.
     pub(super) fn stop(self, events: &Receiver<Event>) -> Result<u64, StartError> {
@@ -191,6 +199,19 @@ impl RunningCore {
         // A core that has ended by itself has reported that.
         let _ = self.control.send(control);
         self.waker.wake();
+    }
+}
+
+/// Tells all cores something.
+pub(super) struct Announcer(Vec<(Sender<Control>, Waker)>);
+
+impl Announcer {
+    pub(super) fn tell(&self, mut control: impl FnMut() -> Control) {
+        for (core, waker) in &self.0 {
+            // A core that has ended needs to know nothing.
+            let _ = core.send(control());
+            waker.wake();
+        }
     }
 }
 

@@ -10,11 +10,15 @@ use stemedb_engine::log::opening::OpenError;
 use stemedb_engine::ring::RingError;
 use stemedb_engine::ring::probe::ProbeError;
 
+use super::TlsError;
 use super::recovery::RebuildError;
 
 /// Why a server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// TLS is to be spoken and cannot be.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The kernel lacks something, or does not let us have it.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -126,7 +130,7 @@ fn whose(path: &Path, error: &io::Error) -> String {
 }
 
 /// The kernel's words without the number that the standard library adds.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

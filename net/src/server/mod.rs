@@ -4,6 +4,7 @@
 //! the log is recovered; they get their shards when that is done.
 
 mod bind;
+mod certificates;
 pub mod console;
 mod cores;
 mod descriptors;
@@ -17,6 +18,7 @@ mod service_manager;
 mod steps;
 mod upkeep;
 
+pub use certificates::TlsError;
 pub use error::StartError;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -32,7 +34,7 @@ use stemedb_engine::log::opening::{Opening, open_generation};
 use stemedb_engine::log::recovery::RecoveryError;
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::ring::probe;
-use stemedb_engine::ring::signals::StopSignals;
+use stemedb_engine::ring::signals::{Signal, Signals};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
@@ -92,7 +94,9 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let started = Instant::now();
     process::started_us();
     let (sender, events) = channel();
-    forward_signals(sender.clone())?;
+    let (reload, reloads) = channel();
+    forward_signals(sender.clone(), reload)?;
+    let tls = config.tls.as_ref().map(certificates::load).transpose()?;
     let manager = ServiceManager::of_environment();
     let mut steps = Steps::new(&manager);
 
@@ -116,7 +120,8 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         jobs_max: BACKGROUND_JOBS_MAX,
     })?;
     let connections_max = (connections / config.cpus.len()).max(1);
-    let cores = Cores::start(config, connections_max, sockets, &background, &sender)?;
+    let credentials = tls.as_ref().map(|(_, credentials)| credentials);
+    let cores = Cores::start(config, credentials, connections_max, sockets, &background, &sender)?;
     steps.did(
         Step::Cores,
         format_args!(
@@ -125,6 +130,12 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         ),
     );
 
+    if let (Some(files), Some((pem, _))) = (&config.tls, tls) {
+        certificates::watch(files.clone(), pem, reloads, cores.announcer())?;
+    } else {
+        drop(reloads);
+    }
+
     // A start that fails or is broken off leaves the cores to the end of the process: they have nothing to finish.
     let opened = open(config, &data, &cores, &events, sender, &manager, &mut steps)?;
     let Some(Opened { metadata, upkeep }) = opened else {
@@ -132,10 +143,11 @@ pub fn run(config: &Config) -> Result<(), StartError> {
         return Ok(());
     };
     let assertions = metadata.assertion_count;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     steps.did(
         Step::Complete,
         format_args!(
-            "Startup complete: serving {assertions} assertions on http://{address} after {:.1?}",
+            "Startup complete: serving {assertions} assertions on {scheme}://{address} after {:.1?}",
             started.elapsed()
         ),
     );
@@ -279,14 +291,23 @@ fn wait_for_stop(
     }
 }
 
-/// Turns signals to stop into events. To be called before any other thread is started.
-fn forward_signals(events: Sender<Event>) -> Result<(), StartError> {
-    let signals = StopSignals::block().map_err(StartError::Thread)?;
+/// Turns signals to stop into events, and those to reload into wishes that somebody may take. To be called before any other
+/// thread is started.
+fn forward_signals(events: Sender<Event>, reload: Sender<()>) -> Result<(), StartError> {
+    let signals = Signals::block().map_err(StartError::Thread)?;
     let forward = move || {
-        while let Ok(name) = signals.wait() {
-            tracing::info!("Received {name}");
-            if events.send(Event::Stop).is_err() {
-                return;
+        while let Ok(signal) = signals.wait() {
+            tracing::info!("Received {}", signal.name());
+            match signal {
+                Signal::Hangup if reload.send(()).is_err() => {
+                    tracing::info!("Nothing to reload: TLS is not enabled");
+                }
+                Signal::Hangup => {}
+                Signal::Interrupt | Signal::Terminate => {
+                    if events.send(Event::Stop).is_err() {
+                        return;
+                    }
+                }
             }
         }
     };
