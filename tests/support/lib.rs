@@ -22,6 +22,7 @@ pub mod machine;
 pub mod process;
 pub mod random;
 pub mod server;
+pub mod tls;
 pub mod transcript;
 pub mod wal;
 pub mod well_behaved;

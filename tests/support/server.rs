@@ -179,6 +179,11 @@ impl Server {
         process::signal(self.pid(), Signal::INT);
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        process::signal(self.pid(), Signal::HUP);
+    }
+
     /// Keeps it from running until [`Server::resume`]: what is sent to it meanwhile comes in at once.
     pub fn pause(&self) {
         process::signal(self.pid(), Signal::STOP);

@@ -231,7 +231,6 @@ fn a_wrong_setting_is_refused_with_its_name_its_value_and_what_would_be_right() 
         ("STEMEDB_CORES", "100000", "a number from 1 to"),
         ("STEMEDB_CORES", "0,x", "a CPU list"),
         ("STEMEDB_TLS_ENABLED", "yes", "true or false"),
-        ("STEMEDB_TLS_ENABLED", "true", "plain HTTP only"),
         ("STEMEDB_LOG", "loud", "error, warn, info, debug, trace"),
         ("STEMEDB_SEGMENT_BYTES", "1MiB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "2097153", "a multiple of 4KiB"),

@@ -52,14 +52,6 @@ impl Connection {
         }
     }
 
-    /// Notes that a client will send nothing more.
-    pub(super) fn received_end(&mut self, now_ms: u64) {
-        match &mut self.secured {
-            None => self.http.receive_eof(now_ms),
-            Some(secured) => secured.end(&mut self.http, now_ms),
-        }
-    }
-
     /// The next bytes to send, if the ones before have been sent.
     pub(super) fn take_output(&mut self, now_ms: u64) -> Option<Vec<u8>> {
         match &mut self.secured {

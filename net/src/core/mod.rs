@@ -211,8 +211,12 @@ impl Core {
     /// Notes that a client will send nothing more.
     pub fn received_end(&mut self, key: ConnectionKey, now: Now) {
         if let Some(connection) = self.connections.get_mut(key) {
-            connection.received_end(now.monotonic_ms());
-            mark(&mut self.dirty, key, connection);
+            if connection.secured.is_some() {
+                self.received_end_secured(key, now);
+            } else {
+                connection.http.receive_eof(now.monotonic_ms());
+                mark(&mut self.dirty, key, connection);
+            }
         }
     }
 

@@ -21,7 +21,7 @@ pub(super) struct Secured {
     plain: Option<(Vec<u8>, usize)>,
     sending: Option<Sending>,
     /// Nothing will come any more, once what has come is read.
-    has_ended: bool,
+    pub(super) has_ended: bool,
     ending: Ending,
 }
 
@@ -71,14 +71,6 @@ impl Secured {
             is_fed = true;
         }
         is_fed
-    }
-
-    /// Notes that the socket will bring nothing more.
-    pub(super) fn end(&mut self, http: &mut http::Connection, now_ms: u64) {
-        self.has_ended = true;
-        if !self.session.is_established() {
-            http.receive_eof(now_ms);
-        }
     }
 
     /// The next bytes to send, if the ones before have been sent.

@@ -51,12 +51,33 @@ impl Core {
         if secured.session.is_new() {
             self.begin_handshake(key, now);
         } else if secured.session.is_in_handshake() {
-            if !secured.is_due {
-                secured.is_due = true;
-                self.handshakes.as_mut().expect(SPOKEN).due.push_back(key);
-            }
+            self.go_on_soon(key);
         } else {
             mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Notes that a client which speaks TLS will send nothing more. What it has sent is read first.
+    pub(super) fn received_end_secured(&mut self, key: ConnectionKey, now: Now) {
+        let connection = &mut self.connections[key];
+        let secured = connection.secured.as_mut().expect("the caller has looked");
+        secured.has_ended = true;
+        if secured.session.is_in_handshake() {
+            self.go_on_soon(key);
+        } else if !secured.is_in_line {
+            if !secured.session.is_established() {
+                connection.http.receive_eof(now.monotonic_ms());
+            }
+            mark(&mut self.dirty, key, connection);
+        }
+    }
+
+    /// Has a handshake go on in the next turn in which there is time for it.
+    fn go_on_soon(&mut self, key: ConnectionKey) {
+        let secured = self.connections[key].secured.as_mut().expect("the caller has looked");
+        if !secured.is_due {
+            secured.is_due = true;
+            self.handshakes.as_mut().expect(SPOKEN).due.push_back(key);
         }
     }
 
@@ -163,7 +184,12 @@ fn go_on(connection: &mut Connection, steps_left: &mut usize, now: Now) -> Turne
     }
     for _ in 0..RECORDS_A_TURN {
         match secured.session.next(|_| unreachable!("there is no plaintext before the handshake is done")) {
-            Progress::None => return Turned::Waits,
+            Progress::None => {
+                if secured.has_ended {
+                    connection.http.receive_eof(now.monotonic_ms());
+                }
+                return Turned::Waits;
+            }
             Progress::Handled { computed: false } => {}
             Progress::Handled { computed: true } => {
                 *steps_left -= 1;

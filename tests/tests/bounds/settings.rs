@@ -40,13 +40,16 @@ const RANGES: [Range; 15] = [
     range("STEMEDB_TIMESTAMP_FUTURE_S_MAX", ["-1", "0", "86400", "86401"]),
 ];
 
-/// Settings that are no numbers; `restart` tests what is wrong with them.
-const OTHERS: [&str; 6] = [
+/// Settings that are no numbers; `restart` and `tls` test what is wrong with them.
+const OTHERS: [&str; 9] = [
     "STEMEDB_BIND_ADDR",
     "STEMEDB_WAL_DIR",
     "STEMEDB_DB_DIR",
     "STEMEDB_CORES",
     "STEMEDB_TLS_ENABLED",
+    "STEMEDB_TLS_CERT",
+    "STEMEDB_TLS_KEY",
+    "STEMEDB_TLS_CLIENT_CA",
     "STEMEDB_LOG",
 ];
 

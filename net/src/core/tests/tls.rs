@@ -78,6 +78,7 @@ fn large_answers_and_bodies_pass_with_their_bounds() {
     let lines: String = (0..2000).map(|number| claim(&format!("large/{number}"), number) + "\n").collect();
     client.connection.set_buffer_limit(None);
     client.say(post("/v1/assert/batch", &lines).as_bytes());
+    converse(&mut world, link, &mut client, 16 << 10);
     client.say(b"GET /v1/query?concept_path=large/*&limit=2000 HTTP/1.1\r\nhost: x\r\n\r\n");
     converse(&mut world, link, &mut client, 16 << 10);
     let text = String::from_utf8(client.received.clone()).expect("answers are UTF-8");
@@ -101,6 +102,7 @@ fn an_orderly_end_is_said_before_it_comes() {
     // By a client that will say nothing more.
     let (mut client, _) = client_of(&authority, &TLS13);
     let link = world.connect(0);
+    converse(&mut world, link, &mut client, usize::MAX);
     client.say(b"GET /ready HTTP/1.1\r\nhost: x\r\n\r\n");
     client.connection.send_close_notify();
     converse(&mut world, link, &mut client, usize::MAX);
