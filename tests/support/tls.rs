@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
@@ -44,6 +45,8 @@ impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::new([]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Who has the name of its issuer has signed itself, others think.
+        params.distinguished_name.push(DnType::CommonName, "CA of a test");
         let key = KeyPair::generate().expect("a key");
         Authority(CertifiedIssuer::self_signed(params, key).expect("a certificate"))
     }
@@ -97,16 +100,12 @@ impl Certificate {
     /// Writes them in the place of others.
     pub fn write(&self, files: &Files) {
         fs::write(&files.certificate, self.certificate.pem()).expect("a writable file");
-        fs::write(&files.key, self.key_pem()).expect("a writable file");
-    }
-
-    /// The key as a file has it.
-    pub fn key_pem(&self) -> String {
-        self.key.serialize_pem()
+        fs::write(&files.key, self.key.serialize_pem()).expect("a writable file");
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).expect("its owner may");
     }
 
     /// Both as TLS wants them.
-    pub fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).expect("a key");
         (vec![self.certificate.der().clone()], key)
     }
@@ -133,10 +132,16 @@ impl TlsClient {
     /// Connects, and does the handshake.
     pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<TlsClient> {
         let mut client = TlsClient::over(TcpStream::connect(address)?, config)?;
-        while client.stream.conn.is_handshaking() {
-            client.stream.conn.complete_io(&mut client.stream.sock)?;
-        }
+        client.shake_hands()?;
         Ok(client)
+    }
+
+    /// Does the handshake, or goes on with it.
+    pub fn shake_hands(&mut self) -> io::Result<()> {
+        while self.stream.conn.is_handshaking() {
+            self.stream.conn.complete_io(&mut self.stream.sock)?;
+        }
+        Ok(())
     }
 
     /// A client that has not said a word yet.
