@@ -18,6 +18,7 @@ mod network;
 mod rude;
 mod scenario;
 mod schedule;
+mod secured;
 mod server;
 mod simulation;
 mod start;

@@ -2,6 +2,8 @@
 
 use stemedb_net::core::ConnectionKey;
 
+use crate::secured::TlsLink;
+
 /// Names a link for as long as the simulation runs.
 pub(crate) type LinkNumber = u64;
 
@@ -27,10 +29,12 @@ pub(crate) struct Link {
     pub(crate) stalled_until_us: u64,
     pub(crate) up_is_foreseen: bool,
     pub(crate) down_is_foreseen: bool,
+    /// The client's side of TLS, if it is spoken.
+    pub(crate) tls: Option<Box<TlsLink>>,
 }
 
 impl Link {
-    pub(crate) fn new(client: usize, core: usize, key: ConnectionKey) -> Link {
+    pub(crate) fn new(client: usize, core: usize, key: ConnectionKey, tls: Option<Box<TlsLink>>) -> Link {
         Link {
             client,
             core,
@@ -44,6 +48,42 @@ impl Link {
             stalled_until_us: 0,
             up_is_foreseen: false,
             down_is_foreseen: false,
+            tls,
+        }
+    }
+
+    /// Takes what the client says.
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
+        match &mut self.tls {
+            None => self.up.extend_from_slice(bytes),
+            Some(tls) => tls.say(bytes),
+        }
+        self.speak();
+    }
+
+    /// Lets the client say nothing more; in TLS, `is_said` tells whether it says so.
+    pub(crate) fn finish(&mut self, is_said: bool) {
+        match &mut self.tls {
+            None => self.up_ends = true,
+            Some(tls) => tls.finish(is_said),
+        }
+        self.speak();
+    }
+
+    /// What the client understands of these bytes.
+    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Vec<u8> {
+        match &mut self.tls {
+            None => bytes.to_vec(),
+            Some(tls) => tls.receive(bytes),
+        }
+    }
+
+    /// Sends what TLS wants to send on the client's side.
+    pub(crate) fn speak(&mut self) {
+        if let Some(tls) = &mut self.tls
+            && !self.up_ends
+        {
+            self.up_ends = tls.send(&mut self.up);
         }
     }
 

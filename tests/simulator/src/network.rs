@@ -18,15 +18,21 @@ impl Simulation {
         self.links_made += 1;
         let number = self.links_made;
         running.links.insert(key, number);
-        self.links.insert(number, Link::new(client, core, key));
+        let unix_s = now.wall.0 as u64 / 1_000_000;
+        let tls = self.tls.as_ref().map(|tls| Box::new(tls.connect(&mut self.random, unix_s)));
+        let is_secured = tls.is_some();
+        self.links.insert(number, Link::new(client, core, key, tls));
         self.connected[client] = Some(number);
         self.auditor.note(self.time_us, "connect", client as u64, core as u64);
+        if is_secured {
+            self.send_up(number, b"");
+        }
     }
 
     /// Takes bytes from a client.
     pub(crate) fn send_up(&mut self, number: LinkNumber, bytes: &[u8]) {
         let link = self.links.get_mut(&number).expect("clients send over links that are there");
-        link.up.extend_from_slice(bytes);
+        link.say(bytes);
         self.foresee(number);
     }
 
@@ -92,7 +98,11 @@ impl Simulation {
             *sent += bytes;
             self.auditor.note(self.time_us, "down", number, bytes as u64);
             self.auditor.bytes(&buffer[piece.clone()]);
-            self.clients[client].receive(&buffer[piece], &mut self.model, &mut self.answers);
+            let piece = buffer[piece].to_vec();
+            let understood = link.hear(&piece);
+            self.clients[client].receive(&understood, &mut self.model, &mut self.answers);
+            link.speak();
+            let (buffer, sent) = link.down.as_ref().expect("it is there");
             let done = (*sent == buffer.len()).then(|| link.down.take().expect("it is there").0);
             self.tell(core, Happening::Sent(key, bytes));
             if let Some(buffer) = done {

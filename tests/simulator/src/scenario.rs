@@ -82,11 +82,15 @@ pub(crate) struct Scenario {
     pub(crate) clock_jumps: Rate,
     /// Requests that are not what a server should get.
     pub(crate) rude: Rate,
+    /// Whether clients speak TLS.
+    pub(crate) speaks_tls: bool,
 }
 
 impl Scenario {
     /// The choices of a seed.
     pub(crate) fn of(random: &mut Random) -> Scenario {
+        // By numbers of its own, so that it changes nothing else.
+        let speaks_tls = random.fork(4).once_in(10);
         let frame_blocks = random.within(2..=12);
         let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
         let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
@@ -133,6 +137,7 @@ impl Scenario {
             slow_messages: rate(2..=50, 3),
             clock_jumps: rate(5..=20, 3),
             rude: rate(5..=50, 3),
+            speaks_tls,
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
             http: Arc::new(http),

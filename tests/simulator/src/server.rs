@@ -10,6 +10,7 @@ use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, SlotMap};
 use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Message, Ticket};
 use stemedb_net::metrics::ProcessFigures;
+use stemedb_net::tls::Credentials;
 
 use crate::link::LinkNumber;
 use crate::scenario::Scenario;
@@ -106,8 +107,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server whose cores have no shards yet.
-    pub(crate) fn new(cores: u16, scenario: &Scenario) -> Server {
+    /// A server whose cores have no shards yet, and that speaks TLS if it has credentials for it.
+    pub(crate) fn new(cores: u16, scenario: &Scenario, tls: Option<Credentials>) -> Server {
         let slots = SlotMap::new(cores);
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = scenario.lane;
         let running = |core| {
@@ -120,6 +121,7 @@ impl Server {
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
                 process: ProcessFigures::default,
                 tls: None,
+                tls: tls.clone(),
             };
             Running {
                 core: Core::new(config),

@@ -18,6 +18,7 @@ use crate::link::{Link, LinkNumber};
 use crate::model::Model;
 use crate::scenario::Scenario;
 use crate::schedule::Schedule;
+use crate::secured::Tls;
 use crate::server::{Happening, NotPrepared, Server, Stage};
 use crate::totals::Totals;
 
@@ -101,6 +102,9 @@ pub struct Simulation {
     /// How and when the run ends is decided.
     pub(crate) is_ending: bool,
     pub(crate) has_ended: bool,
+    /// Where TLS is spoken.
+    pub(crate) tls: Option<Tls>,
+    seed: u64,
 }
 
 impl Simulation {
@@ -133,12 +137,22 @@ impl Simulation {
             figures_asked: false,
             is_ending: false,
             has_ended: false,
+            tls: None,
+            seed,
             scenario,
         }
     }
 
+    /// The same with clients that speak TLS.
+    pub fn speaking_tls(mut self) -> Simulation {
+        self.scenario.speaks_tls = true;
+        self
+    }
+
     /// Lets all of it happen. Panics when something does that must not.
     pub fn run(mut self) -> Outcome {
+        // The random numbers of TLS are those of a thread.
+        self.tls = self.scenario.speaks_tls.then(|| Tls::new(Random::new(self.seed).fork(3)));
         for client in 0..self.clients.len() {
             self.schedule.add(0, Event::Client(client));
         }
@@ -394,7 +408,8 @@ impl Simulation {
             self.send_up(link, &bytes);
             if self.scenario.half_closes.happens(&mut self.random) {
                 self.clients[number].says_no_more();
-                self.links.get_mut(&link).expect("it was just sent over").up_ends = true;
+                let is_said = self.seed.is_multiple_of(2);
+                self.links.get_mut(&link).expect("it was just sent over").finish(is_said);
                 self.foresee(link);
             }
         }

@@ -16,6 +16,7 @@ use stemedb_net::server::recovery::{RebuildError, rebuild};
 use crate::client::KnownFigures;
 use crate::disk::{Crash, Lie};
 use crate::model::{Asked, Stored};
+use crate::secured::Tls;
 use crate::server::{Happening, Server};
 use crate::simulation::{Event, Simulation};
 use crate::wording::stored;
@@ -55,7 +56,7 @@ impl Simulation {
         self.model.restarted(&rows);
         self.model.is_open = false;
         let slots = SlotMap::new(cores);
-        let mut server = Server::new(cores, &self.scenario);
+        let mut server = Server::new(cores, &self.scenario, self.tls.as_ref().map(Tls::credentials));
         server.recovered_claims = rows.len() as u64;
         self.server = Some(server);
         let generation = recovered.next_generation.0;

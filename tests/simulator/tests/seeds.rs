@@ -9,6 +9,22 @@ use stemedb_simulator::{Simulation, Totals};
 /// Without optimisation a world takes about a second.
 const SEEDS: u64 = if cfg!(debug_assertions) { 10 } else { 200 };
 
+/// Goal: TLS breaks no promise, connections that break at any byte of it included, and a seed says all of it too.
+/// Method: worlds whose clients all speak it, each run twice.
+#[test]
+fn tls_breaks_no_promise_and_a_seed_says_all_of_it() {
+    let mut totals = Totals::default();
+    for seed in 1..=SEEDS.div_ceil(2) {
+        let run = || Simulation::new(seed, false).speaking_tls().run();
+        let (outcome, again) = (run(), run());
+        assert_eq!(outcome.sum, again.sum, "two runs of seed {seed} differ");
+        totals += &outcome.totals;
+    }
+    let Totals { operations, crashes, resets, answers, .. } = totals;
+    assert!(operations > 100 * SEEDS && crashes > SEEDS && resets > 0, "{operations}, {crashes}, {resets}");
+    assert!([200, 201, 400, 404, 405, 503].iter().all(|status| answers.contains_key(status)), "{answers:?}");
+}
+
 #[test]
 fn no_promise_is_broken_and_a_seed_says_all() {
     let next = AtomicU64::new(1);
