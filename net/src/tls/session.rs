@@ -25,10 +25,10 @@ const RECORD_OVERHEAD_BYTES: usize = 64;
 const BUFFER_BYTES_KEPT: usize = RECORD_BYTES_MAX;
 
 /// Heap that `rustls` has for a session beside the buffers here, once its handshake is done, or a little more.
-pub(super) const ESTABLISHED_BYTES: usize = 6 << 10;
+const ESTABLISHED_BYTES: usize = 6 << 10;
 
 /// The same during the handshake.
-pub(super) const HANDSHAKE_BYTES: usize = 16 << 10;
+const HANDSHAKE_BYTES: usize = 16 << 10;
 
 /// A server's side of TLS on one connection.
 #[derive(Debug, Default)]

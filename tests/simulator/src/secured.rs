@@ -137,8 +137,7 @@ impl TlsLink {
 
 /// The certificate of all worlds: from one key, by signatures that are the same each time.
 fn certificate() -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    //= RFC 8410 section 7
-    //# the privateKey field of the OneAsymmetricKey contains the CurvePrivateKey
+    // What PKCS #8 has before a key of Ed25519 (RFC 8410 section 7).
     const BEFORE_THE_KEY: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
     let der = PrivatePkcs8KeyDer::from([&BEFORE_THE_KEY[..], &[7; 32]].concat());
     let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).expect("a key of Ed25519");

@@ -89,6 +89,8 @@ fn large_answers_and_bodies_pass_with_their_bounds() {
     );
 }
 
+//= RFC 9112 section 9.8
+//# Servers MUST attempt to initiate an exchange of closure alerts with the client before closing the connection.
 #[test]
 fn an_orderly_end_is_said_before_it_comes() {
     let (mut world, authority) = secured(1, |_| {});
@@ -123,7 +125,8 @@ fn an_orderly_end_is_said_before_it_comes() {
 }
 
 //= RFC 9112 section 9.8
-//# When encountering an incomplete close, a client SHOULD treat as completed all requests for which it has received either
+//# Servers SHOULD be prepared to receive an incomplete close from the client, since the client can often locate the end of server
+//# data.
 #[test]
 fn a_connection_that_breaks_off_has_asked_what_is_complete() {
     let (mut world, authority) = secured(1, |_| {});

@@ -44,6 +44,8 @@ fn tested() -> Vec<Sentence> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http/conformance");
     let mut sentences =
         sentences_in(&repository().join("tests/tests/http_conformance.rs"), "http_conformance");
+    let of_tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/tests/tls.rs");
+    sentences.extend(sentences_in(&of_tls, "core::tls"));
     for entry in fs::read_dir(directory).expect("this file is in it") {
         let path = entry.expect("readable").path();
         let module =

@@ -1,0 +1,253 @@
+"""What TLS costs: server CPU a request on a warm connection, with and without TLS, and a full handshake, next to nginx with the
+same certificate.
+
+  cargo build --release --bin stemedb-api
+  python3 bench/tls.py
+
+Needs nginx, wrk and openssl. Both servers have one core or worker, pinned to CPU 0; the load is on CPU 1. A request is
+`GET /ready`, to which StemeDB answers a few bytes and nginx returns the same ones from its configuration; 64 connections
+of wrk ask it again and again. Handshakes are those of `openssl s_time`, one connection after the other, without
+resumption. The certificate has a key on P-256, as most have that are issued today; TLS is 1.3.
+
+CPU is what the kernel counted for the server's process, user and system, divided by what it did: other load on the machine
+disturbs it less than it does rates. Every round measures everything once, in an order that is drawn; a figure is the
+median over the rounds, beside it stands their range.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import interference
+from interference import LOAD_CPU, REPOSITORY, SERVER_CPU, ServerFailed
+
+CONNECTIONS = 64
+START_SECONDS_MAX = 30
+ANSWER = '{"status":"ready"}'
+STEMEDB, NGINX = "StemeDB", "nginx"
+PLAIN, TLS, HANDSHAKE = "request, plain HTTP", "request, warm TLS connection", "full handshake"
+
+
+def main():
+    options = parse_arguments()
+    # So that whatever is running is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if os.cpu_count() < 2:
+        sys.exit("not here, but needed: a second CPU")
+    busy = os.getloadavg()[0]
+    if busy > 0.3:
+        print(f"warning: this machine is busy (load average {busy:.1f})", file=sys.stderr)
+    if not os.access(options.server, os.X_OK):
+        sys.exit(f"no {options.server}: cargo build --release --bin stemedb-api")
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory, contextlib.ExitStack() as running:
+        # Workers of an nginx that root starts run as nobody.
+        os.chmod(directory, 0o755)
+        certificate = make_certificate(directory)
+        servers = {}
+        for name, start in ((STEMEDB, start_stemedb), (NGINX, start_nginx)):
+            for secured in (False, True):
+                servers[name, secured] = running.enter_context(start(directory, certificate if secured else None, options))
+        rounds = [measure_round(number, servers, options) for number in range(1, options.rounds + 1)]
+    report(rounds, options)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=2, help="for each measurement")
+    parser.add_argument("--dir", default="/var/tmp", help="where data and certificate go (default: %(default)s)")
+    parser.add_argument("--server", default=os.path.join(REPOSITORY, "target", "release", "stemedb-api"))
+    parser.add_argument("--json", help="also write the figures to this file")
+    return parser.parse_args()
+
+
+def make_certificate(directory):
+    certificate, key = (os.path.join(directory, name) for name in ("cert.pem", "key.pem"))
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", certificate, "-keyout", key,
+    ]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return certificate, key
+
+
+class Running:
+    """A server that listens on a port, and the process whose CPU is counted."""
+
+    def __init__(self, port, process_id):
+        self.port = port
+        self.process_id = process_id
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process_id}/stat", encoding="utf-8") as stat:
+            # The name, which may hold anything, is in parentheses.
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def started(command, environment, log_path, port):
+    with open(log_path, "wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
+        )
+    try:
+        give_up = time.monotonic() + START_SECONDS_MAX
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            if process.poll() is not None or time.monotonic() > give_up:
+                with open(log_path, encoding="utf-8") as log:
+                    raise ServerFailed(f"{command[0]} does not listen:\n{log.read()}")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(interference.STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def start_stemedb(directory, certificate, options):
+    port = free_port()
+    data = os.path.join(directory, f"data-{port}")
+    environment = {
+        **os.environ,
+        "STEMEDB_BIND_ADDR": f"127.0.0.1:{port}",
+        "STEMEDB_WAL_DIR": os.path.join(data, "wal"),
+        "STEMEDB_DB_DIR": os.path.join(data, "db"),
+        "STEMEDB_CORES": "1",
+    }
+    if certificate:
+        environment |= {
+            "STEMEDB_TLS_ENABLED": "true", "STEMEDB_TLS_CERT": certificate[0], "STEMEDB_TLS_KEY": certificate[1],
+        }
+    with started([options.server], environment, os.path.join(directory, f"log-{port}"), port) as process:
+        # It listens while it recovers.
+        time.sleep(1)
+        yield Running(port, process.pid)
+
+
+@contextlib.contextmanager
+def start_nginx(directory, certificate, _options):
+    port = free_port()
+    prefix = os.path.join(directory, f"nginx-{port}")
+    os.mkdir(prefix)
+    tls = ""
+    if certificate:
+        tls = f"ssl_certificate {certificate[0]}; ssl_certificate_key {certificate[1]}; ssl_protocols TLSv1.2 TLSv1.3;"
+    configuration = f"""
+daemon off;
+master_process off;
+pid {prefix}/pid;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path {prefix}/body;
+    proxy_temp_path {prefix}/proxy;
+    fastcgi_temp_path {prefix}/fastcgi;
+    uwsgi_temp_path {prefix}/uwsgi;
+    scgi_temp_path {prefix}/scgi;
+    keepalive_requests 1000000000;
+    default_type application/json;
+    server {{
+        listen 127.0.0.1:{port} {"ssl" if certificate else ""};
+        {tls}
+        location / {{ return 200 '{ANSWER}'; }}
+    }}
+}}
+"""
+    path = os.path.join(prefix, "nginx.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(configuration)
+    nginx = "/usr/sbin/nginx" if os.access("/usr/sbin/nginx", os.X_OK) else "nginx"
+    command = [nginx, "-p", prefix, "-c", path, "-e", os.path.join(prefix, "error.log")]
+    with started(command, os.environ, os.path.join(directory, f"log-{port}"), port) as process:
+        yield Running(port, process.pid)
+
+
+def measure_round(number, servers, options):
+    print(f"round {number} of {options.rounds}", file=sys.stderr)
+    experiments = [
+        (name, what) for name in (STEMEDB, NGINX) for what in (PLAIN, TLS, HANDSHAKE)
+    ]
+    random.shuffle(experiments)
+    return {
+        (name, what): measure(what, servers[name, what != PLAIN], options.seconds) for name, what in experiments
+    }
+
+
+def measure(what, server, seconds):
+    """CPU of the server in microseconds for each, and how many a second there were."""
+    before, began = server.cpu_seconds(), time.monotonic()
+    count = shake_hands(server.port, seconds) if what == HANDSHAKE else ask(server.port, what == TLS, seconds)
+    elapsed, cpu = time.monotonic() - began, server.cpu_seconds() - before
+    return {"cpu_us": cpu * 1e6 / count, "a_second": count / elapsed}
+
+
+def on_load_cpu(command):
+    result = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}),
+    )
+    if result.returncode != 0:
+        raise ServerFailed(f"{command[0]}: {result.stdout}")
+    return result.stdout
+
+
+def ask(port, secured, seconds):
+    scheme = "https" if secured else "http"
+    url = f"{scheme}://127.0.0.1:{port}/ready"
+    said = on_load_cpu(["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s", url])
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise ServerFailed(said)
+    return int(re.search(r"(\d+) requests in", said)[1])
+
+
+def shake_hands(port, seconds):
+    said = on_load_cpu(["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-tls1_3", "-time", str(seconds)])
+    return int(re.search(r"(\d+) connections in \d+ real seconds", said)[1])
+
+
+def report(rounds, options):
+    print("| CPU of the server for | StemeDB | nginx | StemeDB ÷ nginx |")
+    print("|---|---:|---:|---:|")
+    figures = {}
+    for what in (PLAIN, TLS, HANDSHAKE):
+        cells = []
+        for name in (STEMEDB, NGINX):
+            values = [measured[name, what]["cpu_us"] for measured in rounds]
+            rate = statistics.median(measured[name, what]["a_second"] for measured in rounds)
+            figures[f"{name}, {what}"] = {"cpu_us": values, "a_second": rate}
+            cells.append(f"{statistics.median(values):.1f} µs ({min(values):.1f}–{max(values):.1f})")
+        ratio = statistics.median(
+            measured[STEMEDB, what]["cpu_us"] / measured[NGINX, what]["cpu_us"] for measured in rounds
+        )
+        print(f"| a {what} | {cells[0]} | {cells[1]} | {ratio:.2f} |")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(figures, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
