@@ -119,7 +119,8 @@ impl Watched {
         let found = read(&self.files);
         let is_settled = self.changed.as_ref() == Some(&found);
         let is_new = found != self.last;
-        if !is_asked && !(is_new && is_settled) {
+        let is_due = is_asked || is_new && is_settled;
+        if !is_due {
             self.changed = is_new.then_some(found);
             return None;
         }

@@ -25,10 +25,10 @@ const RECORD_OVERHEAD_BYTES: usize = 64;
 const BUFFER_BYTES_KEPT: usize = RECORD_BYTES_MAX;
 
 /// Heap that `rustls` has for a session beside the buffers here, once its handshake is done, or a little more.
-const ESTABLISHED_BYTES: usize = 6 << 10;
+const ESTABLISHED_BYTES: usize = 4 << 10;
 
 /// The same during the handshake.
-const HANDSHAKE_BYTES: usize = 16 << 10;
+const HANDSHAKE_BYTES: usize = 8 << 10;
 
 /// A server's side of TLS on one connection.
 #[derive(Debug, Default)]
@@ -211,10 +211,14 @@ impl Session {
 
     /// Bytes of heap it holds, about.
     pub fn heap_bytes(&self) -> usize {
-        let state = match self.state {
+        let state = match &self.state {
             State::New | State::Failed => 0,
             State::Handshake(_) => HANDSHAKE_BYTES,
-            State::Established(_) => ESTABLISHED_BYTES,
+            // The client's certificates are kept.
+            State::Established(connection) => {
+                let chain = connection.peer_certificates().unwrap_or_default();
+                ESTABLISHED_BYTES + chain.iter().map(|certificate| certificate.len()).sum::<usize>()
+            }
         };
         state + self.records.heap_bytes() + self.outgoing.capacity() + self.spare.capacity()
     }
