@@ -124,6 +124,7 @@ fn the_reference_lists_every_code_and_no_other() {
     }
     for reject in [
         Reject::TlsHandshake,
+        Reject::PlainHttp,
         Reject::InvalidRequestLine,
         Reject::InvalidLineEnd,
         Reject::FoldedField,
