@@ -325,7 +325,6 @@ fn handshakes_beyond_the_bound_wait_while_others_are_served() {
     };
     assert_eq!(answer.status, 200);
     drop(slow);
-    drop(secured.data);
 }
 
 /// Whether a tool is there. Says so if not.

@@ -85,11 +85,9 @@ impl Core {
     fn begin_handshake(&mut self, key: ConnectionKey, now: Now) {
         let connection = &mut self.connections[key];
         let secured = connection.secured.as_mut().expect("the caller has looked");
-        if secured.is_in_line {
-            return;
-        }
+        let Some(first) = secured.session.unread().first().filter(|_| !secured.is_in_line) else { return };
         let handshakes = self.handshakes.as_mut().expect(SPOKEN);
-        if secured.session.unread().first().is_some_and(|first| begins_http(*first)) {
+        if begins_http(*first) {
             connection.http.set_date(self.date);
             refuse_plain(connection, now);
             self.room.counters.tls_handshake(TlsHandshake::Failed);
