@@ -413,6 +413,7 @@ impl Room {
             ready: unready(&states).is_none(),
             process: (self.process)(),
             upkeep: self.log.upkeep.snapshot(),
+            tls: self.tls,
         };
         let figures: Vec<CoreSnapshot> = states.into_iter().map(|state| state.figures).collect();
         let mut response = Response::json(Status::Ok, |out| metrics::render(out, &server, &figures));

@@ -12,7 +12,9 @@ mod snapshot;
 pub use counts::Counts;
 pub use histogram::Histogram;
 pub use render::render;
-pub use snapshot::{CoreSnapshot, HttpOutcome, ProcessFigures, Read, ServerSnapshot, TlsHandshake, TlsSnapshot};
+pub use snapshot::{
+    CoreSnapshot, HttpOutcome, ProcessFigures, Read, ServerSnapshot, TlsHandshake, TlsSnapshot,
+};
 
 /// The media type of the text that [`render`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

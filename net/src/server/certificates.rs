@@ -59,11 +59,6 @@ pub enum TlsError {
 pub(super) fn load(files: &TlsFiles) -> Result<(Pem, Credentials), TlsError> {
     let pem = read(files)?;
     let credentials = credentials(files, &pem)?;
-    tracing::info!(
-        "TLS certificate {} is valid until {}",
-        files.certificate.display(),
-        credentials.valid_until()
-    );
     warn_of_open_key(&files.key);
     Ok((pem, credentials))
 }

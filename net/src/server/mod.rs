@@ -107,7 +107,13 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     for warning in &capabilities.warnings {
         tracing::warn!("{}: {}", warning.subject, warning.text);
     }
-    steps.did(Step::Tls, format_args!("TLS is off: HTTP is served unencrypted"));
+    match (&config.tls, &tls) {
+        (Some(files), Some((_, credentials))) => {
+            let (path, until) = (files.certificate.display(), credentials.valid_until());
+            steps.did(Step::Tls, format_args!("TLS certificate {path} is valid until {until}"));
+        }
+        _ => steps.did(Step::Tls, format_args!("TLS is off: HTTP is served unencrypted")),
+    }
     let listeners = bind::listeners(config.bind_addr, config.cpus.len())?;
     let Listeners { address, sockets } = listeners;
     steps.did(Step::Address, format_args!("Bound to {address} on {} cores", config.cpus.len()));

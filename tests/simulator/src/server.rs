@@ -120,7 +120,6 @@ impl Server {
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
                 process: ProcessFigures::default,
-                tls: None,
                 tls: tls.clone(),
             };
             Running {
