@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stemedb_engine::planted::{self, Bug};
+use stemedb_engine::planted;
 use stemedb_engine::query::{Query, SubjectFilter};
 use stemedb_engine::shard::{Outcome, Refusal};
 use stemedb_engine::slot::Slot;
@@ -16,7 +16,6 @@ use super::queries::WaitingQuery;
 use super::response::{Response, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
-use crate::driver::wall_clock;
 use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
 
@@ -177,8 +176,7 @@ struct Asked {
 impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, .. } = self;
-        let now = if planted::is(Bug::AskTheClock) { wall_clock() } else { asked.now.wall };
-        let claim = intake.read(body, agent_field(head)?, now)?;
+        let claim = intake.read(body, agent_field(head)?, planted::claim_time(asked.now.wall))?;
         let operation = operations.insert(Operation {
             connection: asked.connection,
             request: asked.request,
