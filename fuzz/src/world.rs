@@ -9,7 +9,7 @@ use stemedb_engine::log::{BLOCK_BYTES, Generation, SegmentNumber};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_engine::time::UnixMicros;
-use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Now};
+use stemedb_net::core::{CLIENTS_BYTES_MAX, ConnectionKey, Core, CoreConfig, LogFacts, Now};
 use stemedb_net::http::Limits;
 use stemedb_net::metrics::ProcessFigures;
 
@@ -65,6 +65,7 @@ impl World {
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max,
                 process: ProcessFigures::default,
+                clients_bytes_max: CLIENTS_BYTES_MAX,
             });
             let lane = LaneConfig {
                 frame_bytes_max: 4 * BLOCK_BYTES,

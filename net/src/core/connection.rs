@@ -31,4 +31,8 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// Whether the driver was told to receive.
     pub(super) receiving: bool,
+    /// What it held when it was last counted, in bytes.
+    pub(super) held_bytes: usize,
+    /// Whether it waits in the list of connections that go on when there is memory.
+    pub(super) held_back: bool,
 }

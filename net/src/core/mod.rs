@@ -13,6 +13,7 @@
 //! The order of calls in each turn of a driver: whatever happened, then [`Core::turn`], then the wants.
 
 mod batch;
+mod clients;
 mod connection;
 mod intake;
 mod lines;
@@ -40,6 +41,7 @@ use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::CoreId;
 use stemedb_engine::time::UnixMicros;
 
+pub use clients::CLIENTS_BYTES_MAX;
 pub use connection::ConnectionKey;
 pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};
@@ -187,6 +189,8 @@ impl Core {
             in_line: false,
             dirty: false,
             receiving: true,
+            held_bytes: 0,
+            held_back: false,
         };
         let key = self.connections.insert(connection);
         self.rounds.add(key);
@@ -275,18 +279,16 @@ impl Core {
     /// other.
     fn end_overdue(&mut self, now: Now) {
         let Core { connections, rounds, dirty, date, .. } = self;
-        let clients_bytes = rounds.tick(|key| {
-            let connection = connections.get_mut(key)?;
-            let bytes = connection.http.heap_bytes() + connection.http.unsent_bytes();
+        rounds.tick(|key| {
+            let Some(connection) = connections.get_mut(key) else { return false };
             if connection.http.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now.monotonic_ms()) {
                 connection.http.set_date(*date);
                 // A request that is refused for it comes out as rejected, and is counted then.
                 connection.http.tick(now.monotonic_ms());
                 mark(dirty, key, connection);
             }
-            Some(bytes)
+            true
         });
-        self.room.clients_bytes = clients_bytes.unwrap_or(self.room.clients_bytes);
     }
 
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back
@@ -299,6 +301,7 @@ impl Core {
         }
         self.room.step();
         self.settle(now);
+        self.release_held_back(now);
         self.start_writes(now);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
@@ -306,7 +309,7 @@ impl Core {
         }
         self.touched = touched;
         self.room.router.flush(&mut self.wants.messages);
-        self.room.has_work()
+        self.room.has_work() || self.may_release()
     }
 
     /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core
@@ -346,11 +349,22 @@ impl Core {
         }
     }
 
-    /// Takes all events of a connection.
+    /// Does all that follows from what has happened on a connection.
     fn service(&mut self, key: ConnectionKey, now: Now) {
+        self.take_events(key, now);
+        if self.refuse_body(key) {
+            self.take_events(key, now);
+        }
+        self.begin_query(key);
+        self.count_bytes(key);
+    }
+
+    /// Takes all events of a connection.
+    fn take_events(&mut self, key: ConnectionKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
         connection.http.set_date(self.date);
+        connection.http.restrain(self.room.clients.is_full());
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
@@ -406,7 +420,6 @@ impl Core {
                 }
             }
         }
-        self.begin_query(key);
     }
 
     /// Begins the query that a connection has asked, if it has and it is its turn.
@@ -437,6 +450,9 @@ impl Core {
 
     /// Hands an answer to the connection that waits for it, if it still does.
     fn deliver(&mut self, answer: Answer) {
+        if let Told::Response(_, Response { body, .. }) = &answer.told {
+            self.room.clients.answers_bytes -= body.capacity();
+        }
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
         connection.http.set_date(self.date);
         match answer.told {
@@ -450,6 +466,7 @@ impl Core {
             Told::Resume => connection.http.resume(),
         }
         mark(&mut self.dirty, answer.connection, connection);
+        self.count_bytes(answer.connection);
     }
 
     /// Passes on what a connection wants from the driver.
@@ -476,6 +493,7 @@ impl Core {
     fn remove(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.remove(key) {
             self.room.counters.connections -= 1;
+            self.uncount_bytes(&connection);
             if let Some(operation) = connection.batch {
                 self.room.forget_batch(operation);
             }

@@ -9,6 +9,7 @@ use stemedb_engine::slot::Slot;
 
 use super::Now;
 use super::batch::Batch;
+use super::clients;
 use super::connection::ConnectionKey;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
@@ -21,10 +22,6 @@ use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
 
 /// Batches whose bodies may be coming in at once on one core.
 pub(super) const BATCHES_MAX: usize = 64;
-
-/// Bytes that the connections of a core may hold before its clients are asked to come again for queries: what they have
-/// sent and was not read yet, and answers that they have not read.
-pub(super) const CLIENTS_BYTES_MAX: usize = 256 << 20;
 
 /// What is to become of a request, as its head decides.
 #[derive(Debug)]
@@ -91,7 +88,8 @@ impl Room {
             Endpoint::Ready => self.ask_for_states(asked, SnapshotPurpose::Ready),
             Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
             Endpoint::ApiDoc => {
-                return Some(Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON)));
+                let response = Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON));
+                return Some(self.within_memory(endpoint, response));
             }
             Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
             Endpoint::Query => panic!("a query waits for its turn"),
@@ -148,6 +146,8 @@ impl Room {
             Endpoint::Assertion => self.counters.read(Read::Assertion, elapsed_us),
             _ => {}
         }
+        let response = self.within_memory(endpoint, response);
+        self.clients.answers_bytes += response.body.capacity();
         self.count_answer(method, response.head.status);
         answers.push(Answer { connection, told: Told::Response(request, response) });
     }
@@ -257,10 +257,8 @@ impl Room {
         body: &[u8],
         now: Now,
     ) -> Result<WaitingQuery, Response> {
-        if self.clients_bytes > CLIENTS_BYTES_MAX {
-            let message =
-                "the memory for answers that clients have not read is used up; try again in a moment";
-            return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
+        if self.clients.is_full() {
+            return Err(Response::error(&clients::refusal()));
         }
         let method = Method::from_name(head.method());
         let query = if method == Some(Method::Post) {

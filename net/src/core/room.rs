@@ -13,11 +13,14 @@ use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 
 use super::Now;
+use super::clients::Clients;
 use super::connection::ConnectionKey;
 use super::intake::Intake;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Operation, OperationKey};
-use super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN, RunningQuery};
+use super::queries::{
+    CLAIMS_A_TURN, HITS_A_TURN, LOOKUP_BYTES_A_TURN, LOOKUPS_A_TURN, Lookup, QUERIES_A_TURN, RunningQuery,
+};
 use super::response::{Response, SpareBodies};
 use super::router::Router;
 use crate::api::Method;
@@ -42,6 +45,8 @@ pub struct CoreConfig {
     pub batch_bytes_open_max: usize,
     /// Asks how the process is, which is no matter of a core; must not wait for anything.
     pub process: fn() -> ProcessFigures,
+    /// Bytes that connections may hold together: what came in and was not read yet, and answers that were not taken.
+    pub clients_bytes_max: usize,
 }
 
 /// What is known of the log once it is recovered.
@@ -118,9 +123,10 @@ pub(super) struct Room {
     pub(super) queries_begun: usize,
     /// Connections whose next query waits for its turn.
     pub(super) line: VecDeque<ConnectionKey>,
-    /// Bytes that the connections hold, as of the last round.
-    pub(super) clients_bytes: usize,
+    pub(super) clients: Clients,
     queries: VecDeque<RunningQuery>,
+    /// Claims to be looked up.
+    lookups: VecDeque<Lookup>,
     /// Retractions that this core has decided and that are on their way to its disk.
     deciding: Vec<(Ticket, Arc<[u8]>)>,
     /// Retractions of other cores that the lane had no room for yet.
@@ -167,8 +173,9 @@ impl Room {
             body_bytes_max,
             queries_begun: 0,
             line: VecDeque::new(),
-            clients_bytes: 0,
+            clients: Clients::new(config.clients_bytes_max),
             queries: VecDeque::new(),
+            lookups: VecDeque::new(),
             deciding: Vec::new(),
             copies: VecDeque::new(),
             copying: Vec::new(),
@@ -200,11 +207,7 @@ impl Room {
                 self.queries.push_back(RunningQuery::new(from, ticket, &query, shard.index()));
             }
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
-            Message::Lookup { ticket, hash } => {
-                let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
-                let body = Response::assertion(shard.index(), &hash);
-                self.router.send(from, Message::LookedUp { ticket, body });
-            }
+            Message::Lookup { ticket, hash } => self.lookups.push_back(Lookup { asker: from, ticket, hash }),
             Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
             Message::Snapshot { ticket } => {
                 let state = Box::new(self.state());
@@ -242,6 +245,7 @@ impl Room {
     pub(super) fn step(&mut self) {
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
+        self.look_up();
         let sharing = self.queries.len().min(QUERIES_A_TURN);
         // Not shared: queries that find much end in different turns, so that their answers are not all in memory at once.
         let mut hits_budget = HITS_A_TURN;
@@ -263,9 +267,26 @@ impl Room {
         }
     }
 
-    /// Whether there are queries or retractions to go on with.
+    /// Looks claims up, as many as may be in a turn.
+    fn look_up(&mut self) {
+        let mut bytes = 0;
+        for _ in 0..LOOKUPS_A_TURN {
+            let Some(Lookup { asker, ticket, hash }) = self.lookups.pop_front() else { return };
+            let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
+            let body = Response::assertion(shard.index(), &hash);
+            bytes += body.as_ref().map_or(0, Vec::capacity);
+            self.router.send(asker, Message::LookedUp { ticket, body });
+            if bytes >= LOOKUP_BYTES_A_TURN {
+                return;
+            }
+        }
+    }
+
+    /// Whether there are queries, lookups or retractions to go on with.
     pub(super) fn has_work(&self) -> bool {
-        !self.queries.is_empty() || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
+        !self.queries.is_empty()
+            || !self.lookups.is_empty()
+            || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
     }
 
     /// Asks the lane for its next writes and whether it wants a segment.

@@ -15,6 +15,7 @@ use super::*;
 use crate::metrics::ProcessFigures;
 
 mod batches;
+mod clients;
 mod clocks;
 mod dates;
 mod overdue;
@@ -55,6 +56,7 @@ impl World {
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: 1 << 20,
                 process: ProcessFigures::default,
+                clients_bytes_max: CLIENTS_BYTES_MAX,
             };
             configure(&mut config);
             Core::new(config)
@@ -546,18 +548,4 @@ fn queries_of_a_broken_connection_are_forgotten() {
     assert!(world.cores[0].room.operations.is_empty());
     assert_eq!(world.cores[0].room.queries_begun, 0);
     assert_eq!(world.get(0, "/ready").0, OK);
-}
-
-#[test]
-fn while_clients_hold_too_much_memory_queries_are_put_off_and_writes_are_not() {
-    let mut world = World::serving(1);
-    world.post(0, "/v1/assert", &claim("a", 1));
-    world.cores[0].room.clients_bytes = requests::CLIENTS_BYTES_MAX + 1;
-    let (status, body) = world.get(0, "/v1/query?concept_path=a");
-    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
-    assert!(body.contains("overloaded"), "{body}");
-    assert_eq!(world.post(0, "/v1/assert", &claim("a", 2)).0, CREATED);
-    world.cores[0].tick(world.now);
-    world.run();
-    assert_eq!(world.get(0, "/v1/query?concept_path=a").0, OK, "the tick has looked again");
 }

@@ -119,6 +119,7 @@ impl Server {
                 timestamp_future_us_max: 300_000_000,
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
                 process: ProcessFigures::default,
+                clients_bytes_max: scenario.clients_bytes_max,
             };
             Running {
                 core: Core::new(config),
