@@ -23,6 +23,7 @@ mod overdue;
 mod queries;
 mod requests;
 mod response;
+mod retractions;
 mod room;
 mod router;
 mod wants;

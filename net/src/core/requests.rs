@@ -11,7 +11,7 @@ use super::Now;
 use super::batch::Batch;
 use super::clients;
 use super::connection::ConnectionKey;
-use super::message::{Message, RetractRequest, Ticket};
+use super::message::{Message, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
 use super::queries::WaitingQuery;
 use super::response::{Response, refused};
@@ -105,6 +105,11 @@ impl Room {
     /// Takes what became of a write that this core asked for.
     pub(super) fn outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
         self.batches.open_bytes -= ticket.bytes as usize;
+        if let Outcome::Retracted(_) | Outcome::Refused(_) = outcome
+            && self.retractions.is_asked(ticket)
+        {
+            return self.retracted(ticket, outcome, now, answers);
+        }
         // The operation is gone if its connection broke, or if it was answered with an error already.
         let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
         match &mut operation.awaits {
@@ -116,13 +121,12 @@ impl Room {
                 batch.outcome(ticket, outcome);
                 self.finish_batch(ticket.operation, now, answers);
             }
-            Awaits::Retract { .. } => self.retracted(ticket, outcome, now, answers),
             other => panic!("a write was answered to {other:?}"),
         }
     }
 
     /// Begins to wait for something.
-    fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
+    pub(super) fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
         let Asked { connection, request, method, now } = asked;
         let started_us = now.monotonic_us;
         let operation = self.operations.insert(Operation { connection, request, method, started_us, awaits });
@@ -165,7 +169,7 @@ fn agent_field(head: &Head) -> Result<Option<&[u8]>, ApiError> {
 
 /// Who asks, and when.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+pub(super) struct Asked {
     connection: ConnectionKey,
     request: RequestId,
     method: Option<Method>,
@@ -207,43 +211,6 @@ impl Room {
             Outcome::Retracted(_) => panic!("a claim was answered as a retraction"),
         };
         self.finish(ticket.operation, Endpoint::Assert, response, now, answers);
-    }
-}
-
-/// Retractions.
-impl Room {
-    fn retract(&mut self, asked: Asked, body: &[u8]) -> Result<(), ApiError> {
-        let request = api::RetractRequest::read(&mut self.reader, body)?;
-        let owner = self.router.slots.owner(Slot::of(request.path.as_str().as_bytes()));
-        let request = Box::new(RetractRequest {
-            path: request.path.as_str().to_owned(),
-            reason: request.reason.as_str().to_owned(),
-        });
-        let awaits = Awaits::Retract { open: self.router.slots.cores(), retracted: 0 };
-        let ticket = self.begin(asked, awaits);
-        self.router.send(owner, Message::Retract { ticket, request });
-        Ok(())
-    }
-
-    /// One core has done its part of a retraction, or cannot.
-    fn retracted(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
-        let Awaits::Retract { open, retracted } = &mut self.operations[ticket.operation].awaits else {
-            panic!("the caller has looked")
-        };
-        let response = match outcome {
-            Outcome::Retracted(claims) => {
-                *retracted += claims;
-                *open -= 1;
-                if *open > 0 {
-                    return;
-                }
-                let retracted = *retracted;
-                Response::json(Status::Ok, |out| api::write_retracted(out, retracted))
-            }
-            Outcome::Refused(refusal) => Response::error(&refused(refusal)),
-            Outcome::Created | Outcome::Exists => panic!("a retraction was answered as a claim"),
-        };
-        self.finish(ticket.operation, Endpoint::Retract, response, now, answers);
     }
 }
 

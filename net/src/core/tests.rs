@@ -19,6 +19,7 @@ mod clients;
 mod clocks;
 mod dates;
 mod overdue;
+mod retractions;
 mod turns;
 
 /// Cores on one thread.
@@ -82,11 +83,18 @@ impl World {
     }
 
     fn open(&mut self) {
+        self.open_with_segments(|_| true);
+    }
+
+    /// Opens the cores; the lanes of some get no segment.
+    fn open_with_segments(&mut self, has_segment: impl Fn(usize) -> bool) {
         let slots = Slots::new(self.cores.len() as u16);
         for (number, core) in self.cores.iter_mut().enumerate() {
             let id = CoreId(number as u16);
             let mut lane = Lane::open(LaneConfig::new(LaneId(id.0), Generation::FIRST), LaneStart::NEW);
-            lane.segment_ready(SegmentNumber::FIRST);
+            if has_segment(number) {
+                lane.segment_ready(SegmentNumber::FIRST);
+            }
             let index = Index::new(IndexConfig { bytes_max: u64::MAX, hash_seed: 1 });
             let log = LogFacts { generation: 1, ..LogFacts::default() };
             core.open(Shard::new(lane, index, slots.slots_of(id), u64::MAX), log);
