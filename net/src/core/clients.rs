@@ -50,11 +50,6 @@ impl Clients {
         self.bytes + self.answers_bytes >= self.bytes_max
     }
 
-    /// Whether a read may get an answer with such a body.
-    pub(super) fn has_room_for(&self, body: &Vec<u8>) -> bool {
-        body.len() < LARGE_ANSWER_BYTES || self.bytes + self.answers_bytes + body.capacity() <= self.bytes_max
-    }
-
     /// How many wait, those that are gone included.
     #[cfg(test)]
     pub(super) fn held_back_count(&self) -> usize {
@@ -79,7 +74,7 @@ impl Room {
     pub(super) fn within_memory(&self, endpoint: Endpoint, response: Response) -> Response {
         let is_read =
             matches!(endpoint, Endpoint::Query | Endpoint::Assertion | Endpoint::Metrics | Endpoint::ApiDoc);
-        if is_read && !self.clients.has_room_for(&response.body) {
+        if is_read && response.body.len() >= LARGE_ANSWER_BYTES && self.clients.is_full() {
             return Response::error(&refusal());
         }
         response
