@@ -10,7 +10,7 @@ use stemedb_engine::log::{Generation, SegmentNumber};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_engine::time::UnixMicros;
-use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Now};
+use stemedb_net::core::{CLIENTS_BYTES_MAX, ConnectionKey, Core, CoreConfig, LogFacts, Now};
 use stemedb_net::http::Limits;
 use stemedb_net::metrics::ProcessFigures;
 
@@ -48,6 +48,7 @@ impl Server {
             batch_bytes_open_max: 8 << 20,
             process: ProcessFigures::default,
             tls: None,
+            clients_bytes_max: CLIENTS_BYTES_MAX,
         });
         let lane = LaneConfig {
             frames_in_flight: 2,

@@ -4,6 +4,8 @@
 //! test that the simulator finds it. Without the feature `planted-bugs` no bug can be planted, and the switches are
 //! constants.
 
+use crate::time::UnixMicros;
+
 /// A deliberate bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
@@ -85,4 +87,22 @@ pub fn is(bug: Bug) -> bool {
 #[inline(always)]
 pub const fn is(_: Bug) -> bool {
     false
+}
+
+/// The time that a claim without one gets, where `told` is what it is to get: the real clock's, if that bug is planted.
+#[cfg(feature = "planted-bugs")]
+pub fn claim_time(told: UnixMicros) -> UnixMicros {
+    if !is(Bug::AskTheClock) {
+        return told;
+    }
+    let since_1970 =
+        std::time::UNIX_EPOCH.elapsed().expect("the clock of a machine that runs tests is past 1970");
+    UnixMicros(since_1970.as_micros() as i64)
+}
+
+/// The time that a claim without one gets: as told.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn claim_time(told: UnixMicros) -> UnixMicros {
+    told
 }

@@ -9,7 +9,7 @@ use stemedb_engine::log::{BLOCK_BYTES, Generation, SegmentNumber};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_engine::time::UnixMicros;
-use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Now};
+use stemedb_net::core::{CLIENTS_BYTES_MAX, ConnectionKey, Core, CoreConfig, LogFacts, Now};
 use stemedb_net::http::Limits;
 use stemedb_net::metrics::ProcessFigures;
 
@@ -66,6 +66,7 @@ impl World {
                 tls: None,
                 batch_bytes_open_max,
                 process: ProcessFigures::default,
+                clients_bytes_max: CLIENTS_BYTES_MAX,
             });
             let lane = LaneConfig {
                 frame_bytes_max: 4 * BLOCK_BYTES,

@@ -4,13 +4,13 @@
 //! does not have, or does not permit, is skipped with a word.
 
 use stemedb_tests::campaign::{Campaign, Kind};
-use stemedb_tests::random;
+use stemedb_tests::{random, skip};
 
 fn a_few_rounds(kind: Kind, rounds: u64) {
     let seed = random::seed_for_test(kind.name());
     match (Campaign { kind, rounds, seed }).run(|_| ()) {
         Ok(report) => println!("{report}"),
-        Err(lack) => println!("skipped: {} is not possible here: {lack}", kind.name()),
+        Err(lack) => skip(format_args!("{} is not possible here: {lack}", kind.name())),
     }
 }
 

@@ -13,7 +13,7 @@ use stemedb_tests::disk::Workshop;
 use stemedb_tests::faulty_disk::{Fault, FaultyDisk};
 use stemedb_tests::history::{History, Violation};
 use stemedb_tests::load::{Load, Mix};
-use stemedb_tests::{Random, Start, listing};
+use stemedb_tests::{Random, Start, listing, skip};
 
 /// Power cuts, each of which leaves something else.
 const CUTS: u64 = 40;
@@ -23,7 +23,7 @@ fn only_what_was_synchronised_is_sure_to_survive_a_power_cut() {
     let workshop = Workshop::new();
     let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
         Ok(disk) => disk,
-        Err(lack) => return println!("skipped: {lack}"),
+        Err(lack) => return skip(lack),
     };
     let mut random = Random::for_test("power cuts");
     let (mut kept, mut lost) = (0, 0);
@@ -64,7 +64,7 @@ fn what_a_disk_has_lost_that_lies_about_durable_writes_is_found() {
         let workshop = Workshop::new();
         let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
             Ok(disk) => disk,
-            Err(lack) => return println!("skipped: {lack}"),
+            Err(lack) => return skip(lack),
         };
         let start = Start::at(&disk.path().join("data"));
         let server = start.serve();
@@ -98,7 +98,7 @@ fn the_directories_that_a_first_start_has_made_survive_a_power_cut() {
         let workshop = Workshop::new();
         let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
             Ok(disk) => disk,
-            Err(lack) => return println!("skipped: {lack}"),
+            Err(lack) => return skip(lack),
         };
         let start = Start::at(&disk.path().join("some/where/data"));
         let server = start.serve();

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use stemedb_tests::claims::TestClaim;
-use stemedb_tests::{Data, Server, Start, binary, wal};
+use stemedb_tests::{Data, Server, Start, binary, skip, wal};
 
 /// The port in the runbooks.
 const PORT: &str = ":18180";
@@ -19,7 +19,7 @@ fn has_tools() -> bool {
         Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
     });
     if let Some(tool) = missing {
-        eprintln!("skipped: no {tool} on this machine");
+        skip(format_args!("no {tool} on this machine"));
     }
     missing.is_none()
 }

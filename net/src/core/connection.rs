@@ -34,6 +34,10 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// Whether the driver was told to receive.
     pub(super) receiving: bool,
+    /// What it held when it was last counted, in bytes.
+    pub(super) held_bytes: usize,
+    /// Whether it waits in the list of connections that go on when there is memory.
+    pub(super) held_back: bool,
 }
 
 impl Connection {
@@ -49,6 +53,8 @@ impl Connection {
             in_line: false,
             dirty: false,
             receiving: true,
+            held_bytes: 0,
+            held_back: false,
         }
     }
 
@@ -101,6 +107,6 @@ impl Connection {
     /// Bytes that it holds.
     pub(super) fn bytes(&self) -> usize {
         let secured = self.secured.as_ref().map_or(0, |secured| secured.heap_bytes());
-        self.http.heap_bytes() + self.http.unsent_bytes() + secured
+        self.http.held_bytes() + secured
     }
 }

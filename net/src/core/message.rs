@@ -22,7 +22,7 @@ pub struct Ticket {
     pub core: CoreId,
     /// What waits there.
     pub operation: OperationKey,
-    /// Which line of a batch, counted from 1; 0 where there is only one.
+    /// Which line of a batch, counted from 1; 0 where there is only one. Of a retraction: whether it is a copy.
     pub line: u64,
     /// The size of the claim's record, to be given back to the bound on claims that wait.
     pub bytes: u32,
@@ -32,6 +32,21 @@ impl Ticket {
     /// How the claim is let in, by whichever core owns its slot.
     pub(super) fn admission(self) -> Admission {
         if self.line == 0 { Admission::Single } else { Admission::Stream }
+    }
+
+    /// The same retraction, to be copied instead of decided.
+    pub(super) fn for_copy(self) -> Ticket {
+        Ticket { line: 1, ..self }
+    }
+
+    /// Whether it is that of a copy of a retraction, and not of its decision.
+    pub(super) fn is_copy(self) -> bool {
+        self.line == 1
+    }
+
+    /// What tells one retraction from all others.
+    pub(super) fn retraction(self) -> (CoreId, OperationKey) {
+        (self.core, self.operation)
     }
 }
 

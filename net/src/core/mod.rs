@@ -13,6 +13,7 @@
 //! The order of calls in each turn of a driver: whatever happened, then [`Core::turn`], then the wants.
 
 mod batch;
+mod clients;
 mod connection;
 mod handshakes;
 mod intake;
@@ -23,6 +24,7 @@ mod overdue;
 mod queries;
 mod requests;
 mod response;
+mod retractions;
 mod room;
 mod router;
 mod secured;
@@ -43,6 +45,7 @@ use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::CoreId;
 use stemedb_engine::time::UnixMicros;
 
+pub use clients::CLIENTS_BYTES_MAX;
 pub use connection::ConnectionKey;
 pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};
@@ -286,9 +289,8 @@ impl Core {
     fn end_overdue(&mut self, now: Now) {
         let Core { connections, rounds, dirty, date, limits, .. } = self;
         let mut handshakes_ended = 0;
-        let clients_bytes = rounds.tick(|key| {
-            let connection = connections.get_mut(key)?;
-            let bytes = connection.bytes();
+        rounds.tick(|key| {
+            let Some(connection) = connections.get_mut(key) else { return false };
             if tls::end_if_overdue(connection, limits.head_ms, now) {
                 handshakes_ended += 1;
                 mark(dirty, key, connection);
@@ -302,10 +304,9 @@ impl Core {
                 }
                 mark(dirty, key, connection);
             }
-            Some(bytes)
+            true
         });
         (0..handshakes_ended).for_each(|_| self.handshake_failed());
-        self.room.clients_bytes = clients_bytes.unwrap_or(self.room.clients_bytes);
     }
 
     /// Does all that follows from what happened. True when there is more to do, and the driver should come back
@@ -319,6 +320,7 @@ impl Core {
         }
         self.room.step();
         self.settle(now);
+        self.release_held_back(now);
         self.start_writes(now);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
@@ -326,7 +328,8 @@ impl Core {
         }
         self.touched = touched;
         self.room.router.flush(&mut self.wants.messages);
-        self.room.has_work() || self.handshakes.as_ref().is_some_and(|handshakes| !handshakes.due.is_empty())
+        let handshakes_due = self.handshakes.as_ref().is_some_and(|handshakes| !handshakes.due.is_empty());
+        self.room.has_work() || self.may_release() || handshakes_due
     }
 
     /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core
@@ -369,11 +372,22 @@ impl Core {
         }
     }
 
-    /// Takes all events of a connection.
+    /// Does all that follows from what has happened on a connection.
     fn service(&mut self, key: ConnectionKey, now: Now) {
+        self.take_events(key, now);
+        if self.refuse_body(key) {
+            self.take_events(key, now);
+        }
+        self.begin_query(key);
+        self.count_bytes(key);
+    }
+
+    /// Takes all events of a connection.
+    fn take_events(&mut self, key: ConnectionKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
         connection.http.set_date(self.date);
+        connection.http.restrain(self.room.clients.is_full());
         self.touched.push(key);
         let now_ms = now.monotonic_ms();
         loop {
@@ -435,7 +449,6 @@ impl Core {
                 }
             }
         }
-        self.begin_query(key);
     }
 
     /// Begins the query that a connection has asked, if it has and it is its turn.
@@ -466,6 +479,9 @@ impl Core {
 
     /// Hands an answer to the connection that waits for it, if it still does.
     fn deliver(&mut self, answer: Answer) {
+        if let Told::Response(_, Response { body, .. }) = &answer.told {
+            self.room.clients.answers_bytes -= body.capacity();
+        }
         let Some(connection) = self.connections.get_mut(answer.connection) else { return };
         connection.http.set_date(self.date);
         match answer.told {
@@ -479,6 +495,7 @@ impl Core {
             Told::Resume => connection.http.resume(),
         }
         mark(&mut self.dirty, answer.connection, connection);
+        self.count_bytes(answer.connection);
     }
 
     /// Passes on what a connection wants from the driver.
@@ -510,6 +527,7 @@ impl Core {
     fn remove(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.remove(key) {
             self.room.counters.connections -= 1;
+            self.uncount_bytes(&connection);
             if connection.secured.is_some_and(|secured| secured.session.is_in_handshake()) {
                 self.handshake_failed();
             }

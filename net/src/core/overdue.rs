@@ -21,8 +21,6 @@ pub(super) struct Rounds {
     waiting: VecDeque<ConnectionKey>,
     /// How many of them are to be looked at before the round is over.
     left: usize,
-    /// Bytes that those which have been looked at in this round hold.
-    bytes: usize,
 }
 
 impl Rounds {
@@ -31,23 +29,19 @@ impl Rounds {
         self.waiting.push_back(key);
     }
 
-    /// Looks at those whose turn it is in a tick: `look` gives the bytes that a connection holds, or nothing if it is gone.
-    /// At the end of a round, gives the bytes that all of them hold.
-    pub(super) fn tick(&mut self, mut look: impl FnMut(ConnectionKey) -> Option<usize>) -> Option<usize> {
+    /// Looks at those whose turn it is in a tick: `look` says whether a connection is still there.
+    pub(super) fn tick(&mut self, mut look: impl FnMut(ConnectionKey) -> bool) {
         if self.left == 0 {
             self.left = self.waiting.len();
-            self.bytes = 0;
         }
         let count = self.waiting.len().div_ceil(TICKS_A_ROUND).max(CONNECTIONS_A_TICK_MIN).min(self.left);
         for _ in 0..count {
             let key = self.waiting.pop_front().expect("no more are left than wait");
-            if let Some(bytes) = look(key) {
-                self.bytes += bytes;
+            if look(key) {
                 self.waiting.push_back(key);
             }
         }
         self.left -= count;
-        (self.left == 0).then_some(self.bytes)
     }
 }
 
@@ -65,20 +59,19 @@ mod tests {
             (0..connections).for_each(|_| rounds.add(keys.insert(())));
             for _ in 0..3 {
                 let (mut seen, mut ticks) = (Vec::new(), 0);
-                let bytes = loop {
+                loop {
                     ticks += 1;
                     let before = seen.len();
-                    let bytes = rounds.tick(|key| {
+                    rounds.tick(|key| {
                         seen.push(key);
-                        Some(3)
+                        true
                     });
                     assert!(seen.len() - before <= (connections / 8 + 1).max(256));
-                    if let Some(bytes) = bytes {
-                        break bytes;
+                    if rounds.left == 0 {
+                        break;
                     }
-                };
+                }
                 assert!(ticks <= 8, "{ticks} ticks for {connections}");
-                assert_eq!(bytes, 3 * connections);
                 seen.sort();
                 seen.dedup();
                 assert_eq!(seen.len(), connections);
@@ -91,8 +84,8 @@ mod tests {
         let mut keys = SlotMap::<ConnectionKey, ()>::with_key();
         let mut rounds = Rounds::default();
         (0..100).for_each(|_| rounds.add(keys.insert(())));
-        assert_eq!(rounds.tick(|_| None), Some(0));
+        rounds.tick(|_| false);
         assert!(rounds.waiting.is_empty());
-        assert_eq!(rounds.tick(|_| panic!("there are none")), Some(0));
+        rounds.tick(|_| panic!("there are none"));
     }
 }

@@ -1,5 +1,6 @@
 //! Queries at work on this core's index, a little each turn so that no client waits long for another's query.
 
+use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::index::Index;
 use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
@@ -19,6 +20,21 @@ pub(super) const QUERIES_A_TURN: usize = 16;
 
 /// Queries of a core's own clients that are worked on at once.
 pub(super) const QUERIES_AT_ONCE: usize = 64;
+
+/// Claims that a core looks up by their hashes in one turn.
+pub(super) const LOOKUPS_A_TURN: usize = 1024;
+
+/// Bytes of claims, as JSON, after which a core looks no further up in a turn: the answers of a turn are in memory
+/// together.
+pub(super) const LOOKUP_BYTES_A_TURN: usize = 1 << 20;
+
+/// A claim that is to be looked up by its hash.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) asker: CoreId,
+    pub(super) ticket: Ticket,
+    pub(super) hash: ClaimHash,
+}
 
 /// A query that was asked and is not worked on yet.
 #[derive(Debug)]

@@ -2,30 +2,26 @@
 
 use std::sync::Arc;
 
-use stemedb_engine::planted::{self, Bug};
+use stemedb_engine::planted;
 use stemedb_engine::query::{Query, SubjectFilter};
 use stemedb_engine::shard::{Outcome, Refusal};
 use stemedb_engine::slot::Slot;
 
 use super::Now;
 use super::batch::Batch;
+use super::clients;
 use super::connection::ConnectionKey;
-use super::message::{Message, RetractRequest, Ticket};
+use super::message::{Message, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
 use super::queries::WaitingQuery;
 use super::response::{Response, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
-use crate::driver::wall_clock;
 use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
 
 /// Batches whose bodies may be coming in at once on one core.
 pub(super) const BATCHES_MAX: usize = 64;
-
-/// Bytes that the connections of a core may hold before its clients are asked to come again for queries: what they have
-/// sent and was not read yet, and answers that they have not read.
-pub(super) const CLIENTS_BYTES_MAX: usize = 256 << 20;
 
 /// What is to become of a request, as its head decides.
 #[derive(Debug)]
@@ -92,7 +88,8 @@ impl Room {
             Endpoint::Ready => self.ask_for_states(asked, SnapshotPurpose::Ready),
             Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
             Endpoint::ApiDoc => {
-                return Some(Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON)));
+                let response = Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON));
+                return Some(self.within_memory(endpoint, response));
             }
             Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
             Endpoint::Query => panic!("a query waits for its turn"),
@@ -108,6 +105,11 @@ impl Room {
     /// Takes what became of a write that this core asked for.
     pub(super) fn outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
         self.batches.open_bytes -= ticket.bytes as usize;
+        if let Outcome::Retracted(_) | Outcome::Refused(_) = outcome
+            && self.retractions.is_asked(ticket)
+        {
+            return self.retracted(ticket, outcome, now, answers);
+        }
         // The operation is gone if its connection broke, or if it was answered with an error already.
         let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
         match &mut operation.awaits {
@@ -119,13 +121,12 @@ impl Room {
                 batch.outcome(ticket, outcome);
                 self.finish_batch(ticket.operation, now, answers);
             }
-            Awaits::Retract { .. } => self.retracted(ticket, outcome, now, answers),
             other => panic!("a write was answered to {other:?}"),
         }
     }
 
     /// Begins to wait for something.
-    fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
+    pub(super) fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
         let Asked { connection, request, method, now } = asked;
         let started_us = now.monotonic_us;
         let operation = self.operations.insert(Operation { connection, request, method, started_us, awaits });
@@ -149,6 +150,8 @@ impl Room {
             Endpoint::Assertion => self.counters.read(Read::Assertion, elapsed_us),
             _ => {}
         }
+        let response = self.within_memory(endpoint, response);
+        self.clients.answers_bytes += response.body.capacity();
         self.count_answer(method, response.head.status);
         answers.push(Answer { connection, told: Told::Response(request, response) });
     }
@@ -166,7 +169,7 @@ fn agent_field(head: &Head) -> Result<Option<&[u8]>, ApiError> {
 
 /// Who asks, and when.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+pub(super) struct Asked {
     connection: ConnectionKey,
     request: RequestId,
     method: Option<Method>,
@@ -177,8 +180,7 @@ struct Asked {
 impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, .. } = self;
-        let now = if planted::is(Bug::AskTheClock) { wall_clock() } else { asked.now.wall };
-        let claim = intake.read(body, agent_field(head)?, now)?;
+        let claim = intake.read(body, agent_field(head)?, planted::claim_time(asked.now.wall))?;
         let operation = operations.insert(Operation {
             connection: asked.connection,
             request: asked.request,
@@ -212,43 +214,6 @@ impl Room {
     }
 }
 
-/// Retractions.
-impl Room {
-    fn retract(&mut self, asked: Asked, body: &[u8]) -> Result<(), ApiError> {
-        let request = api::RetractRequest::read(&mut self.reader, body)?;
-        let owner = self.router.slots.owner(Slot::of(request.path.as_str().as_bytes()));
-        let request = Box::new(RetractRequest {
-            path: request.path.as_str().to_owned(),
-            reason: request.reason.as_str().to_owned(),
-        });
-        let awaits = Awaits::Retract { open: self.router.slots.cores(), retracted: 0 };
-        let ticket = self.begin(asked, awaits);
-        self.router.send(owner, Message::Retract { ticket, request });
-        Ok(())
-    }
-
-    /// One core has done its part of a retraction, or cannot.
-    fn retracted(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
-        let Awaits::Retract { open, retracted } = &mut self.operations[ticket.operation].awaits else {
-            panic!("the caller has looked")
-        };
-        let response = match outcome {
-            Outcome::Retracted(claims) => {
-                *retracted += claims;
-                *open -= 1;
-                if *open > 0 {
-                    return;
-                }
-                let retracted = *retracted;
-                Response::json(Status::Ok, |out| api::write_retracted(out, retracted))
-            }
-            Outcome::Refused(refusal) => Response::error(&refused(refusal)),
-            Outcome::Created | Outcome::Exists => panic!("a retraction was answered as a claim"),
-        };
-        self.finish(ticket.operation, Endpoint::Retract, response, now, answers);
-    }
-}
-
 /// Queries.
 impl Room {
     /// Reads a query. It begins when its connection has its turn.
@@ -259,10 +224,8 @@ impl Room {
         body: &[u8],
         now: Now,
     ) -> Result<WaitingQuery, Response> {
-        if self.clients_bytes > CLIENTS_BYTES_MAX {
-            let message =
-                "the memory for answers that clients have not read is used up; try again in a moment";
-            return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
+        if self.clients.is_full() {
+            return Err(Response::error(&clients::refusal()));
         }
         let method = Method::from_name(head.method());
         let query = if method == Some(Method::Post) {

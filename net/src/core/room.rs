@@ -5,20 +5,23 @@ use std::sync::Arc;
 
 use slotmap::SlotMap;
 use stemedb_engine::checkpoint::UpkeepFacts;
-use stemedb_engine::claim::{ConceptPath, Reason};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
-use stemedb_engine::shard::{Done, Outcome, Refusal, Shard};
+use stemedb_engine::shard::{Done, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 
 use super::Now;
+use super::clients::Clients;
 use super::connection::ConnectionKey;
 use super::intake::Intake;
-use super::message::{Message, RetractRequest, Ticket};
+use super::message::{Message, Ticket};
 use super::operation::{Operation, OperationKey};
-use super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN, RunningQuery};
+use super::queries::{
+    CLAIMS_A_TURN, HITS_A_TURN, LOOKUP_BYTES_A_TURN, LOOKUPS_A_TURN, Lookup, QUERIES_A_TURN, RunningQuery,
+};
 use super::response::{Response, SpareBodies};
+use super::retractions::Retractions;
 use super::router::Router;
 use crate::api::Method;
 use crate::http::{self, RequestId, Status};
@@ -45,6 +48,8 @@ pub struct CoreConfig {
     pub process: fn() -> ProcessFigures,
     /// By what the core proves who it is, if it speaks TLS.
     pub tls: Option<Credentials>,
+    /// Bytes that connections may hold together: what came in and was not read yet, and answers that were not taken.
+    pub clients_bytes_max: usize,
 }
 
 /// What is known of the log once it is recovered.
@@ -123,15 +128,11 @@ pub(super) struct Room {
     pub(super) queries_begun: usize,
     /// Connections whose next query waits for its turn.
     pub(super) line: VecDeque<ConnectionKey>,
-    /// Bytes that the connections hold, as of the last round.
-    pub(super) clients_bytes: usize,
+    pub(super) clients: Clients,
     queries: VecDeque<RunningQuery>,
-    /// Retractions that this core has decided and that are on their way to its disk.
-    deciding: Vec<(Ticket, Arc<[u8]>)>,
-    /// Retractions of other cores that the lane had no room for yet.
-    copies: VecDeque<(Ticket, Arc<[u8]>)>,
-    /// Those that the lane has taken and that are not durable yet.
-    copying: Vec<(Ticket, Arc<[u8]>)>,
+    /// Claims to be looked up.
+    lookups: VecDeque<Lookup>,
+    pub(super) retractions: Retractions,
     segment: SegmentWish,
 }
 
@@ -176,11 +177,10 @@ impl Room {
             body_bytes_max,
             queries_begun: 0,
             line: VecDeque::new(),
-            clients_bytes: 0,
+            clients: Clients::new(config.clients_bytes_max),
             queries: VecDeque::new(),
-            deciding: Vec::new(),
-            copies: VecDeque::new(),
-            copying: Vec::new(),
+            lookups: VecDeque::new(),
+            retractions: Retractions::default(),
             segment: SegmentWish::None,
         }
     }
@@ -203,17 +203,13 @@ impl Room {
                 }
             }
             Message::Retract { ticket, request } => self.decide_retraction(ticket, &request, now),
-            Message::RetractCopy { ticket, payload } => self.copies.push_back((ticket, payload)),
+            Message::RetractCopy { ticket, payload } => self.take_copy(ticket, payload),
             Message::Query { ticket, query } => {
                 let shard = self.router.shard.as_ref().expect("queries begin when all cores have shards");
                 self.queries.push_back(RunningQuery::new(from, ticket, &query, shard.index()));
             }
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
-            Message::Lookup { ticket, hash } => {
-                let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
-                let body = Response::assertion(shard.index(), &hash);
-                self.router.send(from, Message::LookedUp { ticket, body });
-            }
+            Message::Lookup { ticket, hash } => self.lookups.push_back(Lookup { asker: from, ticket, hash }),
             Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
             Message::Snapshot { ticket } => {
                 let state = Box::new(self.state());
@@ -228,16 +224,7 @@ impl Room {
         self.apply_committed();
         self.router.store_own();
         loop {
-            while let Some((ticket, payload)) = self.copies.pop_front() {
-                match self.router.copy_retraction(ticket, &payload) {
-                    Ok(()) => self.copying.push((ticket, payload)),
-                    Err(refusal) if may_pass(refusal) => {
-                        self.copies.push_front((ticket, payload));
-                        break;
-                    }
-                    Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
-                }
-            }
+            self.write_copies();
             self.pass_on_outcomes();
             if let Some(message) = self.router.next_own() {
                 self.message(self.router.id, message, now, answers);
@@ -251,6 +238,7 @@ impl Room {
     pub(super) fn step(&mut self) {
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
+        self.look_up();
         let sharing = self.queries.len().min(QUERIES_A_TURN);
         // Not shared: queries that find much end in different turns, so that their answers are not all in memory at once.
         let mut hits_budget = HITS_A_TURN;
@@ -272,9 +260,26 @@ impl Room {
         }
     }
 
-    /// Whether there are queries or retractions to go on with.
+    /// Looks claims up, as many as may be in a turn.
+    fn look_up(&mut self) {
+        let mut bytes = 0;
+        for _ in 0..LOOKUPS_A_TURN {
+            let Some(Lookup { asker, ticket, hash }) = self.lookups.pop_front() else { return };
+            let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
+            let body = Response::assertion(shard.index(), &hash);
+            bytes += body.as_ref().map_or(0, Vec::capacity);
+            self.router.send(asker, Message::LookedUp { ticket, body });
+            if bytes >= LOOKUP_BYTES_A_TURN {
+                return;
+            }
+        }
+    }
+
+    /// Whether there are queries, lookups or retractions to go on with.
     pub(super) fn has_work(&self) -> bool {
-        !self.queries.is_empty() || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
+        !self.queries.is_empty()
+            || !self.lookups.is_empty()
+            || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
     }
 
     /// Asks the lane for its next writes and whether it wants a segment.
@@ -368,53 +373,4 @@ impl Room {
         }
         CoreState { phase: self.phase, figures }
     }
-
-    /// Writes the record by which a retraction is decided.
-    fn decide_retraction(&mut self, ticket: Ticket, request: &RetractRequest, now: Now) {
-        let path = ConceptPath::new(&request.path).expect("the asking core has checked it");
-        let reason = Reason::new(&request.reason).expect("the asking core has checked it");
-        let decided = match &mut self.router.shard {
-            Some(shard) => shard.retract(path, reason, now.wall, ticket),
-            None => Err(Refusal::Recovering),
-        };
-        match decided {
-            Ok(payload) => self.deciding.push((ticket, payload)),
-            Err(refusal) => self.router.outcome(ticket, Outcome::Refused(refusal)),
-        }
-    }
-
-    /// Sends the outcomes of the shard to those who asked. A retraction that this core decided goes to all others
-    /// as soon as it is durable here.
-    fn pass_on_outcomes(&mut self) {
-        let Router { id, slots, .. } = self.router;
-        let Some(shard) = &mut self.router.shard else { return };
-        let outcomes: Vec<_> = shard.drain_outcomes().collect();
-        for (ticket, outcome) in outcomes {
-            if let Some(place) = self.copying.iter().position(|(copied, _)| *copied == ticket) {
-                let copy = self.copying.swap_remove(place);
-                if let Outcome::Refused(refusal) = outcome
-                    && may_pass(refusal)
-                {
-                    // It has been decided, so it is copied, however long that takes.
-                    self.copies.push_back(copy);
-                    continue;
-                }
-            }
-            self.router.outcome(ticket, outcome);
-            let Some(place) = self.deciding.iter().position(|(decided, _)| *decided == ticket) else {
-                continue;
-            };
-            let (_, payload) = self.deciding.swap_remove(place);
-            if let Outcome::Retracted(_) = outcome {
-                for other in (0..slots.cores()).map(CoreId).filter(|other| *other != id) {
-                    self.router.send(other, Message::RetractCopy { ticket, payload: Arc::clone(&payload) });
-                }
-            }
-        }
-    }
-}
-
-/// Whether what was refused may be taken later, without a restart.
-fn may_pass(refusal: Refusal) -> bool {
-    matches!(refusal, Refusal::Busy | Refusal::DiskFull | Refusal::NoSegment)
 }

@@ -40,6 +40,8 @@ pub struct Connection {
     rejected: Option<(RequestId, Reject)>,
     /// The request that must be answered before another begins.
     held: Option<RequestId>,
+    /// Nothing is begun while anything is unanswered or unsent.
+    restrained: bool,
     /// The sending side was shut down.
     is_shut_down: bool,
     /// The socket is to be closed, whatever is unsaid.
@@ -60,6 +62,7 @@ impl Connection {
             timers: Timers::new(now_ms),
             rejected: None,
             held: None,
+            restrained: false,
             is_shut_down: false,
             is_closed: false,
         }
@@ -155,6 +158,26 @@ impl Connection {
         self.held = Some(id);
     }
 
+    /// While a connection is restrained it begins no request before all before it is answered and sent, and it wants to
+    /// receive nothing while one waits for that. For times in which memory is short. To be set before each
+    /// [`Connection::next_event`].
+    pub fn restrain(&mut self, restrained: bool) {
+        self.restrained = restrained;
+    }
+
+    /// Whether a request waits for no other reason than that the connection is restrained. It must be told when it no
+    /// longer is.
+    pub fn is_held_back(&self) -> bool {
+        self.restrained && self.has_debts() && self.reader.waiting(false) == Waiting::Caller
+    }
+
+    /// The request whose body is coming in to be given out whole, and how many bytes of it have come. It can be answered
+    /// before the rest has; then nothing of it is kept.
+    pub fn unfinished_body(&self) -> Option<(RequestId, &Head, usize)> {
+        let bytes = self.reader.unfinished_body_bytes()?;
+        Some((self.newest_request(), self.reader.head(), bytes))
+    }
+
     /// Gives out no more of the streamed body that is being read until [`Connection::resume`]. The time until
     /// then does not count against the client.
     pub fn pause(&mut self) {
@@ -214,7 +237,7 @@ impl Connection {
     /// Whether more bytes from the peer are welcome. False is back-pressure: too much is unread, because too
     /// much is unanswered or not sent, or the caller has yet to choose or to resume.
     pub fn wants_receive(&self) -> bool {
-        !self.is_closed && self.reader.wants_input(&self.limits)
+        !self.is_closed && !self.is_held_back() && self.reader.wants_input(&self.limits)
     }
 
     /// When [`Connection::tick`] wants to be called at the latest.
@@ -277,6 +300,14 @@ impl Connection {
     /// Bytes of heap the connection holds, without responses that wait to be sent.
     pub fn heap_bytes(&self) -> usize {
         self.reader.heap_bytes() + self.replies.heap_bytes() + self.output.heap_bytes()
+    }
+
+    /// Bytes of memory that the connection takes: all that it holds, and responses that the peer has not taken yet.
+    pub fn held_bytes(&self) -> usize {
+        self.reader.touched_bytes()
+            + self.replies.heap_bytes()
+            + self.replies.early_bytes()
+            + self.output.held_bytes()
     }
 
     /// Bytes of responses that the peer has not taken yet.
@@ -394,6 +425,12 @@ impl Connection {
         self.replies.len() < self.limits.requests_outstanding_max
             && self.unsent_bytes() < self.limits.output_bytes_max
             && self.held.is_none_or(|id| self.replies.is_answered(id))
+            && !(self.restrained && self.has_debts())
+    }
+
+    /// Whether anything is unanswered or unsent.
+    fn has_debts(&self) -> bool {
+        !self.replies.is_empty() || !self.output.is_empty()
     }
 
     /// Whether everything has been read and answered and sent.

@@ -10,6 +10,8 @@ pub(super) struct Input {
     buffer: Vec<u8>,
     /// Where the bytes that have not been read begin.
     start: usize,
+    /// How far the buffer has been filled: memory beyond that was promised, and never touched.
+    touched: usize,
 }
 
 impl Input {
@@ -21,6 +23,7 @@ impl Input {
             self.compact();
         }
         self.buffer.extend_from_slice(bytes);
+        self.touched = self.touched.max(self.buffer.len());
     }
 
     /// Makes room for the bytes that are here and as many more as make `bytes` of them.
@@ -56,7 +59,7 @@ impl Input {
         if self.is_empty() {
             self.clear();
             if self.buffer.capacity() > BUFFER_BYTES_KEPT {
-                self.buffer = Vec::new();
+                *self = Input::default();
             }
         }
     }
@@ -78,6 +81,11 @@ impl Input {
     /// Bytes of heap it holds.
     pub(super) fn heap_bytes(&self) -> usize {
         self.buffer.capacity()
+    }
+
+    /// Bytes of heap into which something has been written.
+    pub(super) fn touched_bytes(&self) -> usize {
+        self.touched
     }
 
     fn compact(&mut self) {

@@ -24,6 +24,8 @@ pub(super) struct Output {
     full_bytes: usize,
     /// Bytes of the buffer that was taken last which the socket has not taken.
     taken_bytes: usize,
+    /// Bytes of memory of that buffer.
+    taken_capacity: usize,
 }
 
 impl Output {
@@ -61,6 +63,7 @@ impl Output {
             None => self.take_tail(),
         };
         self.taken_bytes = buffer.len();
+        self.taken_capacity = buffer.capacity();
         Some(buffer)
     }
 
@@ -109,6 +112,11 @@ impl Output {
         let buffers = self.full.iter().chain(&self.spare).map(Vec::capacity).sum::<usize>();
         let lists = (self.full.capacity() + self.spare.capacity()) * size_of::<Vec<u8>>();
         buffers + lists + self.tail.capacity()
+    }
+
+    /// As [`Output::heap_bytes`], with the buffer that was taken and has not been sent whole.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.heap_bytes() + if self.is_sending() { self.taken_capacity } else { 0 }
     }
 
     fn seal(&mut self) {

@@ -340,9 +340,20 @@ impl Reader {
         }
     }
 
+    /// What has come of a body that is to be given out whole, in bytes, while the rest is missing.
+    pub(super) fn unfinished_body_bytes(&self) -> Option<usize> {
+        let is_body = matches!(self.reading, Reading::Body(Delivery::Whole, _));
+        is_body.then(|| self.input.len() + self.decoded.len())
+    }
+
     /// Bytes of heap it holds.
     pub(super) fn heap_bytes(&self) -> usize {
         self.input.heap_bytes() + self.head.heap_bytes() + self.decoded.capacity()
+    }
+
+    /// As [`Reader::heap_bytes`], without what is kept for a body that was promised and has not come.
+    pub(super) fn touched_bytes(&self) -> usize {
+        self.input.touched_bytes() + self.head.heap_bytes() + self.decoded.capacity()
     }
 
     fn next_head(&mut self, limits: &Limits) -> Result<Progress, Reject> {

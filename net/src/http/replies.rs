@@ -19,7 +19,7 @@ pub(super) struct Replies {
     waiting: VecDeque<Reply>,
     /// The number of the first request in `waiting`.
     first: u64,
-    /// Bytes of answers that wait for their turn.
+    /// Bytes of memory of answers that wait for their turn.
     early_bytes: usize,
     /// Empty buffers for answers that come early.
     spare: Vec<Vec<u8>>,
@@ -134,7 +134,7 @@ impl Replies {
         self.waiting.is_empty()
     }
 
-    /// Bytes of answers that wait for their turn.
+    /// Bytes of memory of answers that wait for their turn.
     pub(super) fn early_bytes(&self) -> usize {
         self.early_bytes
     }
@@ -162,17 +162,18 @@ impl Replies {
             Content::Borrowed(content) => bytes.extend_from_slice(content),
             Content::Owned(content) => body = Some(content),
         }
-        let early_bytes = bytes.len() + body.as_ref().map_or(0, Vec::len);
-        reply.answer = Some(Answer { bytes, body });
-        self.early_bytes += early_bytes;
+        let answer = Answer { bytes, body };
+        self.early_bytes += answer.heap_bytes();
+        self.reply(id).answer = Some(answer);
     }
 
     /// Writes the first answer, which has been waiting for its turn.
     fn write_early(&mut self, output: &mut Output) {
         let reply = self.waiting.pop_front().expect("the caller looked at it");
-        let Answer { mut bytes, body } = reply.answer.expect("the caller looked at it");
+        let answer = reply.answer.expect("the caller looked at it");
         self.first += 1;
-        self.early_bytes -= bytes.len() + body.as_ref().map_or(0, Vec::len);
+        self.early_bytes -= answer.heap_bytes();
+        let Answer { mut bytes, body } = answer;
         output.tail().extend_from_slice(&bytes);
         if let Some(body) = body {
             output.push(body);
@@ -225,6 +226,12 @@ impl Reply {
             Content::Borrowed(content) => out.extend_from_slice(content),
             Content::Owned(content) => output.push(content),
         }
+    }
+}
+
+impl Answer {
+    fn heap_bytes(&self) -> usize {
+        self.bytes.capacity() + self.body.as_ref().map_or(0, Vec::capacity)
     }
 }
 

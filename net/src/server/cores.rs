@@ -16,7 +16,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use super::pulse::Pulse;
 use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
-use crate::core::{Core, CoreConfig, LogFacts, Ticket};
+use crate::core::{CLIENTS_BYTES_MAX, Core, CoreConfig, LogFacts, Ticket};
 use crate::driver::{Control, Driver, Heartbeat, Peers, Report, SegmentSource, meet};
 use crate::http::Limits;
 use crate::tls::Credentials;
@@ -98,6 +98,7 @@ impl Cores {
                     batch_bytes_open_max: batch_bytes_open_max(config),
                     process: process::figures,
                     tls: tls.cloned(),
+                    clients_bytes_max: CLIENTS_BYTES_MAX,
                 },
                 cpu,
                 cpus_allowed,

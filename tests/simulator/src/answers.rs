@@ -69,7 +69,9 @@ impl Answers {
                 (Vec::new(), None)
             }
             Question::Metrics { known, lanes_failed } => {
-                check_figures(known, lanes_failed, response, model);
+                if !is_turned_away(response) {
+                    check_figures(known, lanes_failed, response, model);
+                }
                 (Vec::new(), None)
             }
             Question::Ready { lanes_failed } => {

@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) http: Arc<Limits>,
     /// Connections that a core takes.
     pub(crate) connections_max: usize,
+    /// Bytes that the connections of a core may hold together.
+    pub(crate) clients_bytes_max: usize,
     /// Bytes that the index of a core may have. An empty one has room for little below 7 MB.
     pub(crate) index_bytes_max: u64,
     /// How many clients there are.
@@ -150,6 +152,7 @@ impl Scenario {
             value_bytes_max: random.within(0..=(frame_bytes_max as u64 - 2048).min(14_000)),
             runs: random.within(6..=20),
             operations_a_run: random.within(10..=160),
+            clients_bytes_max: if random.once_in(4) { 256 << 10 } else { usize::MAX },
         }
     }
 

@@ -121,6 +121,7 @@ impl Server {
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
                 process: ProcessFigures::default,
                 tls: tls.clone(),
+                clients_bytes_max: scenario.clients_bytes_max,
             };
             Running {
                 core: Core::new(config),

@@ -1,5 +1,6 @@
 //! Goal: a checker that cannot fail is worth nothing; the simulator finds a bug in each promise of the store. Method:
-//! one deliberate bug after the other is planted, and seeds are run until one of them shows it.
+//! one deliberate bug after the other is planted, and seeds are run until one of them shows it by the promise that the bug
+//! breaks: whatever else goes wrong in a world does not count.
 
 #![cfg(feature = "planted-bugs")]
 
@@ -22,7 +23,8 @@ fn every_planted_bug_is_found() {
     std::panic::set_hook(Box::new(|panic| SAID.set(Some(panic.to_string()))));
     let mut missed = Vec::new();
     for &(bug, invariant) in Bug::ALL {
-        match (1..=SEEDS_MAX).find_map(|seed| broken_promise(bug, seed).map(|said| (seed, said))) {
+        let shown = |seed| broken_promise(bug, seed).filter(|said| said.contains(sign(bug)));
+        match (1..=SEEDS_MAX).find_map(|seed| shown(seed).map(|said| (seed, said))) {
             Some((seed, said)) => {
                 let said = said.lines().nth(1).unwrap_or_default().chars().take(120).collect::<String>();
                 println!("invariant {invariant}: {bug:?} found by seed {seed}: {said}");
@@ -32,6 +34,26 @@ fn every_planted_bug_is_found() {
     }
     drop(std::panic::take_hook());
     assert!(missed.is_empty(), "not found within {SEEDS_MAX} seeds: {missed:?}");
+}
+
+/// What is said where a bug is found. Nothing else counts: a simulator that panics by itself has found nothing.
+fn sign(bug: Bug) -> &'static str {
+    match bug {
+        Bug::AcknowledgeBeforeDurable
+        | Bug::LoseLanes
+        | Bug::ApplyHalfFrames
+        | Bug::ApplyBeforeDurable
+        | Bug::ForgiveDamage => "is gone",
+        Bug::ForgetNames | Bug::ForgetEnds | Bug::AcceptTornFrames | Bug::BelieveFailedWrites => {
+            "a sound log is refused"
+        }
+        Bug::BelieveShortWrites => "lanes that failed",
+        Bug::ForgetRetractions => "half a retraction",
+        Bug::AcknowledgeOutOfOrder | Bug::SkipLsns => "frames are committed in LSN order",
+        Bug::AcceptTooMany => " connections",
+        Bug::ForgetAnswers => "has had no answer",
+        Bug::AskTheClock => "two runs of one seed differ",
+    }
 }
 
 /// What a seed says of a planted bug. Two runs that differ say something, too.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
+use stemedb_tests::skip;
 use tempfile::TempDir;
 
 /// How long a proxy may take for a step before the test gives up on it.
@@ -30,7 +31,7 @@ impl Proxy {
         configure: impl FnOnce(&Path) -> String,
     ) -> Option<Proxy> {
         let Some(path) = installed(program) else {
-            println!("skipped: {program} is not installed (Debian's package of that name has it)");
+            skip(format_args!("{program} is not installed (Debian's package of that name has it)"));
             return None;
         };
         let directory =

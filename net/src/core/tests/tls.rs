@@ -293,12 +293,12 @@ fn the_memory_of_sessions_is_counted_and_given_back() {
     converse(&mut world, link, &mut client, usize::MAX);
     world.cores[0].tick(world.now);
     world.run();
-    let used = world.cores[0].room.clients_bytes;
+    let used = world.cores[0].room.clients.bytes;
     world.now.monotonic_us += 1_100_000;
     for _ in 0..2 {
         world.cores[0].tick(world.now);
         world.run();
     }
-    let idle = world.cores[0].room.clients_bytes;
+    let idle = world.cores[0].room.clients.bytes;
     assert!(used > idle && (4 << 10..5 << 10).contains(&idle), "{used} bytes, then {idle}");
 }

@@ -1,0 +1,142 @@
+//! The memory that the clients of a core make it hold: what they have sent and was not read yet, and answers that they
+//! have not read.
+//!
+//! Each connection has bounds of its own, which allow it about two mebibytes; those of thousands together allow what no
+//! machine has. So there is one for all. Beyond it nothing is begun for a connection that has answers to take first,
+//! reads get large answers no more, and bodies that would need memory are refused. What connections without debts ask
+//! for in small goes on: that is little for each of them.
+
+use std::collections::VecDeque;
+
+use super::connection::{Connection, ConnectionKey};
+use super::room::Room;
+use super::{Core, Now, mark};
+use crate::api::{ApiError, Endpoint, ErrorCode, Method};
+
+use super::response::Response;
+
+/// Bytes that the connections of a core may hold.
+pub const CLIENTS_BYTES_MAX: usize = 256 << 20;
+
+/// From this size on an answer to a read is not given while connections hold as much as they may, in bytes.
+const LARGE_ANSWER_BYTES: usize = 4 << 10;
+
+/// From this size on a body that is coming in is not taken while connections hold as much as they may, in bytes: one of
+/// less takes no more than a head may.
+const LARGE_BODY_BYTES: usize = 16 << 10;
+
+/// Connections that were held back and go on in one turn.
+const RELEASED_A_TURN: usize = 64;
+
+/// What the clients of a core make it hold, and who waits until it is less.
+#[derive(Debug)]
+pub(super) struct Clients {
+    bytes_max: usize,
+    /// What connections hold.
+    pub(super) bytes: usize,
+    /// Answers that are ready and were not handed to their connections yet.
+    pub(super) answers_bytes: usize,
+    /// Connections on which requests wait for nothing but memory. Of those that are gone, no more than there are others.
+    held_back: VecDeque<ConnectionKey>,
+}
+
+impl Clients {
+    pub(super) fn new(bytes_max: usize) -> Clients {
+        Clients { bytes_max, bytes: 0, answers_bytes: 0, held_back: VecDeque::new() }
+    }
+
+    /// Whether they hold as much as they may.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes + self.answers_bytes >= self.bytes_max
+    }
+
+    /// How many wait, those that are gone included.
+    #[cfg(test)]
+    pub(super) fn held_back_count(&self) -> usize {
+        self.held_back.len()
+    }
+
+    fn count(&mut self, connection: &mut Connection) {
+        let bytes = connection.bytes();
+        self.bytes = self.bytes - connection.held_bytes + bytes;
+        connection.held_bytes = bytes;
+    }
+}
+
+/// What a client is told whose request needs memory that there is not.
+pub(super) fn refusal() -> ApiError {
+    let message = "the memory for what clients send and have not read is used up; try again in a moment";
+    ApiError::new(ErrorCode::Overloaded, message)
+}
+
+impl Room {
+    /// The response to a read, or a refusal if the clients hold too much for it.
+    pub(super) fn within_memory(&self, endpoint: Endpoint, response: Response) -> Response {
+        let is_read =
+            matches!(endpoint, Endpoint::Query | Endpoint::Assertion | Endpoint::Metrics | Endpoint::ApiDoc);
+        if is_read && response.body.len() >= LARGE_ANSWER_BYTES && self.clients.is_full() {
+            return Response::error(&refusal());
+        }
+        response
+    }
+}
+
+impl Core {
+    /// Counts what a connection holds, and remembers it if it is held back for want of memory.
+    pub(super) fn count_bytes(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let clients = &mut self.room.clients;
+        clients.count(connection);
+        if connection.http.is_held_back() && !connection.held_back {
+            connection.held_back = true;
+            clients.held_back.push_back(key);
+            if clients.held_back.len() > 2 * self.connections.len() {
+                let connections = &self.connections;
+                clients.held_back.retain(|&key| connections.contains_key(key));
+            }
+        }
+    }
+
+    /// A connection is gone with all that it held.
+    pub(super) fn uncount_bytes(&mut self, connection: &Connection) {
+        self.room.clients.bytes -= connection.held_bytes;
+    }
+
+    /// Refuses a large body that is coming in on a connection, if memory is short. True if it did.
+    pub(super) fn refuse_body(&mut self, key: ConnectionKey) -> bool {
+        if !self.room.clients.is_full() {
+            return false;
+        }
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        let Some((id, head, bytes)) = connection.http.unfinished_body() else { return false };
+        if bytes < LARGE_BODY_BYTES {
+            return false;
+        }
+        let response = Response::error(&refusal());
+        self.room.count_answer(Method::from_name(head.method()), response.head.status);
+        connection.endpoint = None;
+        connection.http.respond_owned(id, &response.head, response.body);
+        true
+    }
+
+    /// Lets connections go on that were held back, as far as there is memory again. Those that have been gone on meanwhile
+    /// are looked at for nothing.
+    pub(super) fn release_held_back(&mut self, now: Now) {
+        for _ in 0..RELEASED_A_TURN {
+            if self.room.clients.is_full() {
+                return;
+            }
+            let Some(key) = self.room.clients.held_back.pop_front() else { return };
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.held_back = false;
+                mark(&mut self.dirty, key, connection);
+            }
+            self.settle(now);
+        }
+    }
+
+    /// Whether connections are held back that need not be.
+    pub(super) fn may_release(&self) -> bool {
+        !self.room.clients.held_back.is_empty() && !self.room.clients.is_full()
+    }
+}
