@@ -27,6 +27,7 @@ const SECTION_BYTES: usize = 2;
 const VALID: &str = "the constants are valid";
 
 /// What happens to an index, with when it was written.
+#[expect(clippy::large_enum_variant, reason = "most are insertions")]
 enum Event {
     Insert(NewClaim<'static>),
     Retract(&'static str, WriteOrder),

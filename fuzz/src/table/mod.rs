@@ -41,7 +41,7 @@ struct Content {
 /// checksums over wrong content, an error or anything that is a claim.
 pub fn table(input: &[u8]) {
     let mut program = Program::new(input);
-    let (budget, bottom) = (1 + program.number(), program.byte() % 2 == 0);
+    let (budget, bottom) = (1 + program.number(), program.byte().is_multiple_of(2));
     let logs = Log::read_several(&mut program);
     let tables = MemoryTables::new();
     let numbers: Vec<TableNumber> = (1..=logs.len() as u64).map(TableNumber).collect();

@@ -103,7 +103,7 @@ impl ClaimRecord {
         let timestamp = i64::from(numbers / 2 % 4);
         let source = Some(program.byte()).filter(|byte| byte % 2 == 1);
         let source = source.map(|byte| PATHS[usize::from(byte / 2) % PATHS.len()]);
-        let value = text(lsn, program.number() % 20_000, kind % 2 == 0);
+        let value = text(lsn, program.number() % 20_000, kind.is_multiple_of(2));
         let mut claim = Claim::new(
             ConceptPath::new(subject).expect("a path"),
             Predicate::new(predicate).expect("a predicate"),
