@@ -129,7 +129,13 @@ impl Client {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut buffer = [0; 64 << 10];
-        let bytes = self.stream.read(&mut buffer)?;
+        let bytes = loop {
+            match self.stream.read(&mut buffer) {
+                // A read with a timeout ends with that when the process was stopped and goes on (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if bytes == 0 {
             let kind = match self.received.is_empty() {
                 true => ErrorKind::ConnectionAborted,
