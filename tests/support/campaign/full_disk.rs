@@ -82,7 +82,7 @@ fn one_round(disk: &Disk, history: &History, round: u64, random: &mut Random, fi
             check::check(&server, history);
             server.stop();
         }
-        (None, filler) => start_on_full(&start, history, filler.expect("it is there yet"), figures),
+        (None, filler) => start_on_full(&start, disk, history, filler.expect("it is there yet"), figures),
     }
     let server = self::start(disk, random).serve();
     check::check(&server, history);
@@ -90,7 +90,11 @@ fn one_round(disk: &Disk, history: &History, round: u64, random: &mut Random, fi
 }
 
 fn start(disk: &Disk, random: &mut Random) -> Start {
-    Start::at(&disk.path().join("data")).cores(random.within(1..=2) as usize)
+    Start::at(&data_dir(disk)).cores(random.within(1..=2) as usize)
+}
+
+fn data_dir(disk: &Disk) -> PathBuf {
+    disk.path().join("data")
 }
 
 fn mix(random: &mut Random) -> Mix {
@@ -116,7 +120,7 @@ fn expect_reads(server: &Server) {
 }
 
 /// Starts the server on the disk that is still full, then when there is space again.
-fn start_on_full(start: &Start, history: &History, filler: Filler, figures: &mut Figures) {
+fn start_on_full(start: &Start, disk: &Disk, history: &History, filler: Filler, figures: &mut Figures) {
     match start.try_serve() {
         Ok(server) => {
             check::check(&server, history);
@@ -125,7 +129,9 @@ fn start_on_full(start: &Start, history: &History, filler: Filler, figures: &mut
         }
         Err(refused) => {
             let error = refused.text.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
-            let says_why = error.contains("No space left on device") && error.contains("segment-");
+            // The first file for which there is no space may be any of the data directory's.
+            let says_why = error.contains("No space left on device")
+                && error.contains(&*data_dir(disk).to_string_lossy());
             assert!(says_why, "it refused to start with\n{}", refused.text);
             figures.add("starts on a full disk that were refused", 1);
         }
