@@ -1,5 +1,6 @@
 //! Rebuilds the cores' indexes from the log.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::thread;
@@ -140,16 +141,50 @@ pub fn rebuild(
 ) -> Result<(Recovered, Index), RebuildError> {
     let mut index = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed });
     tables.read(&own, &mut |claims| load(&mut index, claims))?;
-    let visit = &mut |records: &[Replayed<'_>]| replay(&mut index, &own, records);
+    let mut retractions = Retractions::of(own.clone());
+    let visit = &mut |records: &[Replayed<'_>]| replay(&mut index, &mut retractions, &own, records);
     let recovered = recover_after(storage, tables.covered(), visit)?;
     let unfinished = recovered.unfinished_retractions.iter().filter(|_| !planted::is(Bug::ForgetRetractions));
     // An unfinished retraction is completed where the next generation begins, before anything is written in that.
     let before = WriteOrder::beginning_of(recovered.next_generation.0);
     for UnfinishedRetraction { payload, slots } in unfinished {
         let retraction = Retraction::decode(payload).expect("it was decoded when it was replayed");
-        retract(&mut index, retraction.path.as_str(), slots, &own, before);
+        retractions.note(retraction.path.as_str(), slots, before);
     }
+    retractions.apply(&mut index);
     Ok((recovered, index.finish()))
+}
+
+/// The retractions of a log, to be applied when all its claims are in the index. When each was written tells what it takes back,
+/// so that of two with the same path and slots the later one takes back all that the earlier one does: each path is
+/// looked for once, however often it was retracted.
+#[derive(Debug)]
+struct Retractions {
+    own: Range<u16>,
+    /// The last one of each path and range of slots: what was written before it is taken back.
+    before: BTreeMap<(String, u16, u16), WriteOrder>,
+}
+
+impl Retractions {
+    /// None yet, of the core that owns the slots `own`.
+    fn of(own: Range<u16>) -> Retractions {
+        Retractions { own, before: BTreeMap::new() }
+    }
+
+    /// Notes that what rests on `path` in those of the own slots that are in `slots` is taken back, as far as it was written
+    /// before `before`.
+    fn note(&mut self, path: &str, slots: &SlotSet, before: WriteOrder) {
+        for range in slots.ranges_within(self.own.clone()) {
+            let last = self.before.entry((path.to_owned(), range.start, range.end)).or_insert(before);
+            *last = before.max(*last);
+        }
+    }
+
+    fn apply(self, index: &mut IndexLoader) {
+        for ((path, start, end), before) in self.before {
+            index.retract(&path, start..end, before);
+        }
+    }
 }
 
 /// Inserts claims of a table.
@@ -169,6 +204,7 @@ fn new_claim<'a>(stored: &StoredClaim<'a>) -> NewClaim<'a> {
 /// Applies records to the index of the core that owns the slots `own`.
 fn replay(
     index: &mut IndexLoader,
+    retractions: &mut Retractions,
     own: &Range<u16>,
     records: &[Replayed<'_>],
 ) -> Result<(), RecoveryVisitError> {
@@ -177,7 +213,7 @@ fn replay(
         if is_assertion(&run[0]) {
             insert(index, own, run)?;
         } else {
-            replay_other(index, own, &run[0]).map_err(|error| RecoveryVisitError::new(&run[0], error))?;
+            replay_other(retractions, &run[0]).map_err(|error| RecoveryVisitError::new(&run[0], error))?;
         }
     }
     Ok(())
@@ -207,24 +243,16 @@ fn insert(
         .map_err(|batch| RecoveryVisitError::new(inserted_from[batch.at], ReplayError::Full(batch.full)))
 }
 
-/// Applies a record that is not an assertion.
-fn replay_other(index: &mut IndexLoader, own: &Range<u16>, record: &Replayed<'_>) -> Result<(), ReplayError> {
+/// Notes a record that is not an assertion.
+fn replay_other(retractions: &mut Retractions, record: &Replayed<'_>) -> Result<(), ReplayError> {
     match record.kind {
         RecordKind::Retraction => {
             let retraction = Retraction::decode(record.payload)?;
             let slots = record.retracts.expect("recovery says it of every retraction");
-            retract(index, retraction.path.as_str(), &slots, own, order_of(record));
+            retractions.note(retraction.path.as_str(), &slots, order_of(record));
             Ok(())
         }
         kind => Err(ReplayError::Kind(kind)),
-    }
-}
-
-/// Takes back what rests on `path` in those of the slots `own` that are in `slots`, as far as it was written before
-/// `before`.
-fn retract(index: &mut IndexLoader, path: &str, slots: &SlotSet, own: &Range<u16>, before: WriteOrder) {
-    for range in slots.ranges_within(own.clone()) {
-        index.retract(path, range, before);
     }
 }
 
@@ -275,6 +303,21 @@ mod tests {
         let mut payload = Vec::new();
         assertion::encode(&claim, &[], &mut payload);
         lane.append(RecordKind::Assertion, 0, &payload).expect("there is room");
+    }
+
+    /// A thousand retractions of a path with 300 000 claims once took a start 15 s.
+    #[test]
+    fn a_path_is_looked_for_once_however_often_it_was_retracted() {
+        let set = |slots| SlotSet::default().add(slots);
+        let mut retractions = Retractions::of(100..300);
+        for lsn in (0..1000).chain(0..10) {
+            retractions.note("source/x", &set(0..200), WriteOrder::new(1, lsn));
+        }
+        retractions.note("source/x", &set(0..300), WriteOrder::new(1, 7));
+        retractions.note("source/y", &set(300..400), WriteOrder::new(1, 7));
+        let path = |start, end| ("source/x".to_owned(), start, end);
+        let expected = [(path(100, 200), WriteOrder::new(1, 999)), (path(100, 300), WriteOrder::new(1, 7))];
+        assert!(retractions.before.iter().map(|(key, before)| (key.clone(), *before)).eq(expected));
     }
 
     #[test]
