@@ -5,7 +5,7 @@
 //! steps of upkeep whose storage stops working after some changes. Removed segments are kept beside, so that the
 //! whole log can be read by a plain model at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,13 +22,15 @@ use crate::log::covered::Covered;
 use crate::log::lane::{Lane, LaneConfig};
 use crate::log::opening::{Opening, open_generation};
 use crate::log::record::RecordKind;
-use crate::log::recovery::{Recovered, Replayed, recover_after};
+use crate::log::recovery::{Recovered, RecoveryError, Replayed, recover_after};
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, LogStorage, MemoryStorage, SegmentFile};
 use crate::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_LEAST};
 use crate::order::WriteOrder;
 use crate::slot::{LaneId, Slot, SlotMap};
-use crate::table::{MemoryTables, Strikes, TABLES_MAX, Table, TableStorage};
+use crate::table::{
+    MemoryTables, Strikes, TABLES_MAX, Table, TableFile, TableNumber, TableSink, TableSource, TableStorage,
+};
 use crate::time::UnixMicros;
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
@@ -431,4 +433,142 @@ fn a_damaged_manifest_is_refused() {
     world.manifest.replace(&bytes).unwrap();
     let error = Manifest::open(&world.manifest, &world.tables).unwrap_err().to_string();
     assert!(error.contains("MANIFEST, is not valid: checksum mismatch"), "{error}");
+}
+
+/// A disk that is full once so many more changes are made, for tables and manifest alike.
+#[derive(Clone)]
+struct FullDisk {
+    tables: MemoryTables,
+    manifest: MemoryManifest,
+    errno: i32,
+    changes_left: Arc<Mutex<u64>>,
+}
+
+impl FullDisk {
+    fn change(&self) -> io::Result<()> {
+        let mut left = self.changes_left.lock().expect("no holder of this lock panics");
+        *left = left.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(self.errno))?;
+        Ok(())
+    }
+}
+
+impl TableStorage for FullDisk {
+    fn list(&self) -> io::Result<Vec<TableFile>> {
+        self.tables.list()
+    }
+
+    fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
+        self.tables.open(number)
+    }
+
+    fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
+        self.change()?;
+        Ok(Box::new(FullSink { disk: self.clone(), sink: self.tables.create(number)? }))
+    }
+
+    fn remove(&self, number: TableNumber) -> io::Result<()> {
+        self.change()?;
+        self.tables.remove(number)
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        self.change()?;
+        self.tables.remove_unfinished()
+    }
+
+    fn path(&self, number: TableNumber) -> PathBuf {
+        self.tables.path(number)
+    }
+}
+
+impl ManifestStorage for FullDisk {
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        self.manifest.read()
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        self.change()?;
+        self.manifest.replace(bytes)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.manifest.path()
+    }
+}
+
+struct FullSink {
+    disk: FullDisk,
+    sink: Box<dyn TableSink>,
+}
+
+impl TableSink for FullSink {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.change()?;
+        self.sink.append(bytes)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.disk.change()?;
+        self.sink.finish()
+    }
+}
+
+/// Goal: whichever layer finds no space, upkeep says that it was that, and nothing else. Method: a disk that is full from each
+/// change on, in turn, until all can be done; the log's own error, which no disk of tables can cause, is made by hand.
+#[test]
+fn no_space_is_recognised_through_every_layer() {
+    for (errno, is_no_space) in [(libc::ENOSPC, true), (libc::EDQUOT, true), (libc::EIO, false)] {
+        let mut seen = BTreeSet::new();
+        for changes in 0.. {
+            let mut world = World::new(1);
+            (0..100).for_each(|at| world.claim(at % 20, None, 4_000));
+            let disk = FullDisk {
+                tables: world.tables.clone(),
+                manifest: world.manifest.clone(),
+                errno,
+                changes_left: Arc::new(Mutex::new(changes)),
+            };
+            let store = Store {
+                log: Box::new(world.log.clone()),
+                tables: Box::new(disk.clone()),
+                manifest: Box::new(disk),
+            };
+            // Several tables a checkpoint: the first of them are written while the log is read.
+            let config = UpkeepConfig { checkpoint_bytes: 200_000, sort_bytes_max: 40_000 };
+            let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };
+            assert_eq!(error.is_no_space(), is_no_space, "{error:?}");
+            seen.insert(match error {
+                UpkeepError::Log(RecoveryError::Replay { .. }) => "a table, while the log is read",
+                UpkeepError::Log(_) => "the log",
+                UpkeepError::Table(_) => "a table",
+                UpkeepError::Manifest { .. } => "the manifest",
+                UpkeepError::List { .. } => "a list",
+                UpkeepError::RemoveSegment { .. } => "a segment's removal",
+                UpkeepError::RemoveTable { .. } => "a table's removal",
+            });
+        }
+        let all =
+            ["a list", "a table", "a table's removal", "a table, while the log is read", "the manifest"];
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+        let source = || io::Error::from_raw_os_error(errno);
+        let read = RecoveryError::Read { path: PathBuf::new(), offset: 0, source: source() };
+        let segment = SegmentId { lane: LaneId(0), number: crate::log::SegmentNumber::FIRST };
+        let by_hand = [
+            UpkeepError::from(RecoveryError::List { source: source() }),
+            UpkeepError::from(read),
+            UpkeepError::RemoveSegment { segment, source: source() },
+        ];
+        assert!(by_hand.iter().all(|error| error.is_no_space() == is_no_space), "{by_hand:?}");
+    }
+}
+
+/// Does all that there is to do in a store, or as much as can be done.
+fn work_all(
+    store: Store,
+    config: UpkeepConfig,
+    writing: BTreeMap<LaneId, crate::log::SegmentNumber>,
+) -> Result<(), UpkeepError> {
+    let mut upkeep = Upkeep::new(store, config, Manifest::empty(), writing, UpkeepFacts::default())?;
+    while upkeep.step(NOW, &mut || true)? != Worked::Idle {}
+    Ok(())
 }
