@@ -372,7 +372,14 @@ fn answers_are_as_described() {
     described("Retracted", &|out| api::write_retracted(out, 3));
     described("Ready", &|out| out.extend_from_slice(api::READY_JSON));
     described("FullAssertion", &|out| api::write_assertion(out, &index.claim(&hash).expect("inserted")));
-    let health = Health { uptime_s: 1.5, assertions: 1, cores: 1, generation: 1, lanes_failed: 0 };
+    let health = Health {
+        uptime_s: 1.5,
+        assertions: 1,
+        cores: 1,
+        generation: 1,
+        lanes_failed: 0,
+        upkeep_failed: false,
+    };
     described("Health", &|out| health.write_json(out));
     let error = ApiError::in_field(ErrorCode::InvalidValue, "value", "is wrong");
     described("Error", &|out| error.write_json(out));

@@ -1,7 +1,7 @@
 //! What upkeep has done so far, for metrics, health and messages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts that upkeep writes and any thread may read.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,7 @@ struct Counts {
     segments_removed: AtomicU64,
     segment_bytes_removed: AtomicU64,
     last_checkpoint_us: AtomicU64,
+    has_ended: AtomicBool,
 }
 
 /// The counts at one moment.
@@ -41,6 +42,8 @@ pub struct UpkeepSnapshot {
     pub segment_bytes_removed: u64,
     /// When the last checkpoint was made, in microseconds since 1970; 0 if none was since the start.
     pub last_checkpoint_us: u64,
+    /// Whether a failure has ended upkeep until the next start: the log grows, and nothing is lost by that.
+    pub has_ended: bool,
 }
 
 impl UpkeepFacts {
@@ -58,7 +61,13 @@ impl UpkeepFacts {
             segments_removed: read(&counts.segments_removed),
             segment_bytes_removed: read(&counts.segment_bytes_removed),
             last_checkpoint_us: read(&counts.last_checkpoint_us),
+            has_ended: counts.has_ended.load(Ordering::Relaxed),
         }
+    }
+
+    /// Notes that a failure has ended upkeep: whoever runs it will take no further step.
+    pub fn ended(&self) {
+        self.0.has_ended.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn checkpointed(&self, now_us: u64) {

@@ -38,12 +38,15 @@ pub struct Health {
     pub generation: u32,
     /// Lanes that a failed write has ended.
     pub lanes_failed: u16,
+    /// Whether a failure has ended what moves claims from the log into tables.
+    pub upkeep_failed: bool,
 }
 
 impl Health {
     /// Appends the answer to `/v1/health`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        let status = if self.lanes_failed == 0 { "healthy" } else { "degraded" };
+        let is_whole = self.lanes_failed == 0 && !self.upkeep_failed;
+        let status = if is_whole { "healthy" } else { "degraded" };
         out.extend_from_slice(b"{\"status\":\"");
         out.extend_from_slice(status.as_bytes());
         out.extend_from_slice(b"\",\"version\":");
@@ -58,6 +61,8 @@ impl Health {
         push_count(out, self.generation.into());
         out.extend_from_slice(b",\"lanes_failed\":");
         push_count(out, self.lanes_failed.into());
+        out.extend_from_slice(b",\"upkeep_failed\":");
+        out.extend_from_slice(if self.upkeep_failed { b"true" } else { b"false" });
         out.push(b'}');
     }
 }
@@ -92,16 +97,24 @@ mod tests {
     }
 
     #[test]
-    fn health_is_degraded_once_a_lane_has_failed() {
-        let mut health = Health { uptime_s: 12.5, assertions: 3, cores: 2, generation: 7, lanes_failed: 0 };
+    fn health_is_degraded_once_a_lane_or_the_upkeep_has_failed() {
+        let health = Health {
+            uptime_s: 12.5,
+            assertions: 3,
+            cores: 2,
+            generation: 7,
+            lanes_failed: 0,
+            upkeep_failed: false,
+        };
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             json(|out| health.write_json(out)),
             format!(
-                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"lanes_failed":0}}"#
+                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"lanes_failed":0,"upkeep_failed":false}}"#
             )
         );
-        health.lanes_failed = 1;
-        assert!(json(|out| health.write_json(out)).starts_with(r#"{"status":"degraded","#));
+        for health in [Health { lanes_failed: 1, ..health }, Health { upkeep_failed: true, ..health }] {
+            assert!(json(|out| health.write_json(out)).starts_with(r#"{"status":"degraded","#));
+        }
     }
 }

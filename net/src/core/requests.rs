@@ -364,6 +364,7 @@ impl Room {
             cores: states.len() as u16,
             generation: self.log.generation,
             lanes_failed: states.iter().filter(|core| core.figures.lane_failed).count() as u16,
+            upkeep_failed: self.log.upkeep.snapshot().has_ended,
         };
         Response::json(Status::Ok, |out| health.write_json(out))
     }

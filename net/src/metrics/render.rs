@@ -111,6 +111,8 @@ fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
     text.single("stemedb_checkpoints_total", Kind::Counter, checkpoints, upkeep.checkpoints);
     let failures = "Checkpoints, merges of tables and removals that failed.";
     text.single("stemedb_checkpoint_failures_total", Kind::Counter, failures, upkeep.failures);
+    let ended = "1 once a failure has ended checkpoints until a restart, so that the log grows.";
+    text.single("stemedb_upkeep_failed", Kind::Gauge, ended, u64::from(upkeep.has_ended));
     let last = "When the last checkpoint was made, in Unix seconds; 0 if none was since the start.";
     let last_s = upkeep.last_checkpoint_us as f64 / US_PER_SECOND;
     text.single_fraction("stemedb_checkpoint_last_timestamp_seconds", Kind::Gauge, last, last_s);

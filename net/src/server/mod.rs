@@ -21,6 +21,7 @@ mod upkeep;
 pub use certificates::TlsError;
 pub use error::StartError;
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -117,7 +118,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let listeners = bind::listeners(config.bind_addr, config.cpus.len())?;
     let Listeners { address, sockets } = listeners;
     steps.did(Step::Address, format_args!("Bound to {address} on {} cores", config.cpus.len()));
-    let data = DataDir::open(&config.wal_dir, &config.db_dir)?;
+    let data = Arc::new(DataDir::open(&config.wal_dir, &config.db_dir)?);
     Metadata::check_format(&data)?;
     let (wal, db) = (data.wal().display(), data.db().display());
     steps.did(Step::Data, format_args!("Opened and locked WAL in {wal} and tables in {db}"));
@@ -161,8 +162,10 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     wait_for_stop(&events, &manager, cores.pulse(), &upkeep)?;
     tracing::info!("Stopping: answering what was asked, taking nothing new");
     manager.stopping();
+    let stopped_by = Instant::now() + DRAIN_TIME + CLOSE_TIME;
+    upkeep.stop_soon();
     let assertions = cores.stop(&events)?;
-    upkeep.stop();
+    upkeep.wait(stopped_by);
     metadata.with_assertions(assertions).write(&data)?;
     tracing::info!("Stopped with {assertions} assertions, all of them durable");
     Ok(())
@@ -172,7 +175,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 /// before it came to that.
 fn open(
     config: &Config,
-    data: &DataDir,
+    data: &Arc<DataDir>,
     cores: &Cores,
     events: &Receiver<Event>,
     sender: Sender<Event>,

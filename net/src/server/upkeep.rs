@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stemedb_engine::background::step_back;
 use stemedb_engine::checkpoint::{
@@ -28,6 +29,8 @@ const NO_SPACE_PAUSE: Duration = Duration::from_secs(5);
 /// The thread, and the way to it.
 pub(super) struct UpkeepThread {
     orders: Sender<Order>,
+    /// Says nothing, and ends with the thread.
+    life: Receiver<()>,
     thread: JoinHandle<()>,
 }
 
@@ -40,36 +43,48 @@ enum Order {
 }
 
 impl UpkeepThread {
-    /// Starts upkeep of the store in `data`. Tells `removed` of each segment that it removes.
+    /// Starts upkeep of the store in `data`, which stays locked until the thread has ended. Tells `removed` of each segment
+    /// that it removes.
     ///
     /// # Errors
     ///
     /// When the thread cannot be started.
     pub(super) fn start(
-        data: &DataDir,
+        data: &Arc<DataDir>,
         config: UpkeepConfig,
         manifest: Manifest,
         writing: BTreeMap<LaneId, SegmentNumber>,
         facts: UpkeepFacts,
         removed: impl FnMut(SegmentFile) + Send + 'static,
     ) -> Result<UpkeepThread, StartError> {
-        let (orders, received) = channel();
-        let wal = data.wal().to_owned();
         let store = Store {
             log: Box::new(DirStorage::new(data.wal())),
             tables: Box::new(DirTables::new(data.db())),
             manifest: Box::new(DirManifest::new(data.db())),
         };
-        let run = move || {
+        let data = Arc::clone(data);
+        UpkeepThread::running(move |orders| {
             step_back();
-            match Upkeep::new(store, config, manifest, writing, facts) {
-                Ok(upkeep) => Keeper { upkeep, wal, removed, has_warned: false }.run(&received),
-                Err(error) => give_up(&error),
+            let wal = data.wal().to_owned();
+            let made = Upkeep::new(store, config, manifest, writing, facts.clone());
+            let kept = made.and_then(|upkeep| Keeper { upkeep, wal, removed, has_warned: false }.run(orders));
+            if let Err(error) = kept {
+                give_up(&error, &facts);
             }
+        })
+    }
+
+    /// A thread that runs `keep`, which ends when it is told to stop.
+    fn running(keep: impl FnOnce(&Receiver<Order>) + Send + 'static) -> Result<UpkeepThread, StartError> {
+        let (orders, received) = channel();
+        let (alive, life) = channel();
+        let run = move || {
+            let _alive: Sender<()> = alive;
+            keep(&received);
         };
         let thread =
             thread::Builder::new().name("upkeep".to_owned()).spawn(run).map_err(StartError::Thread)?;
-        Ok(UpkeepThread { orders, thread })
+        Ok(UpkeepThread { orders, life, thread })
     }
 
     /// Tells that a lane has sealed all segments before `writing`.
@@ -78,10 +93,18 @@ impl UpkeepThread {
         let _ = self.orders.send(Order::LaneWrites(lane, writing));
     }
 
-    /// Ends the thread, with the step at hand, and waits for that.
-    pub(super) fn stop(self) {
+    /// Tells the thread to end with the step at hand.
+    pub(super) fn stop_soon(&self) {
         let _ = self.orders.send(Order::Stop);
-        if self.thread.join().is_err() {
+    }
+
+    /// Waits until the thread has ended, but no longer than `until`: the step at hand may take as long as the disk likes, and
+    /// may be cut short at any point. A thread that is left keeps the store locked until the process ends.
+    pub(super) fn wait(self, until: Instant) {
+        let patience = until.saturating_duration_since(Instant::now());
+        if self.life.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            tracing::info!("A checkpoint is broken off; the next start goes on from the one before");
+        } else if self.thread.join().is_err() {
             tracing::error!("the thread for upkeep has panicked");
         }
     }
@@ -96,15 +119,17 @@ struct Keeper<R> {
 }
 
 impl<R: FnMut(SegmentFile)> Keeper<R> {
-    fn run(mut self, orders: &Receiver<Order>) {
+    /// Takes steps until it is told to stop.
+    fn run(mut self, orders: &Receiver<Order>) -> Result<(), UpkeepError> {
         let mut pause = Duration::ZERO;
         loop {
             match orders.recv_timeout(pause) {
                 Ok(Order::LaneWrites(lane, writing)) => {
                     self.upkeep.lane_writes(lane, writing);
+                    pause = Duration::ZERO;
                     continue;
                 }
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             pause = match self.step() {
@@ -116,7 +141,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                     self.has_warned = true;
                     NO_SPACE_PAUSE
                 }
-                Err(error) => return give_up(&error),
+                Err(error) => return Err(error),
             };
         }
     }
@@ -159,7 +184,8 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
     }
 }
 
-fn give_up(error: &UpkeepError) {
+fn give_up(error: &UpkeepError, facts: &UpkeepFacts) {
+    facts.ended();
     tracing::error!(
         "Checkpoints have failed: {}. Claims are safe in the log, which grows until a restart; \
          docs/operations/recovery.md says what to do",
@@ -171,4 +197,44 @@ fn give_up(error: &UpkeepError) {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a stop waits for the step at hand, but not for ever. Method: a thread whose step ends when the test says so.
+
+    use super::*;
+
+    /// A thread whose step at hand lasts until the sender is dropped.
+    fn in_a_step() -> (UpkeepThread, Sender<()>) {
+        let (release, step) = channel::<()>();
+        let keep = move |orders: &Receiver<Order>| {
+            let _ = step.recv();
+            assert!(matches!(orders.recv(), Ok(Order::Stop)));
+        };
+        (UpkeepThread::running(keep).expect("a thread can be started"), release)
+    }
+
+    #[test]
+    fn a_stop_waits_for_the_step_at_hand() {
+        let (thread, step) = in_a_step();
+        thread.stop_soon();
+        let (returned, has_returned) = channel();
+        let waiting = thread::spawn(move || {
+            thread.wait(Instant::now() + Duration::from_secs(600));
+            let _ = returned.send(());
+        });
+        assert!(has_returned.recv_timeout(Duration::from_millis(20)).is_err(), "the step is at hand");
+        drop(step);
+        waiting.join().expect("it does not panic");
+    }
+
+    #[test]
+    fn a_step_that_takes_too_long_is_left() {
+        let (thread, step) = in_a_step();
+        thread.stop_soon();
+        thread.wait(Instant::now() + Duration::from_millis(20));
+        // It is still at its step.
+        step.send(()).expect("somebody listens");
+    }
 }

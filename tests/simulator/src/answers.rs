@@ -106,6 +106,7 @@ fn check_health(certain: Option<usize>, lanes_failed: usize, response: &Response
         lanes_failed.contains(&health.lanes_failed),
         "{health:?} with {lanes_failed:?} lanes that failed"
     );
+    assert!(!health.upkeep_failed, "upkeep does not end here");
     let status = if health.lanes_failed == 0 { "healthy" } else { "degraded" };
     assert_eq!(health.status, status, "{health:?}");
 }

@@ -107,6 +107,8 @@ pub(crate) struct HealthAnswer<'a> {
     pub(crate) status: &'a str,
     /// Lanes that a failed write has ended.
     pub(crate) lanes_failed: usize,
+    /// Whether checkpoints have ended.
+    pub(crate) upkeep_failed: bool,
     /// Claims that it holds.
     pub(crate) assertion_count: usize,
 }
