@@ -8,6 +8,7 @@ pub mod background;
 pub mod checkpoint;
 pub mod claim;
 pub mod data_dir;
+mod direct_file;
 pub mod index;
 pub mod lens;
 pub mod log;

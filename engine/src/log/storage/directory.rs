@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::direct_file;
 use crate::log::FRAME_BYTES_MAX;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, LogStorage, SegmentFile};
@@ -26,7 +27,7 @@ impl DirStorage {
     }
 
     fn open(&self, segment: SegmentId, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
-        open_direct(&self.path(segment), options, flags)
+        direct_file::open(&self.path(segment), options, flags)
     }
 }
 
@@ -48,18 +49,7 @@ impl LogStorage for DirStorage {
             *reading = Some((segment, self.open(segment, OpenOptions::new().read(true), 0)?));
         }
         let (_, file) = reading.as_ref().expect("it was just opened");
-        let mut done = 0;
-        while done < buffer.len() {
-            match file.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                // Only the end of a file ends a direct read off a block's boundary.
-                Ok(read) if !read.is_multiple_of(AlignedBuffer::ALIGNMENT) => return Ok(done + read),
-                Ok(read) => done += read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        direct_file::read(file, offset, buffer)
     }
 
     fn path(&self, segment: SegmentId) -> PathBuf {
@@ -106,9 +96,7 @@ impl LogDisk for DirStorage {
 
 /// Creates a file of zeros, durably.
 fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
-    // What the log holds is for the server's user and group only.
-    let options = &mut OpenOptions::new();
-    let file = open_direct(path, options.write(true).create(true).truncate(true).mode(0o640), 0)?;
+    let file = direct_file::open(path, OpenOptions::new().write(true).create(true).truncate(true), 0)?;
     let zeros = AlignedBuffer::zeroed(FRAME_BYTES_MAX);
     let mut offset = 0;
     while offset < bytes {
@@ -119,17 +107,11 @@ fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Opens with `O_DIRECT` or, on a file system that refuses it (open(2): `EINVAL`), without.
-fn open_direct(path: &Path, options: &mut OpenOptions, flags: i32) -> io::Result<File> {
-    match options.mode(0o640).custom_flags(flags | libc::O_DIRECT).open(path) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(flags).open(path),
-        opened => opened,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
+
     use crate::log::{BLOCK_BYTES, SegmentNumber};
     use crate::slot::LaneId;
 

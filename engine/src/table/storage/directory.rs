@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::{TableFile, TableSink, TableSource, TableStorage};
-use crate::ring::aligned::AlignedBuffer;
+use crate::direct_file;
 use crate::table::TableNumber;
 
 /// What the name of a table has behind it until it is finished.
@@ -38,7 +38,7 @@ impl TableStorage for DirTables {
     }
 
     fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
-        Ok(Box::new(FileSource(open_direct(&self.path(number), OpenOptions::new().read(true))?)))
+        Ok(Box::new(FileSource(direct_file::open(&self.path(number), OpenOptions::new().read(true), 0)?)))
     }
 
     fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
@@ -47,7 +47,8 @@ impl TableStorage for DirTables {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let unfinished = self.directory.join(format!("{number}{UNFINISHED}"));
-        let file = open_direct(&unfinished, OpenOptions::new().write(true).create(true).truncate(true))?;
+        let file =
+            direct_file::open(&unfinished, OpenOptions::new().write(true).create(true).truncate(true), 0)?;
         Ok(Box::new(FileSink { file, offset: 0, unfinished, path, is_finished: false }))
     }
 
@@ -82,18 +83,7 @@ impl TableSource for FileSource {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buffer.len() {
-            match self.0.read_at(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => break,
-                // Only the end of a file ends a direct read off a block's boundary.
-                Ok(read) if !read.is_multiple_of(AlignedBuffer::ALIGNMENT) => return Ok(done + read),
-                Ok(read) => done += read,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        direct_file::read(&self.0, offset, buffer)
     }
 }
 
@@ -138,18 +128,10 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Opens with `O_DIRECT` or, on a file system that refuses it (open(2): `EINVAL`), without. What is created is for the
-/// server's user and group only.
-fn open_direct(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    match options.mode(0o640).custom_flags(libc::O_DIRECT).open(path) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(0).open(path),
-        opened => opened,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::aligned::AlignedBuffer;
     use std::os::unix::fs::PermissionsExt;
 
     const NUMBER: TableNumber = TableNumber(3);
