@@ -12,12 +12,23 @@ use super::intake::{Encoded, Intake};
 use super::lines::{Line, Lines};
 use super::message::Ticket;
 use super::operation::{Awaits, Operation, OperationKey};
+use super::requests::Asked;
 use super::response::{Response, refused};
 use super::room::{Answer, Batches, Room, Told};
 use super::router::Router;
 use crate::api::{ApiError, BatchFormat, BatchSummary, Endpoint, ErrorCode, blank_bytes, is_blank};
 use crate::http::Status;
 use crate::metrics::Counts;
+
+/// Batches whose bodies come in at once on a core, or whose claims are on their way to the disk. Each may keep a line or an
+/// array in memory.
+pub(super) const BATCHES_MAX: usize = 64;
+
+/// How long a batch has to show that it comes in faster than one that gives way, in microseconds.
+const GIVES_WAY_AFTER_US: u64 = 10_000_000;
+
+/// A batch that has come in slower than this on the whole gives way where another finds no room.
+const GIVES_WAY_BELOW_BYTES_PER_S: u64 = 16 << 10;
 
 /// What is known of a batch so far.
 #[derive(Debug)]
@@ -34,6 +45,8 @@ pub(super) struct Batch {
     open: usize,
     /// The bytes of their records.
     open_bytes: usize,
+    /// Bytes of the body that have come in.
+    body_bytes: u64,
     lines: u64,
     summary: BatchSummary,
 }
@@ -82,6 +95,7 @@ impl Batch {
             waiting: WaitingClaims::default(),
             open: 0,
             open_bytes: 0,
+            body_bytes: 0,
             lines: 0,
             summary: BatchSummary::default(),
         }
@@ -89,6 +103,7 @@ impl Batch {
 
     /// Takes in a piece of the body.
     pub(super) fn piece(&mut self, bytes: &mut [u8], mut taking: Taking<'_>) {
+        self.body_bytes += bytes.len() as u64;
         let bytes = match &mut self.form {
             Form::Unknown(lines) => {
                 let (blank, rest) = bytes.split_at_mut(blank_bytes(bytes));
@@ -252,6 +267,56 @@ impl WaitingClaims {
 
 /// The batches of a core.
 impl Room {
+    /// Finds room for one more batch. Where as many are coming in as may, the slowest gives way, if it is slow by any
+    /// measure: else a few clients who hardly send anything would keep all others out. False if there is none.
+    pub(super) fn admit_batch(&mut self, now: Now, answers: &mut Vec<Answer>) -> bool {
+        if self.batches.keys.len() < BATCHES_MAX {
+            return true;
+        }
+        let Some(slowest) = self.slowest_batch(now) else { return false };
+        let message = format!(
+            "the batch came in at less than {} KiB a second while others found no room; lines of it that came whole are stored, and all of it may be sent again",
+            GIVES_WAY_BELOW_BYTES_PER_S >> 10
+        );
+        let error = ApiError::new(ErrorCode::Overloaded, message);
+        self.end_batch(slowest, Response::error(&error), now, answers);
+        true
+    }
+
+    /// The batch whose body has come in slowest of those that have had some time and do not wait for the disk, if it is slow
+    /// enough to give way.
+    fn slowest_batch(&self, now: Now) -> Option<OperationKey> {
+        let bytes_per_s = |key: &OperationKey| {
+            let Operation { awaits: Awaits::Batch(batch), started_us, .. } = &self.operations[*key] else {
+                panic!("only batches are in the list of batches")
+            };
+            let age_us = now.monotonic_us.saturating_sub(*started_us);
+            let counts = !batch.ended && age_us >= GIVES_WAY_AFTER_US && !self.batches.paused.contains(key);
+            counts.then(|| batch.body_bytes.saturating_mul(1_000_000) / age_us)
+        };
+        let rates = self.batches.keys.iter().filter_map(|key| Some((bytes_per_s(key)?, *key)));
+        let slowest = rates.min_by_key(|(bytes_per_s, _)| *bytes_per_s);
+        slowest.filter(|(bytes_per_s, _)| *bytes_per_s < GIVES_WAY_BELOW_BYTES_PER_S).map(|(_, key)| key)
+    }
+
+    /// Notes a batch whose body will come in.
+    pub(super) fn begin_batch(&mut self, asked: Asked, batch: Batch) -> OperationKey {
+        let operation = self.begin(asked, Awaits::Batch(Box::new(batch))).operation;
+        self.batches.keys.push(operation);
+        operation
+    }
+
+    /// Whether a batch is still under way: it may have given way to another.
+    pub(super) fn has_batch(&self, key: OperationKey) -> bool {
+        self.operations.contains_key(key)
+    }
+
+    /// Answers a batch.
+    fn end_batch(&mut self, key: OperationKey, response: Response, now: Now, answers: &mut Vec<Answer>) {
+        self.batches.keys.retain(|other| *other != key);
+        self.finish(key, Endpoint::AssertBatch, response, now, answers);
+    }
+
     /// Takes in a piece of a batch.
     pub(super) fn batch_piece(&mut self, key: OperationKey, bytes: &mut [u8], now: Now) {
         let (batch, taking) = self.batch(key, now);
@@ -280,18 +345,14 @@ impl Room {
         match batch.end(taking) {
             Ok(()) if batch.has_waiting() => self.batches.paused.push(key),
             Ok(()) => self.finish_batch(key, now, answers),
-            Err(error) => {
-                self.batches.count -= 1;
-                self.finish(key, Endpoint::AssertBatch, Response::error(&error), now, answers);
-            }
+            Err(error) => self.end_batch(key, Response::error(&error), now, answers),
         }
     }
 
     /// The connection of a batch is gone: what was let in is stored, nobody will be told.
     pub(super) fn forget_batch(&mut self, key: OperationKey) {
-        if self.operations.remove(key).is_some() {
-            self.batches.count -= 1;
-        }
+        self.operations.remove(key);
+        self.batches.keys.retain(|other| *other != key);
     }
 
     /// Answers a batch if all of it is decided.
@@ -300,9 +361,8 @@ impl Room {
             panic!("only a batch is finished as one")
         };
         if let Some(summary) = batch.summary() {
-            self.batches.count -= 1;
             let response = Response::json(Status::Ok, |out| summary.write_json(out));
-            self.finish(key, Endpoint::AssertBatch, response, now, answers);
+            self.end_batch(key, response, now, answers);
         }
     }
 

@@ -386,6 +386,8 @@ impl Core {
     fn take_events(&mut self, key: ConnectionKey, now: Now) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.dirty = false;
+        // One that has given way to another is as good as answered: what is left of its body is thrown away.
+        connection.batch = connection.batch.filter(|&operation| self.room.has_batch(operation));
         connection.http.set_date(self.date);
         connection.http.restrain(self.room.clients.is_full());
         self.touched.push(key);
@@ -403,7 +405,7 @@ impl Core {
                 break;
             };
             match event {
-                Event::Head { id, head } => match self.room.head(key, id, head, now) {
+                Event::Head { id, head } => match self.room.head(key, id, head, now, &mut self.answers) {
                     Ok(taken) => {
                         *endpoint = Some(taken.endpoint);
                         *batch = taken.batch;
@@ -434,12 +436,14 @@ impl Core {
                     }
                 }
                 Event::Chunk { bytes, .. } => {
-                    let operation = batch.expect("a chunk belongs to a batch");
-                    self.room.batch_piece(operation, bytes, now);
+                    if let Some(operation) = *batch {
+                        self.room.batch_piece(operation, bytes, now);
+                    }
                 }
                 Event::End { .. } => {
-                    let operation = batch.take().expect("the end of a stream belongs to a batch");
-                    self.room.batch_end(operation, now, &mut self.answers);
+                    if let Some(operation) = batch.take() {
+                        self.room.batch_end(operation, now, &mut self.answers);
+                    }
                 }
                 Event::Rejected { reason, .. } => {
                     if let Some(operation) = batch.take() {

@@ -20,9 +20,6 @@ use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
 use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
 
-/// Batches whose bodies may be coming in at once on one core.
-pub(super) const BATCHES_MAX: usize = 64;
-
 /// What is to become of a request, as its head decides.
 #[derive(Debug)]
 pub(super) struct Taken {
@@ -41,6 +38,7 @@ impl Room {
         request: RequestId,
         head: &Head,
         now: Now,
+        answers: &mut Vec<Answer>,
     ) -> Result<Taken, Response> {
         let (method, path) = (head.method(), head.path());
         if path == "*" {
@@ -59,14 +57,12 @@ impl Room {
         let asked = Asked { connection, request, method: Method::from_name(method), now };
         let agent = agent_field(head).map_err(|error| Response::error(&error))?;
         agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
-        if self.batches.count >= BATCHES_MAX {
+        if !self.admit_batch(now, answers) {
             let message = "as many batches as may are coming in already; try again in a moment";
             return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
         }
-        self.batches.count += 1;
         let batch = Batch::new(agent.map(<[u8]>::to_vec), self.body_bytes_max);
-        let ticket = self.begin(asked, Awaits::Batch(Box::new(batch)));
-        Ok(Taken { endpoint, mode: BodyMode::Stream, batch: Some(ticket.operation) })
+        Ok(Taken { endpoint, mode: BodyMode::Stream, batch: Some(self.begin_batch(asked, batch)) })
     }
 
     /// Does what a request asks for. Answers at once where nothing has to be waited for.

@@ -136,10 +136,10 @@ pub(super) struct Room {
     segment: SegmentWish,
 }
 
-/// The batches whose bodies are coming in.
+/// The batches under way.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    pub(super) count: usize,
+    pub(super) keys: Vec<OperationKey>,
     /// Bytes of their claims that are on their way to the disk, here or on another core.
     pub(super) open_bytes: usize,
     pub(super) open_bytes_max: usize,

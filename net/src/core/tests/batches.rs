@@ -114,7 +114,7 @@ fn an_array_is_sent_on_its_way_as_there_is_room_for_it() {
     let answer = world.take(client);
     assert!(answer.contains(&format!(r#"{{"accepted":{CLAIMS},"exists":0,"rejected":1,"#)), "{answer}");
     let room = &world.cores[0].room;
-    assert_eq!((room.batches.open_bytes, room.batches.paused.len(), room.batches.count), (0, 0, 0));
+    assert_eq!((room.batches.open_bytes, room.batches.paused.len(), room.batches.keys.len()), (0, 0, 0));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_batch_that_breaks_off_stores_its_whole_lines_and_no_half() {
     world.cores[0].broken(client.1);
     world.run();
     assert_eq!(world.assertions(), 2);
-    assert_eq!(world.cores[0].room.batches.count, 0);
+    assert_eq!(world.cores[0].room.batches.keys.len(), 0);
     assert!(world.cores[0].room.operations.is_empty());
 }
 
@@ -169,7 +169,7 @@ fn a_batch_that_breaks_off_stores_its_whole_lines_and_no_half() {
 fn only_so_many_batches_at_once() {
     let mut world = World::serving(1);
     let head = b"POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n";
-    let clients: Vec<_> = (0..requests::BATCHES_MAX)
+    let clients: Vec<_> = (0..batch::BATCHES_MAX)
         .map(|_| {
             let client = world.connect(0);
             world.send(client, head);
@@ -185,4 +185,49 @@ fn only_so_many_batches_at_once() {
     let next = world.connect(0);
     world.send(next, head);
     assert_eq!(world.take(next), "");
+}
+
+/// Goal: clients who hardly send anything do not keep others out. Method: as many batches as may come in, all but one of them
+/// slow, then more.
+#[test]
+fn where_there_is_no_room_the_slowest_batch_gives_way() {
+    let mut world = World::with(1, |config| config.connections_max = 200);
+    world.open();
+    let head = "POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\ncontent-length: 400000\r\n\r\n";
+    let line = claim("slow/1", 1) + "\n";
+    let mut clients = Vec::new();
+    for number in 0..batch::BATCHES_MAX {
+        let client = world.connect(0);
+        world.send(client, head.as_bytes());
+        let bytes = match number {
+            5 => 200_000,
+            9 => 1,
+            _ => 100 + number,
+        };
+        world.send(client, line.as_bytes());
+        world.send(client, " ".repeat(bytes).as_bytes());
+        clients.push(client);
+    }
+    let begin = |world: &mut World| {
+        let client = world.connect(0);
+        world.send(client, head.as_bytes());
+        client
+    };
+    world.now.monotonic_us += 9_900_000;
+    let early = begin(&mut world);
+    assert!(world.take(early).starts_with("HTTP/1.1 503"), "ten seconds are given to each");
+    world.now.monotonic_us += 100_000;
+    let fresh: Vec<_> = (1..batch::BATCHES_MAX).map(|_| begin(&mut world)).collect();
+    let told = world.take(clients[9]);
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("less than 16 KiB a second"), "{told}");
+    // What it sends all the same is read over.
+    world.send(clients[9], line.as_bytes());
+    assert!(fresh.iter().all(|&client| world.take(client).is_empty()), "each found room");
+    for (number, &client) in clients.iter().enumerate().filter(|(number, _)| *number != 9) {
+        assert_eq!(world.take(client).is_empty(), number == 5, "batch {number}");
+    }
+    let late = begin(&mut world);
+    assert!(world.take(late).starts_with("HTTP/1.1 503"), "the others have not had their ten seconds");
+    assert_eq!(world.cores[0].room.batches.keys.len(), batch::BATCHES_MAX);
+    assert_eq!(world.assertions(), 1, "a whole line is stored");
 }
