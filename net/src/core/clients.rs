@@ -4,7 +4,7 @@
 //! Each connection has bounds of its own, which allow it about two mebibytes; those of thousands together allow what no
 //! machine has. So there is one for all. Beyond it nothing is begun for a connection that has answers to take first,
 //! reads get large answers no more, and bodies that would need memory are refused. What connections without debts ask
-//! for in small goes on: that is little for each of them.
+//! for in small goes on: that is little for each of them. Metrics, which are not small, have a reserve.
 
 use std::collections::VecDeque;
 
@@ -25,6 +25,10 @@ const LARGE_ANSWER_BYTES: usize = 4 << 10;
 /// less takes no more than a head may.
 const LARGE_BODY_BYTES: usize = 16 << 10;
 
+/// Bytes of metrics that nobody has taken yet, given while connections hold as much as they may: who watches the server must
+/// see it then. An answer of two cores is some 17 KiB.
+const METRICS_BYTES_MAX: usize = 1 << 20;
+
 /// Connections that were held back and go on in one turn.
 const RELEASED_A_TURN: usize = 64;
 
@@ -36,13 +40,16 @@ pub(super) struct Clients {
     pub(super) bytes: usize,
     /// Answers that are ready and were not handed to their connections yet.
     pub(super) answers_bytes: usize,
+    /// Metrics that were given out of their reserve, and for whom: until all that this connection asked for is answered and
+    /// taken. Each is at least a large answer, so there are few.
+    metrics: Vec<(ConnectionKey, usize)>,
     /// Connections on which requests wait for nothing but memory. Of those that are gone, no more than there are others.
     held_back: VecDeque<ConnectionKey>,
 }
 
 impl Clients {
     pub(super) fn new(bytes_max: usize) -> Clients {
-        Clients { bytes_max, bytes: 0, answers_bytes: 0, held_back: VecDeque::new() }
+        Clients { bytes_max, bytes: 0, answers_bytes: 0, metrics: Vec::new(), held_back: VecDeque::new() }
     }
 
     /// Whether they hold as much as they may.
@@ -54,6 +61,20 @@ impl Clients {
     #[cfg(test)]
     pub(super) fn held_back_count(&self) -> usize {
         self.held_back.len()
+    }
+
+    /// Whether there is room for metrics in their reserve. If so, it is taken until the connection has nothing more to take.
+    fn reserve_metrics(&mut self, key: ConnectionKey, bytes: usize) -> bool {
+        let reserved: usize = self.metrics.iter().map(|(_, bytes)| bytes).sum();
+        let has_room = reserved + bytes <= METRICS_BYTES_MAX;
+        if has_room {
+            self.metrics.push((key, bytes));
+        }
+        has_room
+    }
+
+    fn release_metrics(&mut self, key: ConnectionKey) {
+        self.metrics.retain(|&(of, _)| of != key);
     }
 
     fn count(&mut self, connection: &mut Connection) {
@@ -71,13 +92,26 @@ pub(super) fn refusal() -> ApiError {
 
 impl Room {
     /// The response to a read, or a refusal if the clients hold too much for it.
-    pub(super) fn within_memory(&self, endpoint: Endpoint, response: Response) -> Response {
-        let is_read =
-            matches!(endpoint, Endpoint::Query | Endpoint::Assertion | Endpoint::Metrics | Endpoint::ApiDoc);
-        if is_read && response.body.len() >= LARGE_ANSWER_BYTES && self.clients.is_full() {
-            return Response::error(&refusal());
+    pub(super) fn within_memory(
+        &mut self,
+        connection: ConnectionKey,
+        endpoint: Endpoint,
+        response: Response,
+    ) -> Response {
+        let bytes = response.body.len();
+        if bytes < LARGE_ANSWER_BYTES || !self.clients.is_full() {
+            return response;
         }
-        response
+        let is_refused = match endpoint {
+            Endpoint::Query | Endpoint::Assertion | Endpoint::ApiDoc => true,
+            Endpoint::Metrics => !self.clients.reserve_metrics(connection, bytes),
+            Endpoint::Assert
+            | Endpoint::AssertBatch
+            | Endpoint::Retract
+            | Endpoint::Health
+            | Endpoint::Ready => false,
+        };
+        if is_refused { Response::error(&refusal()) } else { response }
     }
 }
 
@@ -87,6 +121,9 @@ impl Core {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let clients = &mut self.room.clients;
         clients.count(connection);
+        if !connection.http.has_debts() {
+            clients.release_metrics(key);
+        }
         if connection.http.is_held_back() && !connection.held_back {
             connection.held_back = true;
             clients.held_back.push_back(key);
@@ -98,8 +135,9 @@ impl Core {
     }
 
     /// A connection is gone with all that it held.
-    pub(super) fn uncount_bytes(&mut self, connection: &Connection) {
+    pub(super) fn uncount_bytes(&mut self, key: ConnectionKey, connection: &Connection) {
         self.room.clients.bytes -= connection.held_bytes;
+        self.room.clients.release_metrics(key);
     }
 
     /// Refuses a large body that is coming in on a connection, if memory is short. True if it did.

@@ -531,7 +531,7 @@ impl Core {
     fn remove(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.connections.remove(key) {
             self.room.counters.connections -= 1;
-            self.uncount_bytes(&connection);
+            self.uncount_bytes(key, &connection);
             if connection.secured.is_some_and(|secured| secured.session.is_in_handshake()) {
                 self.handshake_failed();
             }

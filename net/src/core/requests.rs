@@ -85,7 +85,7 @@ impl Room {
             Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
             Endpoint::ApiDoc => {
                 let response = Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON));
-                return Some(self.within_memory(endpoint, response));
+                return Some(self.within_memory(connection, endpoint, response));
             }
             Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
             Endpoint::Query => panic!("a query waits for its turn"),
@@ -146,7 +146,7 @@ impl Room {
             Endpoint::Assertion => self.counters.read(Read::Assertion, elapsed_us),
             _ => {}
         }
-        let response = self.within_memory(endpoint, response);
+        let response = self.within_memory(connection, endpoint, response);
         self.clients.answers_bytes += response.body.capacity();
         self.count_answer(method, response.head.status);
         answers.push(Answer { connection, told: Told::Response(request, response) });

@@ -429,7 +429,7 @@ impl Connection {
     }
 
     /// Whether anything is unanswered or unsent.
-    fn has_debts(&self) -> bool {
+    pub fn has_debts(&self) -> bool {
         !self.replies.is_empty() || !self.output.is_empty()
     }
 

@@ -146,7 +146,10 @@ fn queries_are_put_off_while_clients_hold_too_much() {
         assert!(Instant::now() < until, "queries are never put off");
     }
     served.takes("/v1/assert", TestClaim::new("writes", "go", "on").json());
-    assert_eq!(served.client.get("/ready").expect("an answer").status, 200);
+    for of_the_server in ["/ready", "/v1/health", "/metrics"] {
+        let response = served.client.get(of_the_server).expect("an answer");
+        assert_eq!(response.status, 200, "{of_the_server}: {response:?}");
+    }
     let bytes = process::anonymous_bytes(served.server.pid());
     assert!(bytes <= CLIENTS_BYTES_MAX + BESIDE_CLIENTS_BYTES_MAX, "{bytes} bytes for {READERS} readers");
     println!("{READERS} readers that do not read: {} MiB", bytes / MIB);

@@ -15,7 +15,10 @@ const CONNECTION_BYTES_MAX: usize = 16 << 10;
 const API_DOC: &str = "GET /api-doc/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
 
 fn world() -> World {
-    let mut world = World::with(1, |config| config.clients_bytes_max = BYTES_MAX);
+    let mut world = World::with(1, |config| {
+        config.clients_bytes_max = BYTES_MAX;
+        config.connections_max = 1000;
+    });
     world.open();
     world
 }
@@ -77,9 +80,11 @@ fn answers_that_nobody_reads_are_bounded_for_all_connections_together() {
     // Who owes nothing is served in small.
     for value in 2..10 {
         assert!(ask_beside_others(&mut world, &post("/v1/assert", &claim("a", value))).starts_with(CREATED));
-        assert!(ask_beside_others(&mut world, &get("/ready")).starts_with(OK));
+        for of_the_server in ["/ready", "/v1/health", "/metrics"] {
+            assert!(ask_beside_others(&mut world, &get(of_the_server)).starts_with(OK), "{of_the_server}");
+        }
     }
-    for large in [get("/v1/query?concept_path=a"), API_DOC.to_owned(), get("/metrics")] {
+    for large in [get("/v1/query?concept_path=a"), API_DOC.to_owned()] {
         let answer = ask_beside_others(&mut world, &large);
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         assert!(answer.contains("retry-after: 1") && answer.contains(r#""overloaded""#), "{answer}");
@@ -98,6 +103,51 @@ fn answers_that_nobody_reads_are_bounded_for_all_connections_together() {
     assert!(held_bytes(&world) < BYTES_MAX / 2);
     assert_eq!(world.get(0, "/v1/query?concept_path=a").0, OK);
     assert_eq!(world.get(0, "/api-doc/openapi.json").0, OK);
+}
+
+/// Goal: who watches the server sees it when memory is short, and cannot make it hold without end either. Method: beside
+/// readers that hold all memory, metrics are asked for by clients that do not take them, up to their reserve; it is there again
+/// as soon as one takes his, or is gone.
+#[test]
+fn metrics_have_a_reserve_that_is_bounded() {
+    let (mut world, _) = world_of_silent_readers(80, 400);
+    let before = held_bytes(&world);
+    let asks = |world: &mut World| {
+        let client = world.connect(0);
+        world.send(client, get("/metrics").as_bytes());
+        client
+    };
+    let (mut silent, mut refused) = (Vec::new(), None);
+    while refused.is_none() {
+        let client = asks(&mut world);
+        let (_, _, answer) = world.unread.iter().rfind(|(_, key, _)| *key == client.1).expect("an answer");
+        match answer.starts_with(OK.as_bytes()) {
+            true => silent.push(client),
+            false => refused = Some(answer.clone()),
+        }
+        assert!(silent.len() < 1000, "metrics are given without end");
+    }
+    let refused = String::from_utf8(refused.expect("one was refused")).unwrap();
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains(r#""overloaded""#), "{refused}");
+    assert!(silent.len() > 20, "the reserve is for {} only", silent.len());
+    let reserved = held_bytes(&world) - before;
+    assert!((900 << 10..2 << 20).contains(&reserved), "{reserved} bytes for {} answers", silent.len());
+    is_bounded(&world);
+
+    // One takes his, one is gone: there is room for two, and no third.
+    let (taker, leaver) = (silent[0], silent[1]);
+    let taken = world.unread.iter().position(|(_, key, _)| *key == taker.1).expect("it has an answer");
+    let (_, key, bytes) = world.unread.remove(taken);
+    world.cores[0].sent(key, bytes.len(), world.now);
+    world.cores[0].send_done(key, bytes);
+    world.cores[0].broken(leaver.1);
+    world.unread.retain(|(_, key, _)| *key != leaver.1);
+    world.run();
+    for expected in [OK, OK, "HTTP/1.1 503"] {
+        let client = asks(&mut world);
+        let (_, _, answer) = world.unread.iter().rfind(|(_, key, _)| *key == client.1).expect("an answer");
+        assert!(answer.starts_with(expected.as_bytes()), "not {expected}");
+    }
 }
 
 #[test]
