@@ -1,6 +1,8 @@
 //! A machine of its own for a test that needs a service manager: systemd as process 1 of fresh namespaces, on a
 //! throw-away copy of this machine's files. What it does is seen by nobody else, and gone at the end.
 
+mod host;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::disk::Workshop;
 use crate::left_behind::{self, Held, Leftover};
+
+pub use host::Host;
 
 /// How long systemd may take to come up. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,6 +65,14 @@ impl Machine {
         let text = String::from_utf8_lossy(&stdout).into_owned();
         assert!(status.success(), "{line}: {status}\n{text}{}", String::from_utf8_lossy(&stderr));
         text
+    }
+
+    /// Writes a file of the machine; directories above it are made.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = PathBuf::from(format!("/proc/{}/root{path}", self.first));
+        let directory = path.parent().expect("a file is in a directory");
+        let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, text));
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
     /// The number by which this machine knows a process of that one.

@@ -1,164 +1,147 @@
 //! Everything under a real systemd.
 
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use stemedb_tests::binary;
-use stemedb_tests::disk::Workshop;
 use stemedb_tests::held_thread::HeldThread;
-use stemedb_tests::machine::Machine;
+use stemedb_tests::machine::Host;
+use stemedb_tests::skip;
 
 use crate::notify::{STEPS, steps};
-use crate::repository;
-
-/// How long the machine may take for a step. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
-const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a stop may take, and the port be in use after it began.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 const HEALTH: &str = "curl -s http://localhost:18180/v1/health";
 
-/// A machine with StemeDB installed as deploy/README.md says. `None`, and a word about it, where none can be booted.
-fn installed() -> Option<(Machine, Workshop)> {
-    let machine = match Machine::boot() {
-        Ok(machine) => machine,
-        Err(lack) => {
-            eprintln!("skipped: {lack}");
-            return None;
-        }
-    };
-    // The installer takes what cargo has built for release; here that is what is under test.
-    let target = Workshop::new();
-    fs::create_dir(target.path("release")).expect("writable");
-    for binary in [binary::stemedb_api(), binary::stemedb_admin()] {
-        let name = binary.file_name().expect("a program has a name");
-        symlink(binary, target.path("release").join(name)).expect("writable");
-    }
-    machine.typed(&format!(
-        "cd {} && CARGO_TARGET_DIR={} deploy/install.sh",
-        repository().display(),
-        target.path("").display()
-    ));
-    Some((machine, target))
+/// A host with StemeDB installed. `None`, and a word about it, where none can be booted.
+fn installed() -> Option<Host> {
+    Host::install().inspect_err(|lack| skip(lack)).ok()
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < until, "not after {PATIENCE:?}: {what}");
-        std::thread::sleep(RETRY_PAUSE);
-    }
+fn assertion_count(host: &Host) -> String {
+    host.typed(&format!("{HEALTH} | jq '.assertion_count'")).trim().to_owned()
 }
 
-fn main_pid(machine: &Machine) -> u32 {
-    machine.typed("systemctl show -P MainPID stemedb-api").trim().parse().expect("a number")
-}
-
-fn assertion_count(machine: &Machine) -> String {
-    machine.typed(&format!("{HEALTH} | jq '.assertion_count'")).trim().to_owned()
-}
-
-fn assert_one(machine: &Machine) {
-    let answer = machine.typed(
+fn assert_one(host: &Host) {
+    let answer = host.typed(
         r#"curl -s -X POST http://localhost:18180/v1/assert -H "Content-Type: application/json" -d '{"concept_path":"test/service","predicate":"is","value":true,"timestamp":1700000000}'"#,
     );
     assert!(answer.contains(r#""status":"created""#), "{answer}");
 }
 
-/// Writes the drop-in that `systemctl edit stemedb-api` writes, where a terminal is needed.
-fn edit(machine: &Machine, setting: &str) {
-    machine.typed(&format!(
-        "mkdir -p /etc/systemd/system/stemedb-api.service.d && \
-         printf '[Service]\\n%s\\n' '{setting}' >/etc/systemd/system/stemedb-api.service.d/override.conf && \
-         systemctl daemon-reload"
-    ));
-}
-
 #[test]
 fn a_service_starts_tells_how_it_is_is_moved_by_a_drop_in_and_stops_within_five_seconds() {
-    let Some((machine, _target)) = installed() else { return };
-    machine.typed("systemctl enable --now stemedb-api");
-    let status = machine.typed("systemctl status stemedb-api");
+    let Some(host) = installed() else { return };
+    host.typed("systemctl enable --now stemedb-api");
+    let status = host.typed("systemctl status stemedb-api");
     for part in
         ["active (running)", "Status: \"Startup complete: serving 0 assertions on http://127.0.0.1:18180"]
     {
         assert!(status.contains(part), "no {part:?} in\n{status}");
     }
-    let log = machine.typed("journalctl -u stemedb-api -n 50 -o cat");
+    let log = host.typed("journalctl -u stemedb-api -n 50 -o cat");
     assert_eq!(steps(&log).len(), STEPS.len(), "{log}");
     let ours = |line: &&str| line.contains("INFO") || line.contains("WARN");
     assert!(log.lines().filter(ours).all(|line| line.starts_with([' ', 'W'])), "a time twice in\n{log}");
     for word in ["wal", "tls", "index"] {
-        machine.typed(&format!("journalctl -u stemedb-api -n 50 | grep -i {word}"));
+        host.typed(&format!("journalctl -u stemedb-api -n 50 | grep -i {word}"));
     }
     // The filter of system calls is in force, with io_uring at work behind it.
-    machine.typed(&format!("grep -E '^Seccomp:.2' /proc/{}/status", main_pid(&machine)));
-    assert_one(&machine);
+    host.typed(&format!("grep -E '^Seccomp:.2' /proc/{}/status", host.main_pid()));
+    assert_one(&host);
 
-    edit(&machine, r#"Environment="STEMEDB_BIND_ADDR=127.0.0.1:18280""#);
-    machine.typed("systemctl restart stemedb-api");
-    let count = machine.typed("curl -s http://localhost:18280/v1/health | jq '.assertion_count'");
+    host.edit(r#"Environment="STEMEDB_BIND_ADDR=127.0.0.1:18280""#);
+    host.typed("systemctl restart stemedb-api");
+    let count = host.typed("curl -s http://localhost:18280/v1/health | jq '.assertion_count'");
     assert_eq!(count, "1\n");
-    assert!(!machine.output(HEALTH).status.success(), "nobody listens on the old port");
+    assert!(!host.output(HEALTH).status.success(), "nobody listens on the old port");
 
     // A client that holds its connection holds up nobody.
-    machine.typed("exec 3<>/dev/tcp/localhost/18280; sleep 60 >/dev/null 2>&1 & disown");
+    host.typed("exec 3<>/dev/tcp/localhost/18280; sleep 60 >/dev/null 2>&1 & disown");
     let began = Instant::now();
-    machine.typed("systemctl stop stemedb-api");
-    machine.typed("python3 -c 'import socket; socket.create_server((\"127.0.0.1\", 18280))'");
+    host.typed("systemctl stop stemedb-api");
+    host.typed("python3 -c 'import socket; socket.create_server((\"127.0.0.1\", 18280))'");
     assert!(began.elapsed() < STOP_TIME_MAX, "{:?}", began.elapsed());
-    assert_eq!(machine.typed("systemctl show -P Result stemedb-api"), "success\n");
-    assert!(machine.typed("journalctl -u stemedb-api -o cat").contains("Stopped with 1 assertions"));
-    assert_eq!(machine.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
-    assert!(!machine.output("systemctl status stemedb-api").status.success(), "it is stopped");
+    assert_eq!(host.typed("systemctl show -P Result stemedb-api"), "success\n");
+    assert!(host.typed("journalctl -u stemedb-api -o cat").contains("Stopped with 1 assertions"));
+    assert_eq!(host.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
+    assert!(!host.output("systemctl status stemedb-api").status.success(), "it is stopped");
 
-    machine.typed("systemctl start stemedb-api");
-    machine.typed(&format!("{}/deploy/install.sh --uninstall", repository().display()));
-    assert!(!machine.output("systemctl is-active stemedb-api").status.success(), "it is removed");
-    assert!(!machine.output("systemctl cat stemedb-backup.timer").status.success(), "it is removed");
-    assert_eq!(machine.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
+    host.typed("systemctl start stemedb-api");
+    host.typed(&format!("{}/deploy/install.sh --uninstall", Host::checkout().display()));
+    assert!(!host.output("systemctl is-active stemedb-api").status.success(), "it is removed");
+    assert!(!host.output("systemctl cat stemedb-backup.timer").status.success(), "it is removed");
+    assert_eq!(host.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
 }
 
 #[test]
 fn a_killed_or_stuck_server_comes_back_with_all_it_had() {
-    let Some((machine, _target)) = installed() else { return };
-    edit(&machine, "WatchdogSec=3");
-    machine.typed("systemctl start stemedb-api");
-    assert_one(&machine);
+    let Some(host) = installed() else { return };
+    host.edit("WatchdogSec=3");
+    host.typed("systemctl start stemedb-api");
+    assert_one(&host);
     let serves_anew = |before: u32| {
-        wait_until("it is started again", || {
-            let running = machine.output("systemctl is-active stemedb-api").stdout == b"active\n";
-            running && ![0, before].contains(&main_pid(&machine))
+        host.wait_until("it is started again", || {
+            let running = host.output("systemctl is-active stemedb-api").stdout == b"active\n";
+            running && ![0, before].contains(&host.main_pid())
         });
-        assert_eq!(assertion_count(&machine), "1");
-        main_pid(&machine)
+        assert_eq!(assertion_count(&host), "1");
+        host.main_pid()
     };
-    let killed = main_pid(&machine);
-    machine.typed(&format!("kill -9 {killed}"));
+    let killed = host.main_pid();
+    host.typed(&format!("kill -9 {killed}"));
     let stuck = serves_anew(killed);
 
-    let held = HeldThread::named(machine.number_here(stuck), "core-0");
-    wait_until("the watchdog fires", || {
-        machine.typed("journalctl -u stemedb-api -o cat").contains("Watchdog timeout")
+    let held = HeldThread::named(host.number_here(stuck), "core-0");
+    host.wait_until("the watchdog fires", || {
+        host.typed("journalctl -u stemedb-api -o cat").contains("Watchdog timeout")
     });
     held.ended();
     serves_anew(stuck);
-    assert_eq!(machine.typed("systemctl show -P NRestarts stemedb-api"), "2\n");
-    let log = machine.typed("journalctl -u stemedb-api -o cat");
+    assert_eq!(host.typed("systemctl show -P NRestarts stemedb-api"), "2\n");
+    let log = host.typed("journalctl -u stemedb-api -o cat");
     assert!(log.contains("Core 0 has not turned its loop"), "{log}");
 }
 
 #[test]
 fn a_start_on_a_port_that_is_taken_fails_at_once_and_says_so_in_the_journal() {
-    let Some((machine, _target)) = installed() else { return };
-    machine.typed(
+    let Some(host) = installed() else { return };
+    host.typed(
         "systemd-run --quiet --unit=other --service-type=notify -E STEMEDB_WAL_DIR=/tmp/wal -E STEMEDB_DB_DIR=/tmp/db \
          /opt/stemedb/bin/stemedb-api",
     );
-    assert!(!machine.output("systemctl start stemedb-api").status.success());
-    let log = machine.typed("journalctl -u stemedb-api -o cat | grep 'Address already in use'");
+    assert!(!host.output("systemctl start stemedb-api").status.success());
+    let log = host.typed("journalctl -u stemedb-api -o cat | grep 'Address already in use'");
     assert!(log.contains("127.0.0.1:18180"), "{log}");
+}
+
+/// Goal: a renewed certificate goes into use by the command that operators know from other services. Method: the files are
+/// replaced and the service is reloaded; the process stays, and shows the new certificate.
+#[test]
+fn a_reload_takes_new_certificates_and_leaves_the_server_running() {
+    let Some(host) = installed() else { return };
+    let issue = |days: u32| {
+        host.typed(&format!(
+            "install -d /etc/stemedb/tls && cd /etc/stemedb/tls && \
+             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days {days} -subj /CN=localhost \
+             -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem 2>&1 && \
+             chown root:stemedb key.pem && chmod 640 key.pem"
+        ));
+    };
+    let shown = || {
+        let metrics = "curl -s --cacert /etc/stemedb/tls/cert.pem https://localhost:18180/metrics";
+        host.typed(&format!("{metrics} | grep ^stemedb_tls_certificate_expiry_timestamp_seconds"))
+    };
+    issue(10);
+    host.write(
+        "/etc/stemedb/stemedb.env",
+        "STEMEDB_TLS_ENABLED=true\nSTEMEDB_TLS_CERT=/etc/stemedb/tls/cert.pem\nSTEMEDB_TLS_KEY=/etc/stemedb/tls/key.pem\n",
+    );
+    host.typed("systemctl start stemedb-api");
+    let (first, process) = (shown(), host.main_pid());
+    issue(20);
+    host.typed("systemctl reload stemedb-api");
+    host.wait_until("the certificate is taken", || host.log().contains("TLS certificate reloaded"));
+    assert_ne!(shown(), first);
+    assert_eq!(host.main_pid(), process);
 }
