@@ -1,7 +1,7 @@
 //! Why tables cannot be relied on, or not be made.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ManifestError;
 use crate::claim::DecodeError;
@@ -113,6 +113,15 @@ pub enum UpkeepError {
 }
 
 impl UpkeepError {
+    /// The file, and the offset in it, of what is damaged or cannot be read; `None` if the error is of another kind.
+    pub fn damaged_place(&self) -> Option<(&Path, u64)> {
+        match self {
+            UpkeepError::Log(error) => error.damaged_place(),
+            UpkeepError::Table(error) => error.damaged_place(),
+            _ => None,
+        }
+    }
+
     /// Whether there was no space on the disk: then it can be tried again later.
     pub fn is_no_space(&self) -> bool {
         let mut source = Some(self as &(dyn std::error::Error + 'static));

@@ -7,19 +7,26 @@
 //! Whatever interrupts this, and whenever: either the old manifest holds, and a table that it does not list is removed by the next
 //! start, or the new one holds, and what it calls covered is. Nothing is removed before the manifest that makes it needless is
 //! durable.
+//!
+//! What is stored is read again, step by step, so that damage is found while there is a copy of it elsewhere. A damaged table
+//! is not merged any more: what is sound in it stays where it is, and what is not goes nowhere.
 
+mod damage;
 mod error;
 mod facts;
 mod manifest;
 mod open_tables;
+mod scrub;
 mod storage;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 
+pub use damage::DamagedPlace;
 pub use error::{StoreError, UpkeepError};
-pub use facts::{UpkeepFacts, UpkeepSnapshot};
+pub use facts::{ScrubSnapshot, UpkeepFacts, UpkeepSnapshot};
 pub use manifest::{ListedTable, Manifest, ManifestError};
 pub use open_tables::{OpenTables, ReadError, StoredClaim};
+pub use scrub::{ScrubPace, Scrubbed};
 pub use storage::{DirManifest, ManifestStorage, MemoryManifest};
 pub use upkeep::{Store, Upkeep, UpkeepConfig, Worked};

@@ -5,6 +5,8 @@
 //! steps of upkeep whose storage stops working after some changes. Removed segments are kept beside, so that the
 //! whole log can be read by a plain model at the end.
 
+mod scrub;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
@@ -265,6 +267,19 @@ impl World {
         self.tables.restart();
     }
 
+    /// Reads all that is stored once. Gives what is damaged.
+    fn scrub(&mut self) -> Vec<DamagedPlace> {
+        let mut damage = Vec::new();
+        loop {
+            match self.upkeep.scrub(NOW) {
+                Scrubbed::Passed => return damage,
+                Scrubbed::Sound { .. } => {}
+                Scrubbed::Damaged(place) => damage.push(place),
+                skipped @ Scrubbed::Skipped { .. } => panic!("{skipped:?}"),
+            }
+        }
+    }
+
     fn take(mut self, step: &Step) -> World {
         match *step {
             Step::Claim { subject, source, padding } => self.claim(subject, source, padding),
@@ -347,9 +362,14 @@ proptest! {
         let mut world = World::new(lanes);
         for step in &steps {
             world = world.take(step);
+            if matches!(step, Step::Upkeep { .. }) {
+                prop_assert_eq!(world.scrub(), []);
+            }
         }
         world.check();
-        world.restarted(1).check();
+        let mut world = world.restarted(1);
+        prop_assert_eq!(world.scrub(), []);
+        world.check();
     }
 }
 

@@ -1,10 +1,13 @@
 //! What keeps log and tables in order, one small step after the other.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use super::{ListedTable, Manifest, ManifestStorage, StoreError, UpkeepError, UpkeepFacts};
+use super::scrub::{Scrub, Scrubbable};
+use super::{
+    DamagedPlace, ListedTable, Manifest, ManifestStorage, Scrubbed, StoreError, UpkeepError, UpkeepFacts,
+};
 use crate::log::SegmentNumber;
 use crate::log::covered::Covered;
 use crate::log::record::RecordKind;
@@ -41,7 +44,7 @@ pub struct UpkeepConfig {
 }
 
 /// What a step has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Worked {
     /// Nothing: there is nothing to do until a lane leaves a segment.
     Idle,
@@ -55,6 +58,9 @@ pub enum Worked {
     RemovedSegment(SegmentFile),
     /// A file that no manifest lists was removed.
     RemovedTable(TableNumber),
+    /// What was to be read is damaged. A damaged table stays as it is and is not merged any more; behind a damaged place of the log
+    /// there is no checkpoint until the next start.
+    FoundDamage(DamagedPlace),
 }
 
 /// Moves claims out of ended segments into tables, merges tables, and removes what is needed no more.
@@ -72,6 +78,9 @@ pub struct Upkeep {
     writing: BTreeMap<LaneId, SegmentNumber>,
     /// Whether there may be ended segments that are not covered.
     may_checkpoint: bool,
+    /// Whether the log was found to be damaged.
+    log_is_damaged: bool,
+    scrub: Scrub,
     merging: Option<Merging>,
     /// Files to be removed, the last one first.
     needless_segments: Vec<SegmentFile>,
@@ -109,6 +118,8 @@ impl Upkeep {
             facts,
             writing,
             may_checkpoint: true,
+            log_is_damaged: false,
+            scrub: Scrub::default(),
             merging: None,
             needless_segments: Vec::new(),
             needless_tables: Vec::new(),
@@ -132,7 +143,14 @@ impl Upkeep {
     /// Notes that a lane has sealed all segments before `writing`.
     pub fn lane_writes(&mut self, lane: LaneId, writing: SegmentNumber) {
         self.writing.insert(lane, writing);
-        self.may_checkpoint = true;
+        self.may_checkpoint = !self.log_is_damaged;
+    }
+
+    /// Reads on in what is stored, some milliseconds' worth, and checks it. When the step is due is for the caller's
+    /// [pace](super::ScrubPace).
+    pub fn scrub(&mut self, now: UnixMicros) -> Scrubbed {
+        let Upkeep { store, manifest, writing, facts, scrub, .. } = self;
+        scrub.step(&Scrubbable { store, manifest, writing, facts }, now)
     }
 
     /// Does what is most needed: removes what is in the way, makes a checkpoint if there is anything for one, merges if there
@@ -146,14 +164,25 @@ impl Upkeep {
         now: UnixMicros,
         may_remove: &mut dyn FnMut() -> bool,
     ) -> Result<Worked, UpkeepError> {
-        let worked = self.try_step(now, may_remove);
-        if worked.is_err() {
-            self.merging = None;
+        let error = match self.try_step(now, may_remove) {
+            Ok(worked) => return Ok(worked),
+            Err(error) => error,
+        };
+        self.merging = None;
+        // What was finished and is not listed. Where that cannot be found, the next start does.
+        let _ = self.find_needless_tables();
+        let found = error.damaged_place().map(|(path, offset)| DamagedPlace::new(path, offset, &error));
+        let Some(place) = found else {
             self.facts.failed();
-            // What was finished and is not listed. Where that cannot be found, the next start does.
-            let _ = self.find_needless_tables();
+            return Err(error);
+        };
+        if let UpkeepError::Log(_) = error {
+            (self.log_is_damaged, self.may_checkpoint) = (true, false);
+            self.facts.failed();
+            self.facts.ended();
         }
-        worked
+        self.facts.damaged(place.clone());
+        Ok(Worked::FoundDamage(place))
     }
 
     fn try_step(
@@ -204,9 +233,7 @@ impl Upkeep {
     }
 
     fn begin_merge(&mut self, now: UnixMicros) -> Result<bool, UpkeepError> {
-        let sizes: Vec<_> =
-            self.manifest.tables.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect();
-        let Some(range) = pick(&sizes) else { return Ok(false) };
+        let Some(range) = self.pick_sound() else { return Ok(false) };
         let bottom = range.start == 0;
         let inputs = &self.manifest.tables[range];
         let (first, last) = (inputs.first(), inputs.last());
@@ -219,6 +246,22 @@ impl Upkeep {
         let merge = Merge::new(&tables, writer, MergeOptions { bottom });
         self.merging = Some(Merging { merge, inputs: numbers, checkpoints });
         Ok(true)
+    }
+
+    /// Which tables to merge, of those side by side that are not known to be damaged.
+    fn pick_sound(&self) -> Option<Range<usize>> {
+        let tables = &self.manifest.tables;
+        let is_sound =
+            |table: &ListedTable| !self.facts.is_damaged(&self.store.tables.path(table.facts.number));
+        let mut begin = 0;
+        for sound in tables.split(|table| !is_sound(table)) {
+            let sizes: Vec<_> = sound.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect();
+            if let Some(range) = pick(&sizes) {
+                return Some(begin + range.start..begin + range.end);
+            }
+            begin += sound.len() + 1;
+        }
+        None
     }
 
     fn merge(&mut self) -> Result<Worked, UpkeepError> {
@@ -242,6 +285,7 @@ impl Upkeep {
             let removed = self.store.log.remove(file.id);
             removed.map_err(|source| UpkeepError::RemoveSegment { segment: file.id, source })?;
             self.needless_segments.pop();
+            self.facts.gone(&self.store.log.path(file.id));
             self.facts.removed_segment(file.bytes);
             return Ok(Worked::RemovedSegment(file));
         }
@@ -249,6 +293,7 @@ impl Upkeep {
         let removed = self.store.tables.remove(table);
         removed.map_err(|source| UpkeepError::RemoveTable { table, source })?;
         self.needless_tables.pop();
+        self.facts.gone(&self.store.tables.path(table));
         Ok(Worked::RemovedTable(table))
     }
 

@@ -43,6 +43,11 @@ impl Entries {
         Ok(true)
     }
 
+    /// Up to where the file was read, in bytes from its start; 0 before anything was.
+    pub(super) fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
     /// The block that was loaded last.
     pub(super) fn block(&self) -> EntryBlock<'_> {
         EntryBlock { block: &self.block, items: self.items.clone() }

@@ -87,6 +87,24 @@ pub enum TableError {
     },
 }
 
+impl TableError {
+    /// The file, and the offset in it, of what is damaged or cannot be read; `None` if the error is of another kind.
+    pub fn damaged_place(&self) -> Option<(&Path, u64)> {
+        match self {
+            TableError::Read { path, offset, .. } | TableError::Damaged { path, offset, .. } => {
+                Some((path, *offset))
+            }
+            TableError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => Some((path, 0)),
+            TableError::Open { .. }
+            | TableError::Create { .. }
+            | TableError::Write { .. }
+            | TableError::Finish { .. }
+            | TableError::NotAClaim { .. }
+            | TableError::Contradiction { .. } => None,
+        }
+    }
+}
+
 /// A part of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TablePart {

@@ -48,6 +48,11 @@ impl BlockReader {
         Ok(Some(place))
     }
 
+    /// Up to where the file was read, in bytes from its start; 0 before anything was.
+    pub(super) fn offset(&self) -> u64 {
+        self.in_window.end
+    }
+
     /// Refuses the block that was read last for what is in it: it is the next block again, so that nobody gets past it.
     pub(super) fn refuse(&mut self, place: &BlockPlace, damage: Damage) -> TableError {
         self.blocks.start -= 1;

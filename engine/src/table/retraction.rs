@@ -100,6 +100,11 @@ impl Retractions {
         self.left.last().map(|range| retraction(&self.raw, range.clone()))
     }
 
+    /// Up to where the file was read, in bytes from its start; 0 before anything was.
+    pub(super) fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
     /// Reads the next block if nothing is left of this one.
     pub(super) fn load(&mut self) -> Result<(), TableError> {
         while self.left.is_empty() {

@@ -22,6 +22,16 @@ impl Verification {
         Verification { table, retractions, entries, retracted: 0 }
     }
 
+    /// The table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Up to where the file was read, in bytes from its start.
+    pub fn offset(&self) -> u64 {
+        self.retractions.as_ref().map_or(0, Retractions::offset).max(self.entries.offset())
+    }
+
     /// Goes on over about `bytes_budget` bytes of records, and a block at least. An error says what is damaged, and ends it.
     pub fn step(&mut self, bytes_budget: usize) -> Result<Step<()>, TableError> {
         let mut budget = bytes_budget.max(1);

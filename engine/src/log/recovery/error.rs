@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::log::Lsn;
 use crate::log::frame::FrameError;
@@ -107,6 +107,21 @@ pub enum RecoveryError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
+}
+
+impl RecoveryError {
+    /// The file, and the offset in it, of what is damaged or cannot be read; `None` if the error is of another kind.
+    pub fn damaged_place(&self) -> Option<(&Path, u64)> {
+        match self {
+            RecoveryError::Header { path, .. } | RecoveryError::Missing { path, .. } => Some((path, 0)),
+            RecoveryError::Read { path, offset, .. }
+            | RecoveryError::Frame { path, offset, .. }
+            | RecoveryError::Contradiction { path, offset, .. }
+            | RecoveryError::Records { path, offset, .. }
+            | RecoveryError::Generation { path, offset, .. } => Some((path, *offset)),
+            RecoveryError::List { .. } | RecoveryError::Replay { .. } => None,
+        }
+    }
 }
 
 /// Which record a visitor refused, and why: any error at all, which ends the recovery.

@@ -16,6 +16,7 @@ mod error;
 pub(in crate::log) mod reader;
 mod replay;
 mod retractions;
+mod segment_check;
 mod sink;
 mod survey;
 #[cfg(test)]
@@ -36,8 +37,12 @@ use crate::slot::{LaneId, SlotSet};
 
 pub use error::{RecoveryError, RecoveryVisitError};
 use replay::Replay;
+pub use segment_check::SegmentCheck;
 use sink::RecordSink;
 use survey::Survey;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 2 * crate::log::FRAME_BYTES_MAX;
 
 /// A record of the log, as recovery hands it out.
 #[derive(Debug, Clone, Copy)]

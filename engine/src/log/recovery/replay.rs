@@ -9,17 +9,14 @@ use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::sink::{FramePlace, RecordSink};
 use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, SurveyedLane, contradiction};
-use crate::log::recovery::{DroppedTail, Recovered, RecoveryError, UntrimmedSegment};
+use crate::log::recovery::{DroppedTail, READ_BYTES, Recovered, RecoveryError, UntrimmedSegment};
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogStorage, SegmentFile};
-use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn, SegmentNumber};
+use crate::log::{BLOCK_BYTES, Generation, Lsn, SegmentNumber};
 use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
-
-/// Bytes read at a time.
-const READ_BYTES: usize = 2 * FRAME_BYTES_MAX;
 
 /// The second pass, generation by generation.
 pub(super) struct Replay<'s, 'v> {
