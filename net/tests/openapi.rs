@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
+use stemedb_engine::checkpoint::DamagedPlace;
 use stemedb_engine::claim::{
     Claim, ClaimHash, ConceptPath, DerivedFrom, EpochId, Metadata, Predicate, SourceClass, Timestamp, Value,
 };
@@ -379,6 +380,11 @@ fn answers_are_as_described() {
         generation: 1,
         lanes_failed: 0,
         upkeep_failed: false,
+        damage: vec![DamagedPlace {
+            path: "assertions-0000000001.kv".into(),
+            offset: 8192,
+            problem: String::new(),
+        }],
     };
     described("Health", &|out| health.write_json(out));
     let error = ApiError::in_field(ErrorCode::InvalidValue, "value", "is wrong");

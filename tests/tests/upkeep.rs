@@ -3,10 +3,15 @@
 //! Method: a real server with small segments, of which files are taken away or put in the way of what it does in the
 //! background.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
+use stemedb_engine::checkpoint::{DirManifest, Manifest};
+use stemedb_engine::data_dir::Hold;
+use stemedb_engine::table::DirTables;
 use stemedb_tests::claims::TestClaim;
-use stemedb_tests::{Data, Random, Server, Start};
+use stemedb_tests::{Data, Random, Server, Start, listing, wal};
 
 /// Claims that fill some segments of 2 MiB, and bytes of the value of each.
 const CLAIMS: u64 = 360;
@@ -52,4 +57,59 @@ fn a_failure_that_ends_checkpoints_is_told_and_all_else_goes_on() {
     server.wait_for_line("Checkpoint:");
     assert_eq!(server.assertion_count(), 2 * CLAIMS);
     server.stop();
+}
+
+/// Goal: damage of what is stored shows while the server serves, and takes nothing from its clients. Method: a byte of a table, and
+/// one of a segment that a reader holds though tables have its claims, are changed under a running server.
+#[test]
+fn damage_that_the_scrub_finds_is_told_with_file_and_offset_and_claims_are_served_on() {
+    let mut random = Random::for_test("the scrub");
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    let _hold = Hold::on(&data.wal()).expect("nobody removes anything");
+    fill(&server, 0, &mut random);
+    server.wait_for_line("Checkpoint:");
+    server.stop();
+
+    // So slow that the end of what is stored is still to come when it is changed.
+    let server = Start::on(&data).with("STEMEDB_SCRUB_BYTES_PER_SECOND", "512KiB").serve();
+    assert_eq!(server.health()["status"], "healthy");
+    let manifest = Manifest::open(&DirManifest::new(&data.db()), &DirTables::new(&data.db()));
+    let manifest = manifest.expect("it is sound");
+    let table = manifest.tables.last().expect("there is a table");
+    let table_path = data.db().join(table.facts.number.to_string());
+    change_byte(&table_path, table.facts.bytes / 4 * 3);
+    let kept = wal::segments(&data.wal()).into_iter().rfind(|segment| manifest.covered.contains(segment.id));
+    let segment = kept.expect("covered segments are held");
+    let frame = &segment.frames[segment.frames.len() / 2];
+    change_byte(&segment.path, frame.offset as u64 + 80);
+
+    for path in [&table_path, &segment.path] {
+        let line = server.wait_for_line(&format!("of {}", path.display()));
+        assert!(line.contains("ERROR") && line.contains("Stored data is damaged"), "{line}");
+        assert!(line.contains("at offset ") && line.contains("disaster.md"), "{line}");
+    }
+    assert_eq!(server.metric("stemedb_scrub_damage_total"), 2.0);
+    assert_eq!(server.metric("stemedb_scrub_damaged_files"), 2.0);
+    assert!(server.metric("stemedb_scrub_bytes_total") > 0.0);
+    let health = server.health();
+    assert_eq!((health["status"].as_str(), health["damaged_files"].as_u64()), (Some("degraded"), Some(2)));
+    assert_eq!(health["damage"][0]["file"], table_path.display().to_string());
+    let offset = health["damage"][0]["offset"].as_u64().expect("it has an offset");
+    assert!((4096..=table.facts.bytes / 4 * 3).contains(&offset), "{health}");
+    assert_eq!(health["damage"][1]["file"], segment.path.display().to_string());
+    assert_eq!(health["damage"][1]["offset"], frame.offset);
+    let rows = listing::all(&mut server.client(), "upkeep/*");
+    assert_eq!(rows.len() as u64, CLAIMS, "all claims are served from memory");
+    fill(&server, CLAIMS, &mut random);
+    assert_eq!(server.client().get("/ready").expect("an answer").status, 200);
+    server.stop();
+}
+
+/// Changes one bit of a file.
+fn change_byte(path: &Path, offset: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("it is there");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).expect("it is as long");
+    file.write_all_at(&[byte[0] ^ 1], offset).expect("writable");
 }

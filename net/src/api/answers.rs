@@ -1,5 +1,6 @@
 //! The answers that are one small object each.
 
+use stemedb_engine::checkpoint::DamagedPlace;
 use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::time::UnixMicros;
 
@@ -26,7 +27,7 @@ pub fn write_exists(out: &mut Vec<u8>, hash: &ClaimHash) {
 }
 
 /// How the server is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Health {
     /// How long the server has been up, in seconds.
     pub uptime_s: f64,
@@ -40,12 +41,17 @@ pub struct Health {
     pub lanes_failed: u16,
     /// Whether a failure has ended what moves claims from the log into tables.
     pub upkeep_failed: bool,
+    /// What is damaged of what is stored: one place a file.
+    pub damage: Vec<DamagedPlace>,
 }
+
+/// The most damaged places that are told. Who has more needs no list.
+const DAMAGE_TOLD_MAX: usize = 16;
 
 impl Health {
     /// Appends the answer to `/v1/health`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        let is_whole = self.lanes_failed == 0 && !self.upkeep_failed;
+        let is_whole = self.lanes_failed == 0 && !self.upkeep_failed && self.damage.is_empty();
         let status = if is_whole { "healthy" } else { "degraded" };
         out.extend_from_slice(b"{\"status\":\"");
         out.extend_from_slice(status.as_bytes());
@@ -63,7 +69,17 @@ impl Health {
         push_count(out, self.lanes_failed.into());
         out.extend_from_slice(b",\"upkeep_failed\":");
         out.extend_from_slice(if self.upkeep_failed { b"true" } else { b"false" });
-        out.push(b'}');
+        out.extend_from_slice(b",\"damaged_files\":");
+        push_count(out, self.damage.len() as u64);
+        out.extend_from_slice(b",\"damage\":[");
+        for (number, place) in self.damage.iter().take(DAMAGE_TOLD_MAX).enumerate() {
+            out.extend_from_slice(if number > 0 { b",{\"file\":" } else { b"{\"file\":" });
+            push_json_string(out, &place.path.to_string_lossy());
+            out.extend_from_slice(b",\"offset\":");
+            push_count(out, place.offset);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
     }
 }
 
@@ -97,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn health_is_degraded_once_a_lane_or_the_upkeep_has_failed() {
+    fn health_is_degraded_once_a_lane_or_the_upkeep_has_failed_or_a_file_is_damaged() {
         let health = Health {
             uptime_s: 12.5,
             assertions: 3,
@@ -105,16 +121,31 @@ mod tests {
             generation: 7,
             lanes_failed: 0,
             upkeep_failed: false,
+            damage: Vec::new(),
         };
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
             json(|out| health.write_json(out)),
             format!(
-                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"lanes_failed":0,"upkeep_failed":false}}"#
+                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"lanes_failed":0,"upkeep_failed":false,"damaged_files":0,"damage":[]}}"#
             )
         );
-        for health in [Health { lanes_failed: 1, ..health }, Health { upkeep_failed: true, ..health }] {
+        let place = |offset| DamagedPlace {
+            path: "/data/db/assertions-0000000003.kv".into(),
+            offset,
+            problem: String::new(),
+        };
+        let damaged = Health { damage: (0..40).map(place).collect(), ..health.clone() };
+        for health in [
+            Health { lanes_failed: 1, ..health.clone() },
+            Health { upkeep_failed: true, ..health },
+            damaged.clone(),
+        ] {
             assert!(json(|out| health.write_json(out)).starts_with(r#"{"status":"degraded","#));
         }
+        let told = json(|out| damaged.write_json(out));
+        let first = r#""damaged_files":40,"damage":[{"file":"/data/db/assertions-0000000003.kv","offset":0},{"file":"#;
+        assert!(told.contains(first), "{told}");
+        assert_eq!(told.matches("\"file\"").count(), DAMAGE_TOLD_MAX);
     }
 }

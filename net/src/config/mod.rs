@@ -32,6 +32,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Bytes of the log that go into one checkpoint, and of memory to sort its records in.
     pub checkpoint_bytes: u64,
+    /// Bytes a second at which what is stored is read again and checked; 0 for never.
+    pub scrub_bytes_per_second: u64,
     /// Bytes of the largest frame.
     pub frame_bytes_max: usize,
     /// Frames being written at once in a lane, 1 or 2.

@@ -21,6 +21,9 @@ const CONNECTIONS_MAX: u64 = 16_384;
 /// The least memory for a core's index. An empty one grows by chunks of which the first few need about half of it.
 const INDEX_BYTES_MIN: u64 = 16 * MIB;
 
+/// The slowest pace of the scrub: slower, it would not see the end of a table in a day.
+const SCRUB_BYTES_PER_SECOND_MIN: u64 = 64 * KIB;
+
 /// The configuration that `values` describe, with defaults for what they leave out.
 pub(super) fn config(
     values: &Values,
@@ -35,6 +38,16 @@ pub(super) fn config(
         log: log_filter(values)?,
         segment_bytes: blocks(values, &settings::SEGMENT_BYTES, 2 * MIB..=GIB)?,
         checkpoint_bytes: size(values, &settings::CHECKPOINT_BYTES, 4 * MIB..=GIB)?,
+        scrub_bytes_per_second: match size(values, &settings::SCRUB_BYTES_PER_SECOND, 0..=GIB)? {
+            1..SCRUB_BYTES_PER_SECOND_MIN => {
+                return Err(invalid(
+                    values,
+                    &settings::SCRUB_BYTES_PER_SECOND,
+                    "0 for never, or a size from 64KiB to 1GiB, such as 8MiB",
+                ));
+            }
+            bytes => bytes,
+        },
         frame_bytes_max: blocks(values, &settings::FRAME_BYTES_MAX, 128 * KIB..=MIB)? as usize,
         frames_in_flight: number(values, &settings::FRAMES_IN_FLIGHT, 1..=2)? as usize,
         spin: Duration::from_micros(number(values, &settings::SPIN_US, 0..=1000)?),

@@ -46,6 +46,8 @@ settings! {
         "Size of a log segment, 2MiB to 1GiB, a multiple of 4KiB";
     CHECKPOINT_BYTES: "STEMEDB_CHECKPOINT_BYTES", "checkpoint-bytes", "64MiB",
         "Log that goes into one checkpoint, and memory to sort it in, 4MiB to 1GiB; a whole segment does in any case";
+    SCRUB_BYTES_PER_SECOND: "STEMEDB_SCRUB_BYTES_PER_SECOND", "scrub-bytes-per-second", "8MiB",
+        "Pace at which tables and ended segments are read again to check them, 64KiB to 1GiB a second; 0 for never";
     FRAME_BYTES_MAX: "STEMEDB_FRAME_BYTES_MAX", "frame-bytes-max", "1MiB",
         "Largest group commit, 128KiB to 1MiB, a multiple of 4KiB";
     FRAMES_IN_FLIGHT: "STEMEDB_FRAMES_IN_FLIGHT", "frames-in-flight", "2",

@@ -361,6 +361,7 @@ impl Room {
             generation: self.log.generation,
             lanes_failed: states.iter().filter(|core| core.figures.lane_failed).count() as u16,
             upkeep_failed: self.log.upkeep.snapshot().has_ended,
+            damage: self.log.upkeep.damage(),
         };
         Response::json(Status::Ok, |out| health.write_json(out))
     }

@@ -1,7 +1,7 @@
 //! The figures of all cores as one text.
 
 use super::exposition::{Exposition, Kind};
-use stemedb_engine::checkpoint::UpkeepSnapshot;
+use stemedb_engine::checkpoint::{ScrubSnapshot, UpkeepSnapshot};
 
 use super::snapshot::{CoreSnapshot, Read, ServerSnapshot, TlsHandshake, TlsSnapshot};
 
@@ -26,6 +26,7 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_requests(&mut text, &all);
     render_log(&mut text, &all, server);
     render_tables(&mut text, &server.upkeep);
+    render_scrub(&mut text, &server.upkeep.scrub);
     if let Some(tls) = &server.tls {
         render_tls(&mut text, &all, tls);
     }
@@ -119,6 +120,26 @@ fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
     text.single("stemedb_table_merges_total", Kind::Counter, "Merges of tables.", upkeep.merges);
     let removed = "Segments removed since the start, as tables hold their claims.";
     text.single("stemedb_wal_segments_removed_total", Kind::Counter, removed, upkeep.segments_removed);
+}
+
+fn render_scrub(text: &mut Exposition<'_>, scrub: &ScrubSnapshot) {
+    let bytes = "Bytes of tables and ended segments that the scrub has read and found sound.";
+    text.single("stemedb_scrub_bytes_total", Kind::Counter, bytes, scrub.bytes);
+    let damage = "Damaged files of the store that were found, by the scrub or whatever else read them.";
+    text.single("stemedb_scrub_damage_total", Kind::Counter, damage, scrub.damage);
+    let files = "Damaged files that are still there; /v1/health names them.";
+    text.single("stemedb_scrub_damaged_files", Kind::Gauge, files, scrub.damaged_files);
+    let skipped = "Files that the scrub could not open, for a reason that says nothing about what they hold.";
+    text.single("stemedb_scrub_skipped_total", Kind::Counter, skipped, scrub.skipped);
+    let passes = "Times that the scrub has read all that is stored.";
+    text.single("stemedb_scrub_passes_total", Kind::Counter, passes, scrub.passes);
+    let last = "When the scrub had read all last, in Unix seconds; 0 if that was not since the start.";
+    let last_s = scrub.last_pass_us as f64 / US_PER_SECOND;
+    text.single_fraction("stemedb_scrub_last_pass_timestamp_seconds", Kind::Gauge, last, last_s);
+    let position = "Bytes that the pass of the scrub under way has read.";
+    text.single("stemedb_scrub_position_bytes", Kind::Gauge, position, scrub.position_bytes);
+    let pass = "Bytes that the pass of the scrub under way has to read, about.";
+    text.single("stemedb_scrub_pass_bytes", Kind::Gauge, pass, scrub.pass_bytes);
 }
 
 fn render_tls(text: &mut Exposition<'_>, all: &CoreSnapshot, tls: &TlsSnapshot) {
@@ -321,6 +342,8 @@ mod tests {
             "stemedb_wal_rotations_total",
             "stemedb_wal_recovery_duration_seconds",
             "stemedb_restarts_total",
+            "stemedb_scrub_bytes_total",
+            "stemedb_scrub_damage_total",
             "stemedb_ready",
             "process_start_time_seconds",
             "process_resident_memory_bytes",

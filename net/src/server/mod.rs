@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundConfig};
-use stemedb_engine::checkpoint::{UpkeepConfig, UpkeepFacts};
+use stemedb_engine::checkpoint::{ScrubPace, UpkeepConfig, UpkeepFacts};
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::LaneConfig;
@@ -244,7 +244,8 @@ fn open(
         sort_bytes_max: config.checkpoint_bytes as usize,
     };
     let teller = cores.removal_teller();
-    let upkeep = UpkeepThread::start(data, upkeep_config, recovery.manifest, writing, facts, teller)?;
+    let pace = ScrubPace::new(config.scrub_bytes_per_second);
+    let upkeep = UpkeepThread::start(data, upkeep_config, pace, recovery.manifest, writing, facts, teller)?;
     Ok(Some(Opened { metadata, upkeep }))
 }
 

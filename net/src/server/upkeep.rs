@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use stemedb_engine::background::step_back;
 use stemedb_engine::checkpoint::{
-    DirManifest, Manifest, Store, Upkeep, UpkeepConfig, UpkeepError, UpkeepFacts, Worked,
+    DamagedPlace, DirManifest, Manifest, ScrubPace, Scrubbed, Store, Upkeep, UpkeepConfig, UpkeepError,
+    UpkeepFacts, Worked,
 };
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::SegmentNumber;
@@ -52,6 +53,7 @@ impl UpkeepThread {
     pub(super) fn start(
         data: &Arc<DataDir>,
         config: UpkeepConfig,
+        pace: ScrubPace,
         manifest: Manifest,
         writing: BTreeMap<LaneId, SegmentNumber>,
         facts: UpkeepFacts,
@@ -66,10 +68,9 @@ impl UpkeepThread {
         UpkeepThread::running(move |orders| {
             step_back();
             let wal = data.wal().to_owned();
-            let made = Upkeep::new(store, config, manifest, writing, facts.clone());
-            let kept = made.and_then(|upkeep| Keeper { upkeep, wal, removed, has_warned: false }.run(orders));
-            if let Err(error) = kept {
-                give_up(&error, &facts);
+            match Upkeep::new(store, config, manifest, writing, facts.clone()) {
+                Ok(upkeep) => Keeper::new(upkeep, pace, wal, removed).run(orders),
+                Err(error) => give_up(&error, &facts),
             }
         })
     }
@@ -112,38 +113,85 @@ impl UpkeepThread {
 
 struct Keeper<R> {
     upkeep: Upkeep,
+    pace: ScrubPace,
     wal: PathBuf,
     removed: R,
+    /// What the clock of the pace counts from.
+    began: Instant,
+    /// When the next step of upkeep is due; `None` once it has failed.
+    due: Option<Instant>,
     /// Whether it was said that there is no space, since something was done last.
     has_warned: bool,
 }
 
 impl<R: FnMut(SegmentFile)> Keeper<R> {
+    fn new(upkeep: Upkeep, pace: ScrubPace, wal: PathBuf, removed: R) -> Keeper<R> {
+        let began = Instant::now();
+        Keeper { upkeep, pace, wal, removed, began, due: Some(began), has_warned: false }
+    }
+
     /// Takes steps until it is told to stop.
-    fn run(mut self, orders: &Receiver<Order>) -> Result<(), UpkeepError> {
-        let mut pause = Duration::ZERO;
+    fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            match orders.recv_timeout(pause) {
+            match orders.recv_timeout(self.pause()) {
                 Ok(Order::LaneWrites(lane, writing)) => {
                     self.upkeep.lane_writes(lane, writing);
-                    pause = Duration::ZERO;
+                    self.due = self.due.map(|_| Instant::now());
                     continue;
                 }
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            pause = match self.step() {
-                Ok(pause) => pause,
-                Err(error) if error.is_no_space() => {
-                    if !self.has_warned {
-                        tracing::warn!("No checkpoint for want of space, trying on: {}", chain(&error));
-                    }
-                    self.has_warned = true;
-                    NO_SPACE_PAUSE
-                }
-                Err(error) => return Err(error),
-            };
+            if self.due.is_some_and(|due| due <= Instant::now()) {
+                self.keep_up();
+            }
+            // One step, and checkpoints have their turn again.
+            if self.scrub_due().is_some_and(|due| due <= Instant::now()) {
+                self.scrub();
+            }
         }
+    }
+
+    /// How long to wait for orders until there is something to do.
+    fn pause(&self) -> Duration {
+        let due = self.due.into_iter().chain(self.scrub_due()).min();
+        due.map_or(LOOK_AGAIN, |due| due.saturating_duration_since(Instant::now()))
+    }
+
+    fn scrub_due(&self) -> Option<Instant> {
+        self.pace.due_us().map(|due_us| self.began + Duration::from_micros(due_us))
+    }
+
+    /// Takes a step of the scrub, and tells what it has found.
+    fn scrub(&mut self) {
+        let scrubbed = self.upkeep.scrub(wall_clock());
+        match &scrubbed {
+            Scrubbed::Sound { .. } => {}
+            Scrubbed::Damaged(place) => tell_damage(place),
+            Scrubbed::Skipped { problem } => tracing::warn!("The scrub has passed over a file: {problem}"),
+            Scrubbed::Passed => tracing::debug!("all that is stored was read again"),
+        }
+        self.pace.took(&scrubbed, self.began.elapsed().as_micros() as u64);
+    }
+
+    /// Takes a step of upkeep, and sees when the next one is due.
+    fn keep_up(&mut self) {
+        let pause = match self.step() {
+            Ok(pause) => pause,
+            Err(error) if error.is_no_space() => {
+                if !self.has_warned {
+                    tracing::warn!("No checkpoint for want of space, trying on: {}", chain(&error));
+                }
+                self.has_warned = true;
+                NO_SPACE_PAUSE
+            }
+            Err(error) => {
+                give_up(&error, self.upkeep.facts());
+                self.due = None;
+                return;
+            }
+        };
+        self.due = Some(Instant::now() + pause);
     }
 
     /// Takes a step, and gives how long to wait before the next.
@@ -178,10 +226,20 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                 (self.removed)(file);
             }
             Worked::RemovedTable(table) => tracing::debug!(%table, "table removed"),
+            Worked::FoundDamage(place) => tell_damage(&place),
         }
         self.has_warned = false;
         Ok(Duration::ZERO)
     }
+}
+
+fn tell_damage(place: &DamagedPlace) {
+    tracing::error!(
+        file = %place.path.display(),
+        offset = place.offset,
+        "Stored data is damaged: {}. What is in memory is still served; docs/operations/disaster.md says what to do",
+        place.problem
+    );
 }
 
 fn give_up(error: &UpkeepError, facts: &UpkeepFacts) {
