@@ -56,6 +56,18 @@ fn generations_and_metadata_are_counted_on() {
     }
 }
 
+/// What is written at a stop besides the log helps people; the log is what counts.
+#[test]
+fn a_stop_is_clean_though_its_metadata_cannot_be_written() {
+    let data = Data::new();
+    let server = Start::on(&data).cores(1).serve();
+    let path = data.root().join("metadata.json");
+    std::fs::remove_file(&path).expect("the start has written it");
+    std::fs::create_dir(&path).expect("the directory is writable");
+    let text = server.stop();
+    assert!(text.contains("WARN") && text.contains("metadata.json"), "{text}");
+}
+
 #[test]
 fn a_stop_answers_what_is_under_way_and_frees_the_port() {
     let data = Data::new();

@@ -167,9 +167,11 @@ fn publish(segment: &PrepareSegment, meanwhile: &Path) -> Result<PreparedSegment
         .map_err(BackgroundError::io("open", meanwhile))?;
     rename_to_new(meanwhile, path).map_err(BackgroundError::io("rename the prepared segment to", path))?;
     let directory = segment.directory();
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(BackgroundError::io("sync the directory", directory))?;
+    if let Err(error) = File::open(directory).and_then(|directory| directory.sync_all()) {
+        // Nobody has been told of it, and the next attempt needs its name.
+        let _ = remove_if_there(path);
+        return Err(BackgroundError::io("sync the directory", directory)(error));
+    }
     Ok(PreparedSegment { path: path.clone(), file: OwnedFd::from(file) })
 }
 

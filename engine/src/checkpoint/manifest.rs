@@ -131,7 +131,8 @@ impl Manifest {
             bytes.extend(number.to_le_bytes());
         }
         bytes.extend((self.tables.len() as u32).to_le_bytes());
-        bytes.extend((covered.len() as u32).to_le_bytes());
+        let covered_bytes = u32::try_from(covered.len()).expect("a manifest has less than 4 GiB");
+        bytes.extend(covered_bytes.to_le_bytes());
         for ListedTable { facts, checkpoints } in &self.tables {
             let numbers = [facts.number.0, facts.bytes, facts.entries, facts.retracted, facts.retractions];
             for number in numbers.into_iter().chain([*checkpoints.start(), *checkpoints.end()]) {

@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The most bytes that a manifest is read of: room for a million tables and lanes.
-const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+/// The most bytes that a manifest may have. Tables and lanes take a few kilobytes. The rest are retractions that a lane has
+/// not got in an ended segment, while others have: as many as fit into the segment that it writes to, and into
+/// what one checkpoint covers.
+const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 
 /// The place of one manifest. Errors are passed on as they come, and nothing is tried twice.
 pub trait ManifestStorage {
@@ -38,13 +40,17 @@ impl ManifestStorage for DirManifest {
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match File::open(self.path()) {
-            Ok(file) => file.take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes).map(|_| Some(bytes)),
+            Ok(mut file) => {
+                check_length(file.metadata()?.len())?;
+                file.read_to_end(&mut bytes).map(|_| Some(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        check_length(bytes.len() as u64)?;
         let fresh = self.directory.join("MANIFEST.prepare");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
         file.write_all(bytes)?;
@@ -56,6 +62,15 @@ impl ManifestStorage for DirManifest {
     fn path(&self) -> PathBuf {
         self.directory.join("MANIFEST")
     }
+}
+
+/// Refuses what is too long to be a manifest, or to be written as one.
+fn check_length(bytes: u64) -> io::Result<()> {
+    if bytes <= MANIFEST_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("{bytes} bytes, but a manifest has at most {MANIFEST_BYTES_MAX}");
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
 }
 
 /// A manifest in memory, for tests and simulations. Clones share it.
@@ -103,6 +118,16 @@ mod tests {
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["MANIFEST"]);
         assert_eq!(fs::metadata(manifest.path()).unwrap().permissions().mode() & 0o7137, 0);
+    }
+
+    #[test]
+    fn what_is_too_long_is_neither_read_in_part_nor_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let manifest = DirManifest::new(directory.path());
+        File::create(manifest.path()).unwrap().set_len(MANIFEST_BYTES_MAX + 1).unwrap();
+        let error = manifest.read().unwrap_err();
+        assert_eq!(error.to_string(), "1073741825 bytes, but a manifest has at most 1073741824");
+        check_length(MANIFEST_BYTES_MAX).unwrap();
     }
 
     #[test]

@@ -27,11 +27,13 @@ pub struct SegmentId {
 impl SegmentId {
     /// The segment that a file of this name holds, or `None` if it is not a segment's name.
     ///
-    /// Only the very name that [`SegmentId`] displays is one, so that no two names stand for the same segment.
+    /// Only the very name that [`SegmentId`] displays is one, so that no two names stand for the same segment; and there is
+    /// no last segment.
     pub fn from_file_name(name: &str) -> Option<SegmentId> {
         let (lane, number) = name.strip_prefix("segment-")?.strip_suffix(".log")?.split_once('-')?;
         let id = SegmentId { lane: LaneId(lane.parse().ok()?), number: SegmentNumber(number.parse().ok()?) };
-        (id.to_string() == name && id.number >= SegmentNumber::FIRST).then_some(id)
+        let has_next = id.number.0 < u64::MAX;
+        (id.to_string() == name && id.number >= SegmentNumber::FIRST && has_next).then_some(id)
     }
 }
 
@@ -221,6 +223,7 @@ mod tests {
             "segment-0-0000000001.log",
             "segment-00-1.log",
             "segment-00-0000000000.log",
+            "segment-00-18446744073709551615.log",
             "segment-+1-0000000001.log",
             "segment-00-0000000001.log.prepare",
             "segment-99999-0000000001.log",

@@ -58,11 +58,30 @@ impl TableNumber {
 
     /// The number of the table that a file of this name holds, or `None` if it is not a table's name.
     ///
-    /// Only the very name that the number displays is one, so that no two names stand for the same table.
+    /// Only the very name that the number displays is one, so that no two names stand for the same table; and there is no
+    /// last table.
     pub fn from_file_name(name: &str) -> Option<TableNumber> {
         let digits = name.strip_prefix("assertions-")?.strip_suffix(".kv")?;
         let number = TableNumber(digits.parse().ok()?);
-        (number.to_string() == name && number >= Self::FIRST).then_some(number)
+        let has_next = number.0 < u64::MAX;
+        (number.to_string() == name && number >= Self::FIRST && has_next).then_some(number)
+    }
+}
+
+#[cfg(test)]
+mod number_tests {
+    use super::TableNumber;
+
+    #[test]
+    fn file_names_stand_for_one_table_each() {
+        let name = "assertions-0000000007.kv";
+        assert_eq!(TableNumber::from_file_name(name), Some(TableNumber(7)));
+        assert_eq!(TableNumber(7).to_string(), name);
+        for other in
+            ["assertions-7.kv", "assertions-0000000000.kv", "assertions-18446744073709551615.kv", "MANIFEST"]
+        {
+            assert_eq!(TableNumber::from_file_name(other), None, "{other}");
+        }
     }
 }
 

@@ -117,10 +117,16 @@ fn path(data: &DataDir) -> PathBuf {
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("json.new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
+    let written = File::create(&fresh).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    });
+    if let Err(error) = written {
+        // Half a file helps nobody, least of all on a full disk.
+        let _ = fs::remove_file(&fresh);
+        return Err(error);
+    }
     match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
         _ => File::open(".")?.sync_all(),
@@ -145,6 +151,17 @@ mod tests {
             let error = Metadata::check_format(&data).expect_err("nobody knows it");
             assert!(error.to_string().contains("format version"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_leaves_nothing_behind() {
+        let root = tempfile::tempdir().expect("a directory");
+        let data = DataDir::open(&root.path().join("wal"), &root.path().join("db")).expect("it is new");
+        fs::create_dir(path(&data)).expect("writable");
+        Metadata::new(Generation(3), SlotMap::new(2), 7)
+            .write(&data)
+            .expect_err("a directory is in its place");
+        assert!(!path(&data).with_extension("json.new").exists());
     }
 
     #[test]

@@ -166,7 +166,10 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     upkeep.stop_soon();
     let assertions = cores.stop(&events)?;
     upkeep.wait(stopped_by);
-    metadata.with_assertions(assertions).write(&data)?;
+    // As at the start: what was acknowledged is in the log, whether this can be written or not.
+    if let Err(error) = metadata.with_assertions(assertions).write(&data) {
+        tracing::warn!("{error}");
+    }
     tracing::info!("Stopped with {assertions} assertions, all of them durable");
     Ok(())
 }

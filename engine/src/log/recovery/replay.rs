@@ -112,7 +112,8 @@ impl<'s, 'v> Replay<'s, 'v> {
         };
         let ends =
             self.ends.values().map(|end| CoveredEnd { end: *end, continues: continues(end) }).collect();
-        Covered { ends, generation: self.generation, retractions: self.sink.retractions.into_covered() }
+        let lanes = self.generation.as_ref().map_or(0, |record| record.lanes);
+        Covered { ends, generation: self.generation, retractions: self.sink.retractions.into_covered(lanes) }
     }
 
     pub(super) fn finish(mut self) -> Recovered {

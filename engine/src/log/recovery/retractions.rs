@@ -65,9 +65,11 @@ impl Retractions {
         }
     }
 
-    /// What the covered part of the log says of them, if it ends here.
-    pub(super) fn into_covered(self) -> Vec<CoveredRetraction> {
-        let unfinished = self.unfinished.into_values();
+    /// What the covered part of the log says of them, if it ends here, in a generation of `lanes` lanes: nothing of those that
+    /// have reached them all, whose records are covered.
+    pub(super) fn into_covered(self, lanes: u16) -> Vec<CoveredRetraction> {
+        let unfinished =
+            self.unfinished.into_values().filter(|retraction| retraction.lanes.len() < usize::from(lanes));
         unfinished
             .map(|Unfinished { payload, lanes, struck }| CoveredRetraction { payload, lanes, struck })
             .collect()
@@ -138,6 +140,21 @@ mod tests {
         note(&mut retractions, 0, &half);
         retractions.end_generation(1);
         assert_eq!(payloads(retractions), [other]);
+    }
+
+    /// The manifest has no bound if it keeps what is finished.
+    #[test]
+    fn nothing_is_kept_of_what_reached_all_lanes_when_its_records_are_covered() {
+        let mut retractions = Retractions::default();
+        let (whole, half, none) = (payload(1, 0, 5), payload(1, 1, 9), payload(1, 0, 7));
+        note(&mut retractions, 0, &none);
+        retractions.end_generation(2);
+        for (lane, payload) in [(0, &whole), (0, &half), (1, &whole)] {
+            note(&mut retractions, lane, payload);
+        }
+        let covered = retractions.into_covered(2);
+        let kept: Vec<_> = covered.iter().map(|kept| (&kept.payload, kept.lanes.len())).collect();
+        assert_eq!(kept, [(&none, 0), (&half, 1)]);
     }
 
     #[test]
