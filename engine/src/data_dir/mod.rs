@@ -5,13 +5,11 @@ mod disk;
 mod hold;
 mod mount;
 mod permissions;
-mod tables;
 
 pub use access::explain_access;
 pub use disk::{durable_write_latencies, supports_direct_io};
 pub use hold::{Hold, RemovalRight};
 pub use mount::{Mount, mount_of};
-pub use tables::tables;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};

@@ -77,17 +77,13 @@ impl Capture {
     }
 }
 
-/// Looks at the log in `storage`, which may be written meanwhile, and says how much of it to copy.
+/// Looks at the log in `storage`, which may be written meanwhile, and says how much of it to copy. Of what is `covered`
+/// nothing is.
 ///
 /// # Errors
 ///
 /// When the log is damaged or cannot be read.
-pub fn capture(storage: &dyn LogStorage) -> Result<Capture, RecoveryError> {
-    capture_after(storage, &Covered::default())
-}
-
-/// The same for a log of which a part is `covered`: of that nothing is to be copied.
-pub fn capture_after(storage: &dyn LogStorage, covered: &Covered) -> Result<Capture, RecoveryError> {
+pub fn capture(storage: &dyn LogStorage, covered: &Covered) -> Result<Capture, RecoveryError> {
     let mut looks = 1;
     loop {
         match look(storage, covered) {

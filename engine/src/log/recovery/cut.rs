@@ -100,18 +100,13 @@ impl Cut {
     }
 }
 
-/// Says what to drop of the log in `storage`, which nobody writes, to cut it back to `target`. The log is sound: recovery has
-/// said so. Nothing is changed.
+/// Says what to drop of the log in `storage`, which nobody writes, to cut it back to `target`. What is `covered` stays. The log
+/// is sound: recovery has said so. Nothing is changed.
 ///
 /// # Errors
 ///
 /// When the log cannot be read, or does not have the record that it is to be cut at.
-pub fn plan(storage: &dyn LogStorage, target: CutTarget) -> Result<Cut, CutError> {
-    plan_after(storage, &Covered::default(), target)
-}
-
-/// The same for a log of which a part is `covered`, and stays.
-pub fn plan_after(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> Result<Cut, CutError> {
+pub fn plan(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> Result<Cut, CutError> {
     let survey = Survey::new(storage, covered)?;
     let mut lanes = Vec::new();
     let time = match target {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::history::life;
 use super::scripted::{Event, Racing, script};
 use super::*;
+use crate::log::covered::Covered;
 use crate::log::recovery::capture::{Capture, capture};
 use crate::ring::aligned::AlignedBuffer;
 
@@ -47,7 +48,7 @@ proptest! {
         for (start, pace) in starts {
             let before = (start * events.len() as f64) as usize;
             let log = Racing::new(&events, before, pace);
-            let captured = capture(&log).unwrap();
+            let captured = capture(&log, &Covered::default()).unwrap();
             let (records, recovered) = read(&copy(&captured, &log)).unwrap();
             for record in &records {
                 let known = all.binary_search_by_key(&(record.0, record.1, record.2), |one| (one.0, one.1, one.2));
@@ -72,13 +73,20 @@ fn a_log_that_stands_still_is_captured_to_its_last_frame() {
     world.commit(1, &[b"b"]);
     let mut world = world.restarted(1);
     world.commit(0, &[b"a"]);
-    let captured = capture(&world.disk).unwrap();
+    let captured = capture(&world.disk, &Covered::default()).unwrap();
     let copied = copy(&captured, &world.disk);
     assert_eq!(read(&copied).unwrap().0, world.read().0);
     assert!(captured.bytes() < world.disk.segments.values().map(|bytes| bytes.len() as u64).sum());
     assert!(captured.lanes.iter().all(|lane| lane.last_frame == Some(NOW)));
-    assert_eq!(capture(&MemoryStorage::new()).unwrap(), Capture { segments: Vec::new(), lanes: Vec::new() });
-    assert_eq!(capture(&copied).unwrap().lanes, captured.lanes, "a capture of the copy is the same");
+    assert_eq!(
+        capture(&MemoryStorage::new(), &Covered::default()).unwrap(),
+        Capture { segments: Vec::new(), lanes: Vec::new() }
+    );
+    assert_eq!(
+        capture(&copied, &Covered::default()).unwrap().lanes,
+        captured.lanes,
+        "a capture of the copy is the same"
+    );
 }
 
 #[test]
@@ -92,7 +100,11 @@ fn damage_is_reported_and_not_copied() {
     world.close();
     let segments: Vec<_> = world.disk.segments.keys().copied().collect();
     for id in segments {
-        let Some(captured) = capture(&world.disk).unwrap().segments.into_iter().find(|one| one.id() == id)
+        let Some(captured) = capture(&world.disk, &Covered::default())
+            .unwrap()
+            .segments
+            .into_iter()
+            .find(|one| one.id() == id)
         else {
             continue;
         };
@@ -101,14 +113,14 @@ fn damage_is_reported_and_not_copied() {
             let mut damaged = world.disk.clone();
             damaged.segments.get_mut(&id).unwrap()[block as usize + 70] ^= 1;
             // The blocks of a sealed segment are not read before they are copied; recovery of the copy finds those.
-            match capture(&damaged) {
+            match capture(&damaged, &Covered::default()) {
                 Err(_) => {}
                 Ok(captured) => assert!(read(&copy(&captured, &damaged)).is_err(), "block {block} of {id}"),
             }
         }
         let mut lost = world.disk.clone();
         lost.segments.remove(&id);
-        capture(&lost).unwrap_err();
+        capture(&lost, &Covered::default()).unwrap_err();
     }
 }
 
@@ -121,11 +133,11 @@ fn a_generation_that_is_being_opened_is_left_out() {
     for (lane, from) in [(0, 2 * BLOCK_BYTES), (1, BLOCK_BYTES)] {
         world.segment(lane, 2)[from..].fill(0);
     }
-    let captured = capture(&world.disk).unwrap();
+    let captured = capture(&world.disk, &Covered::default()).unwrap();
     assert_eq!(captured.generation(), Some(Generation::FIRST));
     assert_eq!(read(&copy(&captured, &world.disk)).unwrap().0.len(), 1);
     let mut lost = world.restarted(2);
     lost.segment(1, 3)[BLOCK_BYTES..].fill(0);
-    let error = capture(&lost.disk).unwrap_err().to_string();
+    let error = capture(&lost.disk, &Covered::default()).unwrap_err().to_string();
     assert!(error.contains("the record of generation 3 in all its lanes"), "{error}");
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::history::life;
 use super::scripted::{Event, script};
 use super::*;
+use crate::log::covered::Covered;
 use crate::log::inspect::{Inspected, InspectedHeader, inspect};
 use crate::log::recovery::cut::{Cut, CutError, CutTarget, plan};
 
@@ -60,7 +61,7 @@ proptest! {
         let steps: usize = lives.iter().map(|life| life.steps.len()).sum();
         for moment in moments {
             let until = UnixMicros(NOW.0 + (moment * steps as f64 * 10.0) as i64 - 10);
-            let cut = plan(&disk, CutTarget::Time(until)).unwrap();
+            let cut = plan(&disk, &Covered::default(), CutTarget::Time(until)).unwrap();
             let left = apply(&cut, &disk);
             let (records, recovered) = read(&left).unwrap();
             let expected: Vec<_> = all.iter().filter(|record| time_of(record) <= until).cloned().collect();
@@ -84,7 +85,7 @@ proptest! {
         }
         for record in all.iter().step_by(all.len() / 4 + 1) {
             let target = CutTarget::Record { lane: LaneId(record.1), lsn: Lsn(record.2) };
-            let left = apply(&plan(&disk, target).unwrap(), &disk);
+            let left = apply(&plan(&disk, &Covered::default(), target).unwrap(), &disk);
             let (records, _) = read(&left).unwrap();
             prop_assert!(records.contains(record));
             let later = |one: &&Read| (one.0, one.1) == (record.0, record.1) && time_of(one) > time_of(record);
@@ -104,7 +105,7 @@ fn a_later_generation_goes_with_what_it_was_opened_on_even_if_the_clock_was_set_
     drive(&mut world.lanes[0], &mut world.disk, later, 0).unwrap();
     let mut world = world.restarted(2);
     world.commit(1, &[b"the clock was set back"]);
-    let cut = plan(&world.disk, CutTarget::Time(NOW)).unwrap();
+    let cut = plan(&world.disk, &Covered::default(), CutTarget::Time(NOW)).unwrap();
     let left = apply(&cut, &world.disk);
     let (records, recovered) = read(&left).unwrap();
     assert_eq!(records.iter().map(|record| &record.3[..]).collect::<Vec<_>>(), [b"kept"]);
@@ -116,10 +117,10 @@ fn a_later_generation_goes_with_what_it_was_opened_on_even_if_the_clock_was_set_
 fn nothing_is_dropped_of_a_log_that_ends_before_the_moment() {
     let mut world = World::new(1);
     world.commit(0, &[b"a"]);
-    let cut = plan(&world.disk, CutTarget::Time(NOW)).unwrap();
+    let cut = plan(&world.disk, &Covered::default(), CutTarget::Time(NOW)).unwrap();
     assert!(cut.drops_nothing());
     assert_eq!((cut.records_dropped(), cut.last_kept()), (0, Some(NOW)));
-    let before = plan(&world.disk, CutTarget::Time(UnixMicros(NOW.0 - 1))).unwrap();
+    let before = plan(&world.disk, &Covered::default(), CutTarget::Time(UnixMicros(NOW.0 - 1))).unwrap();
     assert!(read(&apply(&before, &world.disk)).unwrap().0.is_empty());
     assert_eq!(before.last_kept(), None);
 }
@@ -130,7 +131,7 @@ fn a_record_that_is_not_there_is_no_place_to_cut_at() {
     world.commit(0, &[b"a"]);
     for (lane, lsn, next) in [(0, 3, 3), (1, 1, 1)] {
         let target = CutTarget::Record { lane: LaneId(lane), lsn: Lsn(lsn) };
-        let error = plan(&world.disk, target).unwrap_err();
+        let error = plan(&world.disk, &Covered::default(), target).unwrap_err();
         assert!(matches!(error, CutError::NoRecord { next_lsn, .. } if next_lsn == Lsn(next)), "{error}");
     }
 }
