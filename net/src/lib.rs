@@ -8,6 +8,8 @@ pub mod driver;
 mod hex_digits;
 pub mod http;
 pub mod json;
+mod log_copy;
 pub mod metrics;
+pub mod run_status;
 pub mod server;
 pub mod tls;

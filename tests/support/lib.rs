@@ -15,6 +15,7 @@ pub mod faulty_disk;
 pub mod held_thread;
 pub mod history;
 pub mod http;
+pub mod installation;
 pub mod left_behind;
 pub mod listing;
 pub mod load;
@@ -30,6 +31,7 @@ pub mod well_behaved;
 
 pub use client::{Client, Response};
 pub use data::Data;
+pub use installation::Installation;
 pub use random::Random;
 pub use server::{Refused, Server, Start};
 pub use skip::skip;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use stemedb_engine::data_dir::DataDirError;
+use stemedb_engine::log::recovery::RecoveryError;
 use thiserror::Error;
 
 /// Why a command failed, in a sentence for whoever typed it.
@@ -28,7 +30,45 @@ pub(super) enum AdminError {
     /// A log was to be looked at, but there is none.
     #[error("there are no segments (segment-*.log) of the lane and number asked for in {}{hint}", directory.display())]
     NoSegments { directory: PathBuf, hint: String },
+    /// A file of a backup is not what it was; exit code 3.
+    #[error(
+        "checksum mismatch in {}: expected {expected}, actual {actual}. {}", path.display(),
+        match instead {
+            Some(id) => format!("The previous backup is {id}; take it with --backup-id {id}"),
+            None => "There is no earlier backup of this type beside it".to_owned(),
+        }
+    )]
+    BackupDamaged { path: PathBuf, expected: String, actual: String, instead: Option<String> },
+    /// A data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A log is damaged or cannot be read.
+    #[error("{}", with_cause(.0))]
+    Log(RecoveryError),
+    /// Anything else that keeps a command from doing what it was asked.
+    #[error("{0}")]
+    Failed(String),
     /// Standard output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
+}
+
+impl AdminError {
+    /// What the process ends with.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            AdminError::Usage(_) => 2,
+            AdminError::BackupDamaged { .. } => 3,
+            _ => 1,
+        }
+    }
+}
+
+/// An error with what caused it, in one line.
+fn with_cause(error: &RecoveryError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

@@ -3,16 +3,28 @@
 //! Commands either talk to a running server over HTTP ([`import`], [`query`], [`health`]) or look at the machine
 //! and the data directory without one. Each prints for people, or, with `--json`, for programs.
 //!
-//! Exit codes: 0 the command did what it was asked, 1 it did not, 2 it was asked wrongly.
+//! Exit codes: 0 the command did what it was asked, 1 it did not, 2 it was asked wrongly, 3 a backup is damaged.
 
+mod archive;
+mod backup;
 mod client;
+mod data;
+mod diagnose;
 mod doctor;
 mod error;
+mod files;
 mod health;
 mod import;
+mod log_source;
 mod moment;
+mod progress;
 mod query;
+mod restore;
+mod run_report;
+mod store;
+mod tables;
 mod text;
+mod validate;
 mod wal;
 
 use std::io;
@@ -31,6 +43,11 @@ pub fn run() -> ExitCode {
         Command::Health => health::run(&server),
         Command::Wal { command } => wal::run(server.json, &command),
         Command::Doctor(options) => doctor::run(server.json, &options),
+        Command::Backup { command } => backup::run(server.json, &command),
+        Command::Archive { command } => archive::run(server.json, &command),
+        Command::Restore(options) => restore::run(server.json, &options),
+        Command::Validate(options) => validate::run(&server, &options),
+        Command::Diagnose(options) => diagnose::run(&server, &options),
     };
     match result {
         Ok(code) => code,
@@ -38,7 +55,7 @@ pub fn run() -> ExitCode {
         Err(AdminError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("stemedb-admin: {error}");
-            ExitCode::from(if matches!(error, AdminError::Usage(_)) { 2 } else { 1 })
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -83,6 +100,25 @@ enum Command {
     /// Check whether this machine can run StemeDB, and how well
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorOptions),
+    /// Take backups of a data directory, list, check and remove them
+    Backup {
+        #[command(subcommand)]
+        command: backup::BackupCommand,
+    },
+    /// Copy what the log gains to a store, every few minutes
+    Archive {
+        #[command(subcommand)]
+        command: archive::ArchiveCommand,
+    },
+    /// Put a backup in the place of a data directory, whole or up to a moment
+    #[command(after_help = restore::EXAMPLES)]
+    Restore(restore::RestoreOptions),
+    /// Check a server against its log: connectivity, counts, the format, the indexes; writes a report
+    #[command(after_help = validate::EXAMPLES)]
+    Validate(validate::ValidateOptions),
+    /// Collect all that somebody needs who looks into an incident
+    #[command(after_help = diagnose::EXAMPLES)]
+    Diagnose(diagnose::DiagnoseOptions),
 }
 
 const EXAMPLES: &str = "\
@@ -93,7 +129,7 @@ Examples:
   stemedb-admin query 'drug/*' --lens consensus --json | jq '.assertions[].value'
   STEMEDB_URL=http://10.0.0.7:18180 stemedb-admin health
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a backup is damaged.
 Each command has its own examples: stemedb-admin import --help";
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ pub(super) fn format(time: UnixMicros) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
+/// Writes the second of a time as names have it: `20260128-143000`, with `separator` in the middle.
+pub(super) fn compact(time: UnixMicros, separator: char) -> String {
+    let whole = UnixMicros(time.0 - time.0.rem_euclid(UnixMicros::PER_SECOND));
+    let digits: String = format(whole).chars().filter(char::is_ascii_digit).collect();
+    format!("{}{separator}{}", &digits[..8], &digits[8..])
+}
+
 /// Writes a time as the decimal Unix seconds of the API, exact to the microsecond.
 pub(super) fn unix_seconds(time: UnixMicros) -> String {
     let (seconds, micros) = (time.0 / UnixMicros::PER_SECOND, time.0 % UnixMicros::PER_SECOND);
@@ -151,6 +158,11 @@ mod tests {
         ] {
             assert!(matches!(parse(text), Err(AdminError::Usage(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn names_have_whole_seconds() {
+        assert_eq!(compact(parse("2026-01-30T02:00:00.75Z").unwrap(), '-'), "20260130-020000");
     }
 
     #[test]

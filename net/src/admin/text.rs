@@ -13,6 +13,11 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// A number of bytes in megabytes of a million: `245.67 MB`.
+pub(super) fn megabytes(bytes: u64) -> String {
+    format!("{:.2} MB", bytes as f64 / 1e6)
+}
+
 /// Foreign text on one line: control characters are written as escapes, what is beyond `chars_max` as `…`.
 pub(super) fn printable(text: &str, chars_max: usize) -> String {
     let mut line = String::new();

@@ -348,7 +348,7 @@ impl Room {
         let (endpoint, response) = match purpose {
             SnapshotPurpose::Health => (Endpoint::Health, self.health(&states, now)),
             SnapshotPurpose::Ready => (Endpoint::Ready, ready(&states)),
-            SnapshotPurpose::Metrics => (Endpoint::Metrics, self.metrics(states)),
+            SnapshotPurpose::Metrics => (Endpoint::Metrics, self.metrics(states, now)),
         };
         self.finish(ticket.operation, endpoint, response, now, answers);
     }
@@ -366,7 +366,7 @@ impl Room {
         Response::json(Status::Ok, |out| health.write_json(out))
     }
 
-    fn metrics(&self, mut states: Vec<CoreState>) -> Response {
+    fn metrics(&self, mut states: Vec<CoreState>, now: Now) -> Response {
         states.sort_by_key(|state| state.figures.core);
         let server = ServerSnapshot {
             recovery_us: self.log.recovery_us,
@@ -375,6 +375,8 @@ impl Room {
             process: (self.process)(),
             upkeep: self.log.upkeep.snapshot(),
             tls: self.tls,
+            jobs: self.log.jobs.all(),
+            now_unix_s: now.wall.0.max(0).unsigned_abs() / 1_000_000,
         };
         let figures: Vec<CoreSnapshot> = states.into_iter().map(|state| state.figures).collect();
         let mut response = Response::json(Status::Ok, |out| metrics::render(out, &server, &figures));

@@ -27,6 +27,7 @@ use crate::api::Method;
 use crate::http::{self, RequestId, Status};
 use crate::json;
 use crate::metrics::{CoreSnapshot, HttpOutcome, ProcessFigures, TlsSnapshot};
+use crate::run_status::JobFacts;
 use crate::tls::Credentials;
 
 /// What a core must know from the start.
@@ -67,6 +68,8 @@ pub struct LogFacts {
     pub segment_bytes_each: u64,
     /// What is done to keep log and tables in order.
     pub upkeep: UpkeepFacts,
+    /// How backups and what belongs to them went.
+    pub jobs: JobFacts,
 }
 
 /// How a core is.

@@ -31,6 +31,7 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
         render_tls(&mut text, &all, tls);
     }
     render_cores(&mut text, cores);
+    render_jobs(&mut text, server);
     render_server(&mut text, server);
 }
 
@@ -219,6 +220,37 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
     }
 }
 
+/// What the operators' jobs have left of their last runs; 0 where a job has never run.
+fn render_jobs(text: &mut Exposition<'_>, server: &ServerSnapshot) {
+    let [backup, restore, archive, validate] = server.jobs;
+    let last = "When the last good backup was done, in seconds since 1970; 0 if there was none.";
+    text.single("stemedb_last_backup_timestamp_seconds", Kind::Gauge, last, backup.last_success_unix_s);
+    let failed = "1 if the last run of the backup failed.";
+    text.single("stemedb_backup_last_run_failed", Kind::Gauge, failed, backup.last_run_failed.into());
+    let failures = "Runs of the backup that failed.";
+    text.single("stemedb_backup_failures_total", Kind::Counter, failures, backup.failures_total);
+    let size = "Bytes of the last good backup.";
+    text.single("stemedb_backup_size_bytes", Kind::Gauge, size, backup.size_bytes);
+    let previous = "Bytes of the good backup before the last.";
+    text.single("stemedb_backup_previous_size_bytes", Kind::Gauge, previous, backup.previous_size_bytes);
+    let took = "Time that the last run of the backup took.";
+    text.single_fraction("stemedb_backup_duration_seconds", Kind::Gauge, took, backup.seconds);
+    let took = "Time that the last restore took.";
+    text.single_fraction("stemedb_restore_duration_seconds", Kind::Gauge, took, restore.seconds);
+    let lag_s = match archive.last_success_unix_s {
+        0 => 0,
+        archived_unix_s => server.now_unix_s.saturating_sub(archived_unix_s),
+    };
+    let lag = "How long ago the archive had all of the log; 0 if there has never been an archive.";
+    text.single("stemedb_archive_lag_seconds", Kind::Gauge, lag, lag_s);
+    let failures = "Runs of the archive that failed.";
+    text.single("stemedb_archive_failures_total", Kind::Counter, failures, archive.failures_total);
+    let failed = "1 if the last validation found that something is wrong.";
+    text.single("stemedb_validation_failed", Kind::Gauge, failed, validate.last_run_failed.into());
+    let last = "When the data was last validated, in seconds since 1970; 0 if it never was.";
+    text.single("stemedb_validation_timestamp_seconds", Kind::Gauge, last, validate.last_run_unix_s);
+}
+
 /// What is said of the process has the names that clients of Prometheus have agreed on.
 fn render_server(text: &mut Exposition<'_>, server: &ServerSnapshot) {
     let ready = "1 if requests are served and every lane takes writes, as /ready says.";
@@ -243,6 +275,7 @@ mod tests {
     use super::super::{HttpOutcome, ProcessFigures};
     use super::*;
     use crate::api::{ErrorCode, Method};
+    use crate::run_status::RunStatus;
 
     fn two_cores() -> String {
         let (mut first, mut second) = (CoreSnapshot::new(CoreId(0)), CoreSnapshot::new(CoreId(1)));
@@ -274,6 +307,13 @@ mod tests {
             ready: true,
             process,
             tls,
+            jobs: [
+                RunStatus::default().after(1_699_999_000, 2.5, Some(40)).after(1_699_999_900, 1.25, Some(50)),
+                RunStatus::default(),
+                RunStatus::default().after(1_699_999_990, 0.5, Some(0)).after(1_700_000_000, 0.5, None),
+                RunStatus::default(),
+            ],
+            now_unix_s: 1_700_000_050,
             ..ServerSnapshot::default()
         };
         render(&mut out, &server, &[first, second]);
@@ -310,6 +350,13 @@ mod tests {
             "stemedb_core_lane_failed{core=\"0\"} 0",
             "stemedb_core_lane_failed{core=\"1\"} 1",
             "stemedb_core_index_bytes_max{core=\"1\"} 1073741824",
+            "stemedb_last_backup_timestamp_seconds 1699999900",
+            "stemedb_backup_size_bytes 50",
+            "stemedb_backup_previous_size_bytes 40",
+            "stemedb_backup_duration_seconds 1.25",
+            "stemedb_archive_lag_seconds 60",
+            "stemedb_archive_failures_total 1",
+            "stemedb_validation_timestamp_seconds 0",
             "stemedb_ready 1",
             "process_start_time_seconds 1700000000.25",
             "process_resident_memory_bytes 34603008",

@@ -6,6 +6,7 @@ use stemedb_engine::slot::CoreId;
 use super::counts::Counts;
 use super::histogram::Histogram;
 use crate::api::ErrorCode;
+use crate::run_status::{Job, RunStatus};
 
 /// What one core has counted since it started, and what it holds now.
 ///
@@ -210,6 +211,10 @@ pub struct ServerSnapshot {
     pub process: ProcessFigures,
     /// How it stands with the certificate, where TLS is spoken.
     pub tls: Option<TlsSnapshot>,
+    /// How backups and what belongs to them went, by [`Job`].
+    pub jobs: [RunStatus; Job::ALL.len()],
+    /// When this is asked, in seconds since 1970.
+    pub now_unix_s: u64,
 }
 
 /// What the kernel knows of the server's process.

@@ -107,6 +107,23 @@ pub enum StartError {
         /// The last one of the log, 0 if it is empty.
         found: u32,
     },
+    /// The copy of a backup that was put in the place of the log is not whole.
+    #[error(
+        "the log in {wal} is a copy of {backup}, but not all of it: lane {lane} must reach up to before record {stated}, and ends \
+         before record {found}; copy it again, or restore it with stemedb-admin restore"
+    )]
+    CopyIncomplete {
+        /// The directory of the log.
+        wal: PathBuf,
+        /// The backup.
+        backup: String,
+        /// The lane that is too short.
+        lane: u16,
+        /// The first record that it need not have.
+        stated: u64,
+        /// The first record that it does not have.
+        found: u64,
+    },
     /// A core has ended by itself.
     #[error("a core has failed, see above; acknowledged writes are safe, start the server again")]
     CoreFailed,

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
-use stemedb_engine::slot::{SLOTS, SlotMap};
+use stemedb_engine::log::recovery::Recovered;
+use stemedb_engine::slot::{LaneId, SLOTS, SlotMap};
 
 use super::StartError;
+use crate::log_copy::LogCopy;
 
 /// The version of the format of everything below the data directory.
 const FORMAT_VERSION: u32 = 1;
@@ -65,8 +67,27 @@ impl Metadata {
     }
 
     /// Refuses a log that has not even begun the generation that the file names: its disk is not mounted, or
-    /// somebody has removed it. `next` is the generation that the log would begin.
-    pub(super) fn check_log(data: &DataDir, next: Generation) -> Result<(), StartError> {
+    /// somebody has removed it. The copy of a backup is older on purpose, and says so; it must only be whole.
+    pub(super) fn check_log(data: &DataDir, recovered: &Recovered) -> Result<(), StartError> {
+        let next = recovered.next_generation;
+        if let Some(copy) = read_copy(data)? {
+            if let Some(lane) = copy.missing(recovered) {
+                return Err(StartError::CopyIncomplete {
+                    wal: data.wal().to_owned(),
+                    backup: copy.backup,
+                    lane: lane.lane,
+                    stated: lane.next_lsn,
+                    found: recovered.lane_start(LaneId(lane.lane)).next_lsn.0,
+                });
+            }
+            tracing::info!(
+                "The log in {} is that of {}, as of {}",
+                data.wal().display(),
+                copy.backup,
+                copy.timestamp
+            );
+            return Ok(());
+        }
         let path = path(data);
         let Some(text) = read(&path)? else { return Ok(()) };
         match serde_json::from_slice::<Metadata>(&text) {
@@ -91,14 +112,21 @@ impl Metadata {
         Metadata { assertion_count, ..self }
     }
 
-    /// Writes the file: whole or not at all.
+    /// Writes the file: whole or not at all. It names the log's generation, so that the log counts as a copy no longer.
     pub(super) fn write(&self, data: &DataDir) -> Result<(), StartError> {
         let path = path(data);
         let failed = |source| StartError::Metadata { path: path.clone(), source };
         let mut text = serde_json::to_string_pretty(self).expect("a struct of numbers and strings is JSON");
         text.push('\n');
-        replace(&path, text.as_bytes()).map_err(failed)
+        replace(&path, text.as_bytes()).map_err(failed)?;
+        let note = LogCopy::path(data.wal());
+        LogCopy::remove(data.wal()).map_err(|source| StartError::Metadata { path: note, source })
     }
+}
+
+fn read_copy(data: &DataDir) -> Result<Option<LogCopy>, StartError> {
+    let path = LogCopy::path(data.wal());
+    LogCopy::read(data.wal()).map_err(|source| StartError::ReadMetadata { path, source })
 }
 
 /// The file's bytes, if there is one.
@@ -135,7 +163,37 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use stemedb_engine::log::generation::LaneEnd;
+    use stemedb_engine::log::{Lsn, SegmentNumber};
+
     use super::*;
+
+    /// What recovery finds of a log whose last generation is `last`, and whose one lane ends before `next_lsn`.
+    fn recovered(last: u32, next_lsn: u64) -> Recovered {
+        let end = LaneEnd {
+            lane: LaneId(0),
+            generation: Generation(last),
+            segment: SegmentNumber::FIRST,
+            end_offset: 8192,
+            next_lsn: Lsn(next_lsn),
+        };
+        Recovered {
+            next_generation: Generation(last + 1),
+            lane_ends: vec![end],
+            covered: Vec::new(),
+            tails_dropped: Vec::new(),
+            records: 0,
+            bytes: 0,
+            unfinished_retractions: Vec::new(),
+            prepared: Vec::new(),
+            abandoned: Vec::new(),
+            untrimmed: Vec::new(),
+        }
+    }
+
+    fn data(root: &Path) -> DataDir {
+        DataDir::open(&root.join("wal"), &root.join("db")).expect("it is new")
+    }
 
     #[test]
     fn a_format_of_the_future_is_refused_whatever_else_its_file_says() {
@@ -167,17 +225,44 @@ mod tests {
     #[test]
     fn a_log_that_lacks_the_last_generation_is_refused() {
         let root = tempfile::tempdir().expect("a directory");
-        let data = DataDir::open(&root.path().join("wal"), &root.path().join("db")).expect("it is new");
-        Metadata::check_log(&data, Generation::FIRST).expect("nothing is known of an earlier start");
+        let data = data(root.path());
+        Metadata::check_log(&data, &recovered(0, 1)).expect("nothing is known of an earlier start");
         Metadata::new(Generation(3), SlotMap::new(2), 7).write(&data).expect("writable");
-        Metadata::check_log(&data, Generation(4)).expect("the log has the generation that the file names");
-        Metadata::check_log(&data, Generation(9)).expect("the file is only behind");
-        for next in [1, 3] {
-            let error = Metadata::check_log(&data, Generation(next)).expect_err("the log is gone");
+        Metadata::check_log(&data, &recovered(3, 9)).expect("the log has the generation that the file names");
+        Metadata::check_log(&data, &recovered(8, 9)).expect("the file is only behind");
+        for last in [0, 2] {
+            let error = Metadata::check_log(&data, &recovered(last, 9)).expect_err("the log is gone");
             assert!(error.to_string().contains("generation 3"), "{error}");
         }
         fs::write(path(&data), "{}").expect("writable");
         Metadata::check_format(&data).expect("what nobody wrote says nothing");
-        Metadata::check_log(&data, Generation::FIRST).expect("what nobody wrote says nothing");
+        Metadata::check_log(&data, &recovered(0, 1)).expect("what nobody wrote says nothing");
+    }
+
+    #[test]
+    fn the_copy_of_a_backup_may_be_older_but_must_be_whole_until_it_goes_on() {
+        let root = tempfile::tempdir().expect("a directory");
+        let data = data(root.path());
+        let metadata = |generation| Metadata::new(Generation(generation), SlotMap::new(1), 7);
+        metadata(9).write(&data).expect("writable");
+        Metadata::check_log(&data, &recovered(5, 100)).expect_err("an older log without a note");
+        let copy = LogCopy {
+            backup: "full_20260130_020000".to_owned(),
+            timestamp: "2026-01-30T02:00:00Z".to_owned(),
+            generation: 5,
+            lanes: LogCopy::reach(&recovered(5, 100)),
+        };
+        fs::write(LogCopy::path(data.wal()), copy.text()).expect("writable");
+        for next_lsn in [1, 99] {
+            let error = Metadata::check_log(&data, &recovered(5, next_lsn)).expect_err("it was cut short");
+            let text = error.to_string();
+            assert!(text.contains("full_20260130_020000") && text.contains("record 100"), "{text}");
+        }
+        Metadata::check_log(&data, &recovered(5, 100)).expect("it is whole");
+        Metadata::check_log(&data, &recovered(6, 120)).expect("a start was interrupted after it had gone on");
+        metadata(6).write(&data).expect("writable");
+        Metadata::check_log(&data, &recovered(5, 100)).expect_err("it is no copy any more");
+        fs::write(LogCopy::path(data.wal()), "{").expect("writable");
+        Metadata::check_log(&data, &recovered(6, 120)).expect_err("a note that cannot be read");
     }
 }

@@ -10,6 +10,7 @@ mod cores;
 mod descriptors;
 mod error;
 mod holder;
+mod jobs;
 mod metadata;
 mod process;
 mod pulse;
@@ -42,8 +43,10 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use crate::config::Config;
 use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
+use crate::run_status::JobFacts;
 use bind::Listeners;
 use cores::Cores;
+use jobs::JobsWatch;
 use metadata::Metadata;
 use pulse::{Change, Pulse};
 use recovery::{RebuildError, Recovery};
@@ -84,6 +87,7 @@ enum Event {
 struct Opened {
     metadata: Metadata,
     upkeep: UpkeepThread,
+    _jobs: JobsWatch,
 }
 
 /// Runs a server until it is told to stop by SIGTERM or SIGINT.
@@ -145,7 +149,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
 
     // A start that fails or is broken off leaves the cores to the end of the process: they have nothing to finish.
     let opened = open(config, &data, &cores, &events, sender, &manager, &mut steps)?;
-    let Some(Opened { metadata, upkeep }) = opened else {
+    let Some(Opened { metadata, upkeep, _jobs }) = opened else {
         manager.stopping();
         return Ok(());
     };
@@ -194,7 +198,7 @@ fn open(
     };
     thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
     let Some(recovery) = wait_for_recovery(events, manager)? else { return Ok(None) };
-    Metadata::check_log(data, recovery.recovered.next_generation)?;
+    Metadata::check_log(data, &recovery.recovered)?;
     recovery.log(steps);
 
     let mut disk = DirStorage::new(data.wal());
@@ -218,6 +222,8 @@ fn open(
     let writing =
         lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it was opened"))).collect();
     let facts = UpkeepFacts::default();
+    let jobs = JobFacts::default();
+    let jobs_watch = jobs::watch(data, jobs.clone())?;
     let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
     let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
     let files = disk.list().map_err(|source| RebuildError::from(RecoveryError::List { source }))?;
@@ -232,6 +238,7 @@ fn open(
             segment_bytes: own.map(|file| file.bytes).sum(),
             segment_bytes_each: config.segment_bytes,
             upkeep: facts.clone(),
+            jobs: jobs.clone(),
         };
         (Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max), log)
     });
@@ -249,7 +256,7 @@ fn open(
     let teller = cores.removal_teller();
     let pace = ScrubPace::new(config.scrub_bytes_per_second);
     let upkeep = UpkeepThread::start(data, upkeep_config, pace, recovery.manifest, writing, facts, teller)?;
-    Ok(Some(Opened { metadata, upkeep }))
+    Ok(Some(Opened { metadata, upkeep, _jobs: jobs_watch }))
 }
 
 /// Waits until the log is recovered. `None` when the server was told to stop before.

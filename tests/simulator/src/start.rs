@@ -141,6 +141,7 @@ impl Simulation {
         let own: Vec<_> = files.iter().filter(|file| usize::from(file.id.lane.0) == core).collect();
         LogFacts {
             upkeep: stemedb_engine::checkpoint::UpkeepFacts::default(),
+            jobs: stemedb_net::run_status::JobFacts::default(),
             recovery_us: 1,
             generation,
             segments: own.len() as u64,

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Rehearses the loss of everything: takes a backup, restores it into a scratch directory, starts a server there on a port of
+# its own, validates and smoke-tests it, and adds a line to dr-test-log.txt. Production goes on and is only read.
+set -euo pipefail
+here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
+# shellcheck source=deploy/scripts/installation.sh
+source "$here/installation.sh"
+cd -- "$STEMEDB_HOME"
+API=${API:-$(find_program stemedb-api)}
+log=$STEMEDB_HOME/dr-test-log.txt
+scratch=$(mktemp -d "$STEMEDB_HOME/dr-drill.XXXXXX")
+server=
+step=start
+
+finish() {
+    local code=$?
+    trap - EXIT
+    if [[ -n $server ]]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    if ((code != 0)); then
+        echo "DR Test $(date -u +%Y-%m-%dT%H:%M:%SZ): FAILED at: $step" | tee -a "$log" >&2
+        tail -n 20 "$scratch/server.log" 2>/dev/null >&2 || true
+    fi
+    rm -rf -- "$scratch"
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+began=$EPOCHREALTIME
+seconds_since() {
+    awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'
+}
+
+step=backup
+"$ADMIN" backup run --json >"$scratch/backup.json"
+backup_s=$(seconds_since "$began")
+id=$(jq -r .backup_id "$scratch/backup.json")
+count=$(jq -r .assertion_count "$scratch/backup.json")
+echo "Backup $id: $count assertions in $backup_s s"
+
+step=restore
+at=$EPOCHREALTIME
+"$ADMIN" restore --backup-id "$id" --data-dir "$scratch/data" --yes
+restore_s=$(seconds_since "$at")
+
+step="start of a server on the restored data"
+at=$EPOCHREALTIME
+# Nothing of production's settings: another place, another port, which the kernel chooses.
+env -i PATH="$PATH" STEMEDB_BIND_ADDR=127.0.0.1:0 STEMEDB_WAL_DIR="$scratch/data/wal" STEMEDB_DB_DIR="$scratch/data/db" \
+    STEMEDB_CORES=1 "$API" 2>"$scratch/server.log" &
+server=$!
+for _ in {1..600}; do
+    grep -q 'Startup complete' "$scratch/server.log" && break
+    kill -0 "$server" 2>/dev/null || exit 1
+    sleep 0.1
+done
+url=$(sed -n 's/.*Startup complete.* on \(http:[^ ]*\).*/\1/p' "$scratch/server.log")
+[[ -n $url ]]
+start_s=$(seconds_since "$at")
+
+step=validate
+served=$(curl --silent --fail --noproxy '*' "$url/v1/health" | jq -r .assertion_count)
+if [[ $served != "$count" ]]; then
+    echo "the restored server has $served assertions, the backup $count" >&2
+    exit 1
+fi
+"$ADMIN" validate --url "$url" --data-dir "$scratch/data" --to "$scratch"
+
+step="smoke test"
+"$here/smoke-test.sh" "$url"
+
+echo "DR Test $(date -u +%Y-%m-%dT%H:%M:%SZ): PASSED ($id, $count assertions;" \
+    "backup $backup_s s, restore $restore_s s, start $start_s s, all $(seconds_since "$began") s)" | tee -a "$log"

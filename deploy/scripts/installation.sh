@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# Finds the installation that a script belongs to. To be sourced, with `here` the directory of the scripts.
+#
+# STEMEDB_HOME  the directory with data/ and backups/: above scripts/, or above deploy/scripts/ in a checkout
+# ADMIN, API    the programs: in bin/ of the installation, in target/ of a checkout, or on PATH
+# SERVICE       the unit of systemd; SYSTEMCTL the program that controls it
+
+: "${here:?is set by the script that sources this}"
+if [[ -z ${STEMEDB_HOME:-} ]]; then
+    STEMEDB_HOME=$(dirname -- "$here")
+    if [[ $(basename -- "$STEMEDB_HOME") == deploy ]]; then
+        STEMEDB_HOME=$(dirname -- "$STEMEDB_HOME")
+    fi
+fi
+SERVICE=${SERVICE:-stemedb-api}
+SYSTEMCTL=${SYSTEMCTL:-systemctl}
+
+find_program() {
+    local candidate
+    for candidate in "$STEMEDB_HOME/bin/$1" "$STEMEDB_HOME/target/release/$1" "$STEMEDB_HOME/target/debug/$1"; do
+        if [[ -x $candidate ]]; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    command -v -- "$1" || {
+        echo "$1 is neither in $STEMEDB_HOME/bin nor on PATH" >&2
+        return 1
+    }
+}
+
+has_service() {
+    command -v -- "$SYSTEMCTL" >/dev/null && "$SYSTEMCTL" cat "$SERVICE" >/dev/null 2>&1
+}
+
+ADMIN=${ADMIN:-$(find_program stemedb-admin)}
+export STEMEDB_HOME ADMIN SERVICE SYSTEMCTL

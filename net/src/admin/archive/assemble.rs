@@ -1,0 +1,152 @@
+//! Makes segments of archived pieces again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::log::{BLOCK_BYTES, SegmentNumber};
+use stemedb_engine::slot::LaneId;
+use stemedb_engine::time::UnixMicros;
+
+use super::{ArchiveNote, ArchivedLane, note_keys, part};
+use crate::admin::backup::Backup;
+use crate::admin::error::AdminError;
+use crate::admin::files::beginning;
+use crate::admin::moment;
+use crate::admin::store::{Hashed, Store, failed};
+
+/// Puts into `directory` what the archive has beyond `backup`, up to the first object that was made after `until` or to its end: whole
+/// segments, for which the backup may have the beginnings. `false` if the archive has nothing.
+pub(in crate::admin) fn assemble(
+    store: &Store,
+    backup: &Backup,
+    until: Option<UnixMicros>,
+    directory: &Path,
+) -> Result<bool, AdminError> {
+    let chain = chain(store, backup, until)?;
+    for note in &chain {
+        unpack(store, note, backup, directory)?;
+    }
+    Ok(!chain.is_empty())
+}
+
+/// The objects that are needed, oldest first.
+fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Vec<ArchiveNote>, AdminError> {
+    let mut last = None;
+    for key in note_keys(store)?.iter().rev() {
+        let note = ArchiveNote::read(store, key)?;
+        if is_after(&note.timestamp, until) {
+            last = Some(note);
+            continue;
+        }
+        // The log that was current at the moment counts, not one that another restore began later.
+        last = match last {
+            Some(last) if last.chain == note.chain || !is_after(&last.begun, until) => Some(last),
+            _ => Some(note),
+        };
+        break;
+    }
+    let mut chain = Vec::new();
+    let mut next = last;
+    while let Some(note) = next {
+        if note.reach.iter().all(|lane| has(backup, lane)) {
+            break;
+        }
+        next = match &note.previous {
+            Some(object) => Some(ArchiveNote::read(store, &ArchiveNote::key(object))?),
+            None => None,
+        };
+        chain.push(note);
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+/// Whether a time is after the moment. No time is after the end.
+fn is_after(time: &str, until: Option<UnixMicros>) -> bool {
+    moment::parse(time).is_ok_and(|time| until.is_some_and(|until| time > until))
+}
+
+/// Whether the backup has all of a lane that the archive had, of the same log.
+fn has(backup: &Backup, lane: &ArchivedLane) -> bool {
+    let own = backup.metadata.lanes.iter().find(|own| own.lane == lane.lane);
+    let id = SegmentId { lane: LaneId(lane.lane), number: SegmentNumber(lane.segment) };
+    own.is_some_and(|own| (own.segment, own.end) >= (lane.segment, lane.bytes))
+        && beginning(&backup.directory.join("wal").join(id.to_string()), BLOCK_BYTES)
+            .is_ok_and(|header| hex::encode(Sha256::digest(header)) == lane.header)
+}
+
+fn unpack(store: &Store, note: &ArchiveNote, backup: &Backup, directory: &Path) -> Result<(), AdminError> {
+    let wrong = |reason: &str| failed(&store.name(), &note.object, reason);
+    let read = |error: io::Error| wrong(&error.to_string());
+    let decoder = zstd::Decoder::new(Hashed::new(store.read(&note.object)?)).map_err(read)?;
+    let mut archive = tar::Archive::new(decoder);
+    for entry in archive.entries().map_err(read)? {
+        let mut entry = entry.map_err(read)?;
+        let name = entry.path().map_err(read)?.to_string_lossy().into_owned();
+        let (segment, offset) = part::parse(&name).ok_or_else(|| wrong(&format!("it holds {name:?}")))?;
+        let path = directory.join(segment.to_string());
+        let on_disk = |source| AdminError::File { path: path.clone(), source };
+        if !path.exists() && offset > 0 {
+            begin_from_backup(backup, &segment.to_string(), offset, &path)?;
+        }
+        let mut options = OpenOptions::new();
+        let file =
+            options.create(true).truncate(false).write(true).mode(0o640).open(&path).map_err(on_disk)?;
+        let there = file.metadata().map_err(on_disk)?.len();
+        if there < offset {
+            return Err(wrong(&format!("{name} does not follow what came before, which ends at {there}")));
+        }
+        let mut target = io::BufWriter::with_capacity(1 << 20, OffsetWriter { file: &file, offset });
+        io::copy(&mut entry, &mut target).map_err(read)?;
+        io::Write::flush(&mut target).map_err(on_disk)?;
+        file.sync_data().map_err(on_disk)?;
+    }
+    let mut rest = archive.into_inner();
+    io::copy(&mut rest, &mut io::sink()).map_err(read)?;
+    // What lies behind the compressed data is part of what the checksum is of.
+    let mut hashed = rest.finish().into_inner();
+    let mut end = Vec::new();
+    hashed.read_to_end(&mut end).map_err(read)?;
+    let (_, _, sha256) = hashed.into_parts();
+    if sha256 != note.sha256 {
+        return Err(AdminError::BackupDamaged {
+            path: note.object.clone().into(),
+            expected: note.sha256.clone(),
+            actual: sha256,
+            instead: None,
+        });
+    }
+    Ok(())
+}
+
+/// Begins a segment with the bytes that the backup has of it.
+fn begin_from_backup(backup: &Backup, segment: &str, bytes: u64, to: &Path) -> Result<(), AdminError> {
+    let path = backup.directory.join("wal").join(segment);
+    let from_backup = |source| AdminError::File { path: path.clone(), source };
+    let mut source = File::open(&path).map_err(from_backup)?.take(bytes);
+    let mut target =
+        fs::File::create(to).map_err(|source| AdminError::File { path: to.to_owned(), source })?;
+    io::copy(&mut source, &mut target).map(drop).map_err(from_backup)
+}
+
+/// Writes from an offset on.
+struct OffsetWriter<'f> {
+    file: &'f File,
+    offset: u64,
+}
+
+impl io::Write for OffsetWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = std::os::unix::fs::FileExt::write_at(self.file, bytes, self.offset)?;
+        self.offset += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! `stemedb-admin archive`: copies what the log has gained to a store, again and again, so that little is lost with a disk.
+//!
+//! Each run makes one object with the bytes that came since the last one, whole segments and pieces of those that are still
+//! being written, and beside it a JSON that says what is in it, how far the archive reaches with it, and which object came
+//! before. That is all the state there is: it survives the loss of everything but the store. After a restore the log is
+//! another one than the archive's, by the headers of its segments; then a new chain of objects begins.
+
+mod assemble;
+mod part;
+mod run;
+
+use std::process::ExitCode;
+
+pub(super) use assemble::assemble;
+use serde::{Deserialize, Serialize};
+
+use super::error::AdminError;
+use super::store::Store;
+
+/// What `archive` can do.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum ArchiveCommand {
+    /// Copy what is not archived yet; the server may run meanwhile
+    #[command(after_help = EXAMPLES)]
+    Run(run::RunOptions),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stemedb-admin archive run --data-dir /opt/stemedb/data --store /mnt/archive
+  BACKUP_BUCKET=stemedb MINIO_ENDPOINT=http://store:9000 MINIO_ACCESS_KEY=… MINIO_SECRET_KEY=… \\
+    stemedb-admin archive run
+
+Run it every few minutes: what was acknowledged before the last run survives the loss of the disk.";
+
+/// What the JSON beside an object says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ArchiveNote {
+    pub(super) object: String,
+    /// What was acknowledged before is in this object or an earlier one.
+    pub(super) timestamp: String,
+    /// The object before it, of the same log.
+    pub(super) previous: Option<String>,
+    /// The first object of the chain.
+    pub(super) chain: String,
+    /// Since when the chain's log goes its own way: another one was current before.
+    pub(super) begun: String,
+    pub(super) size_bytes: u64,
+    pub(super) sha256: String,
+    /// What is in it.
+    pub(super) parts: Vec<ArchivedPart>,
+    /// How far each lane reaches with it.
+    pub(super) reach: Vec<ArchivedLane>,
+}
+
+/// A piece of a segment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ArchivedPart {
+    pub(super) segment: String,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// How far a lane is archived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ArchivedLane {
+    pub(super) lane: u16,
+    /// The number of the last segment.
+    pub(super) segment: u64,
+    /// The SHA-256 of that segment's header, which no other segment has.
+    pub(super) header: String,
+    /// How many bytes of that segment.
+    pub(super) bytes: u64,
+}
+
+/// Does what was asked.
+pub(super) fn run(as_json: bool, command: &ArchiveCommand) -> Result<ExitCode, AdminError> {
+    match command {
+        ArchiveCommand::Run(options) => run::run(as_json, options),
+    }
+}
+
+impl ArchiveNote {
+    /// The note at a key.
+    fn read(store: &Store, key: &str) -> Result<ArchiveNote, AdminError> {
+        serde_json::from_str(&store.text(key)?)
+            .map_err(|error| super::store::failed(&store.name(), key, &error.to_string()))
+    }
+
+    /// The note's key.
+    fn key(object: &str) -> String {
+        format!("{}.json", object.trim_end_matches(".tar.zst"))
+    }
+}
+
+/// The keys of all notes, oldest first.
+fn note_keys(store: &Store) -> Result<Vec<String>, AdminError> {
+    let mut keys = store.list("wal/")?;
+    keys.retain(|key| key.ends_with(".json"));
+    Ok(keys)
+}

@@ -1,0 +1,212 @@
+//! `stemedb-admin archive run`.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use stemedb_engine::background;
+use stemedb_engine::data_dir::Hold;
+use stemedb_engine::log::BLOCK_BYTES;
+use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
+use stemedb_engine::log::storage::DirStorage;
+
+use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
+use crate::admin::data::DataOptions;
+use crate::admin::error::AdminError;
+use crate::admin::files::{beginning, lock_alone};
+use crate::admin::store::{self, Hashed, Store, StoreOptions};
+use crate::admin::tables::manifest_in;
+use crate::admin::text::megabytes;
+use crate::admin::{moment, run_report};
+use crate::driver::wall_clock;
+use crate::run_status::Job;
+
+/// How hard the compression tries: what comes in under load is compressed on the side.
+const COMPRESSION_LEVEL: i32 = 3;
+
+/// What `archive run` is asked to do.
+#[derive(Debug, clap::Args)]
+pub(in crate::admin) struct RunOptions {
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    store: StoreOptions,
+}
+
+/// Archives what is new.
+pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
+    let began = Instant::now();
+    let _lock = lock_alone(&options.data.wal().join(".archive-lock"), "another archive run is under way")?;
+    let _ = background::give_way();
+    let result = options.store.open().and_then(|store| {
+        let note = archive(&store, &options.data.wal(), &options.data.db())?;
+        Ok((store.name(), note))
+    });
+    let bytes = result.as_ref().ok().map(|(_, note)| note.as_ref().map_or(0, |note| note.size_bytes));
+    run_report::note(Job::Archive, &options.data.root(), began, bytes);
+    let (store, note) = result?;
+    let mut out = stdout().lock();
+    match note {
+        _ if as_json => writeln!(out, "{}", json!({ "store": store, "archived": note }))?,
+        None => writeln!(out, "Nothing new to archive in {store}")?,
+        Some(note) => writeln!(
+            out,
+            "Archived {} pieces of the log as {} in {store} ({})",
+            note.parts.len(),
+            note.object,
+            megabytes(note.size_bytes)
+        )?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes an object of what the archive does not have yet; `None` if it has all.
+fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, AdminError> {
+    let started = wall_clock();
+    let last = match note_keys(store)?.last() {
+        Some(key) => Some(ArchiveNote::read(store, key)?),
+        None => None,
+    };
+    let _hold = Hold::on(wal)?;
+    let captured = capture(&DirStorage::new(wal), &manifest_in(db)?.covered).map_err(AdminError::Log)?;
+    let before = last.as_ref().map(|last| last.timestamp.clone());
+    let last = match last {
+        Some(last) if goes_on(&last, &captured, wal)? => Some(last),
+        Some(_) => {
+            eprintln!(
+                "stemedb-admin: the log does not go on where the archive ends: it was restored, or a part of it went into tables \
+                 before it was archived. A new chain begins; take a full backup to go with it"
+            );
+            None
+        }
+        None => None,
+    };
+    let parts = new_parts(last.as_ref(), &captured);
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    // One object a second, even if runs are quicker than that.
+    let mut time = started;
+    let object = loop {
+        let object = store::key("wal", &moment::compact(time, '_')) + ".tar.zst";
+        if last.as_ref().is_none_or(|last| last.object < object) {
+            break object;
+        }
+        time.0 += 1_000_000;
+    };
+    let (size_bytes, sha256) = upload(store, &object, wal, &parts)?;
+    let note = ArchiveNote {
+        timestamp: moment::format(started),
+        previous: last.as_ref().map(|last| last.object.clone()),
+        begun: match &last {
+            Some(last) => last.begun.clone(),
+            None => begun(&captured, before.as_deref()).unwrap_or_else(|| moment::format(started)),
+        },
+        chain: last.map_or_else(|| object.clone(), |last| last.chain),
+        size_bytes,
+        sha256,
+        parts,
+        reach: reach(&captured, wal)?,
+        object,
+    };
+    let text = serde_json::to_string_pretty(&note).expect("numbers and strings are JSON");
+    store.put(&ArchiveNote::key(&note.object), &text)?;
+    Ok(Some(note))
+}
+
+/// Whether the log is the one that was archived last: it still has, in each lane, the segment to which the archive reaches.
+fn goes_on(last: &ArchiveNote, captured: &Capture, wal: &Path) -> Result<bool, AdminError> {
+    for lane in &last.reach {
+        let segment = captured
+            .segments
+            .iter()
+            .find(|segment| segment.id().lane.0 == lane.lane && segment.id().number.0 == lane.segment);
+        match segment {
+            Some(segment) if segment.bytes >= lane.bytes && header(wal, segment)? == lane.header => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Since when a log goes its own way of which another was archived `before`: since its first segment that is newer.
+fn begun(captured: &Capture, before: Option<&str>) -> Option<String> {
+    let before = before.and_then(|time| moment::parse(time).ok());
+    let created = captured.segments.iter().map(|segment| segment.header.created);
+    created.filter(|&created| before.is_none_or(|before| created > before)).min().map(moment::format)
+}
+
+/// What was captured beyond what the archive has.
+fn new_parts(last: Option<&ArchiveNote>, captured: &Capture) -> Vec<ArchivedPart> {
+    let reached = |segment: &CapturedSegment| {
+        let lane = last?.reach.iter().find(|lane| lane.lane == segment.id().lane.0)?;
+        match segment.id().number.0.cmp(&lane.segment) {
+            std::cmp::Ordering::Less => Some(u64::MAX),
+            std::cmp::Ordering::Equal => Some(lane.bytes),
+            std::cmp::Ordering::Greater => None,
+        }
+    };
+    let part = |segment: &CapturedSegment| {
+        let offset = reached(segment).unwrap_or(0);
+        (offset < segment.bytes).then(|| ArchivedPart {
+            segment: segment.id().to_string(),
+            offset,
+            bytes: segment.bytes - offset,
+        })
+    };
+    captured.segments.iter().filter_map(part).collect()
+}
+
+fn reach(captured: &Capture, wal: &Path) -> Result<Vec<ArchivedLane>, AdminError> {
+    let mut lanes = Vec::new();
+    for lane in &captured.lanes {
+        let is_last = |segment: &&CapturedSegment| {
+            (segment.id().lane, segment.id().number) == (lane.end.lane, lane.end.segment)
+        };
+        let segment = captured.segments.iter().find(is_last).expect("a lane ends in a captured segment");
+        lanes.push(ArchivedLane {
+            lane: lane.end.lane.0,
+            segment: lane.end.segment.0,
+            header: header(wal, segment)?,
+            bytes: segment.bytes,
+        });
+    }
+    Ok(lanes)
+}
+
+fn header(wal: &Path, segment: &CapturedSegment) -> Result<String, AdminError> {
+    let path = wal.join(segment.id().to_string());
+    let block = beginning(&path, BLOCK_BYTES).map_err(|source| AdminError::File { path, source })?;
+    Ok(hex::encode(Sha256::digest(block)))
+}
+
+/// Makes the object: a tar of the pieces, compressed. Gives its length and checksum.
+fn upload(
+    store: &Store,
+    object: &str,
+    wal: &Path,
+    parts: &[ArchivedPart],
+) -> Result<(u64, String), AdminError> {
+    let failed = |error: std::io::Error| store::failed(&store.name(), object, &error.to_string());
+    let target = Hashed::new(store.write(object)?);
+    let encoder = zstd::Encoder::new(target, COMPRESSION_LEVEL).map_err(failed)?;
+    let mut archive = tar::Builder::new(encoder);
+    for piece in parts {
+        let path = wal.join(&piece.segment);
+        let mut file = File::open(&path).map_err(|source| AdminError::File { path: path.clone(), source })?;
+        file.seek(SeekFrom::Start(piece.offset)).map_err(failed)?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(piece.bytes);
+        header.set_mode(0o640);
+        let name = part::name(&piece.segment, piece.offset);
+        archive.append_data(&mut header, name, file.take(piece.bytes)).map_err(failed)?;
+    }
+    let target = archive.into_inner().and_then(zstd::Encoder::finish).map_err(failed)?;
+    let (upload, bytes, sha256) = target.into_parts();
+    upload.finish()?;
+    Ok((bytes, sha256))
+}

@@ -1,0 +1,119 @@
+//! `stemedb-admin backup`: takes backups, lists them, checks them, and removes old ones.
+
+mod catalog;
+mod history;
+mod list;
+mod metadata;
+mod prune;
+mod remote;
+mod run;
+mod schedule;
+mod verify;
+
+use std::io::{Write as _, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::error::AdminError;
+use super::files::Copier;
+use super::progress::ByteProgress;
+pub(super) use catalog::{Backup, Catalog};
+pub(super) use metadata::{BackupMetadata, BackupType};
+pub(super) use verify::{check_files, check_log, count_assertions};
+
+/// What `backup` can do.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum BackupCommand {
+    /// Take a backup; the server may run meanwhile
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(run::RunOptions),
+    /// Show which backups there are, newest first
+    List(list::ListOptions),
+    /// Check every file of a backup by its checksum, and that its log recovers
+    Verify(VerifyOptions),
+    /// Copy a backup to a store
+    Push(remote::RemoteOptions),
+    /// Copy a backup from a store, to be restored
+    Fetch(remote::RemoteOptions),
+    /// Translate BACKUP_SCHEDULE into a drop-in for stemedb-backup.timer
+    Schedule(schedule::ScheduleOptions),
+    /// Remove backups that are older than BACKUP_RETENTION_DAYS, but never the last one
+    Prune(prune::PruneOptions),
+}
+
+/// What `backup verify` is asked to look at.
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyOptions {
+    /// The backup: its identity or its directory [default: the newest one]
+    backup: Option<String>,
+    /// The directory that holds the backups
+    #[arg(long, value_name = "DIR", default_value = "backups")]
+    from: PathBuf,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup run --data-dir /opt/stemedb/data --to /opt/stemedb/backups
+  stemedb-admin backup run --bytes-per-second 100000000
+  stemedb-admin backup run --json | jq .assertion_count
+
+Everything that was acknowledged before the start of the backup is in it. Files that have not changed
+since the last backup are shared with it (hard links), so a daily backup costs what a day has added.
+The backup gets its name when it is complete, durable, and its copy of the log has been recovered.";
+
+/// Does what was asked.
+pub(super) fn run(as_json: bool, command: &BackupCommand) -> Result<ExitCode, AdminError> {
+    match command {
+        BackupCommand::Run(options) => run::run(as_json, options),
+        BackupCommand::List(options) => list::run(as_json, options),
+        BackupCommand::Verify(options) => verify(as_json, options),
+        BackupCommand::Push(options) => remote::push(as_json, options),
+        BackupCommand::Fetch(options) => remote::fetch(as_json, options),
+        BackupCommand::Schedule(options) => schedule::run(options),
+        BackupCommand::Prune(options) => prune::run(as_json, options),
+    }
+}
+
+fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError> {
+    let catalog = Catalog::read(&options.from)?;
+    let backup = match &options.backup {
+        Some(name) => named(name, &catalog, &options.from)?,
+        None => catalog.backups.first().cloned().ok_or_else(|| none_in(&options.from))?,
+    };
+    let mut progress = ByteProgress::start("Verifying", backup.metadata.size_bytes);
+    let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
+    check_files(&backup, &catalog, &mut copier)?;
+    check_log(&backup)?;
+    let BackupMetadata { backup_id, assertion_count, files, .. } = &backup.metadata;
+    let mut out = stdout().lock();
+    if as_json {
+        let verdict = json!({
+            "backup_id": backup_id, "verified": true, "files": files.len(), "assertion_count": assertion_count,
+        });
+        writeln!(out, "{verdict}")?;
+    } else {
+        writeln!(out, "Backup {backup_id} verified: {} files, {assertion_count} assertions", files.len())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The backup that somebody means by its identity, or by its directory.
+pub(super) fn named(name: &str, catalog: &Catalog, from: &Path) -> Result<Backup, AdminError> {
+    if let Some(backup) = catalog.by_id(name) {
+        return Ok(backup.clone());
+    }
+    if Path::new(name).join("metadata.json").exists() {
+        return Backup::open(Path::new(name));
+    }
+    Err(AdminError::Failed(format!(
+        "there is no backup {name} in {}; `stemedb-admin backup list --from {}` shows what there is",
+        from.display(),
+        from.display()
+    )))
+}
+
+pub(super) fn none_in(directory: &Path) -> AdminError {
+    AdminError::Failed(format!("there is no backup in {}", directory.display()))
+}

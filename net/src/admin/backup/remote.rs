@@ -1,0 +1,194 @@
+//! Backups in a store: `backup push` and `backup fetch`. A backup is one object, a compressed tar of its directory, with a
+//! JSON beside it that has all of its metadata, so that the store alone tells what there is.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _, Write as _, stdout};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::catalog::{Backup, Catalog, directory_name, partial_name};
+use super::metadata::BackupMetadata;
+use super::verify::check_files;
+use super::{named, none_in};
+use crate::admin::error::AdminError;
+use crate::admin::files::{Copier, lock_alone, sync_directory};
+use crate::admin::store::{self, Hashed, Store, StoreOptions, failed};
+use crate::admin::text::megabytes;
+
+/// How hard the compression tries.
+const COMPRESSION_LEVEL: i32 = 3;
+
+/// What `backup push` and `backup fetch` are asked to do.
+#[derive(Debug, clap::Args)]
+pub(in crate::admin) struct RemoteOptions {
+    /// The backup's identity, as `backup list` shows it [default: the newest one]
+    backup_id: Option<String>,
+    #[command(flatten)]
+    store: StoreOptions,
+    /// The directory that holds the backups of this machine
+    #[arg(long, value_name = "DIR", default_value = "backups")]
+    local: PathBuf,
+}
+
+/// The JSON beside a backup.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RemoteNote {
+    pub(super) object: String,
+    size_bytes: u64,
+    sha256: String,
+    pub(super) metadata: BackupMetadata,
+}
+
+/// What a store has of backups, newest first.
+pub(super) fn notes(store: &Store) -> Result<Vec<RemoteNote>, AdminError> {
+    let mut notes = Vec::new();
+    for kind in ["full", "wal", "db"] {
+        for key in store.list(&format!("{kind}/"))?.iter().filter(|key| key.ends_with(".json")) {
+            // Beside archived pieces of the log lies something else.
+            if let Ok(note) = serde_json::from_str::<RemoteNote>(&store.text(key)?) {
+                notes.push(note);
+            }
+        }
+    }
+    notes.sort_by_key(|note| std::cmp::Reverse(note.metadata.timestamp.clone()));
+    Ok(notes)
+}
+
+/// Copies a backup to the store, unless it is there already.
+pub(super) fn push(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, AdminError> {
+    let catalog = Catalog::read(&options.local)?;
+    let backup = match &options.backup_id {
+        Some(id) => named(id, &catalog, &options.local)?,
+        None => catalog.backups.first().cloned().ok_or_else(|| none_in(&options.local))?,
+    };
+    let store = options.store.open()?;
+    let id = &backup.metadata.backup_id;
+    let key = key_of(&backup.metadata)?;
+    let (object, note_key) = (format!("{key}.tar.zst"), format!("{key}.json"));
+    if store.list(&note_key)?.contains(&note_key) {
+        return told(as_json, id, &object, &store, "is in the store already:", None);
+    }
+    check_files(&backup, &catalog, &mut Copier::new(None, Box::new(|_| {})))?;
+    let wrong = |error: io::Error| failed(&store.name(), &object, &error.to_string());
+    let target = Hashed::new(store.write(&object)?);
+    let mut archive = tar::Builder::new(zstd::Encoder::new(target, COMPRESSION_LEVEL).map_err(wrong)?);
+    let files = backup.metadata.files.iter().map(|file| file.path.as_str());
+    for path in files.chain(["metadata.json"]) {
+        let source = backup.directory.join(path);
+        let on_disk = |error| AdminError::File { path: source.clone(), source: error };
+        let file = File::open(&source).map_err(on_disk)?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(file.metadata().map_err(on_disk)?.len());
+        header.set_mode(0o640);
+        archive.append_data(&mut header, path, file).map_err(wrong)?;
+    }
+    let target = archive.into_inner().and_then(zstd::Encoder::finish).map_err(wrong)?;
+    let (upload, size_bytes, sha256) = target.into_parts();
+    upload.finish()?;
+    let note = RemoteNote { object: object.clone(), size_bytes, sha256, metadata: backup.metadata.clone() };
+    store.put(
+        &note_key,
+        &(serde_json::to_string_pretty(&note).expect("numbers and strings are JSON") + "\n"),
+    )?;
+    told(as_json, id, &object, &store, "pushed as", Some(size_bytes))
+}
+
+/// Copies a backup from the store to where the others are, and checks it.
+pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, AdminError> {
+    let store = options.store.open()?;
+    let mut notes = notes(&store)?.into_iter();
+    let note = match &options.backup_id {
+        Some(id) => notes.find(|note| note.metadata.backup_id == *id),
+        None => notes.next(),
+    };
+    let none = || AdminError::Failed(format!("there is no such backup in {}", store.name()));
+    let note = note.ok_or_else(none)?;
+    let id = &note.metadata.backup_id;
+    let time = id.rsplit('_').take(2).collect::<Vec<_>>();
+    let time = format!("{}-{}", time.get(1).unwrap_or(&""), time[0]);
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(&options.local);
+    made.map_err(|source| AdminError::File { path: options.local.clone(), source })?;
+    let _lock = lock_alone(&options.local.join(".lock"), "another backup is being taken")?;
+    let complete = options.local.join(directory_name(&time));
+    if complete.exists() {
+        return Err(AdminError::Failed(format!("{} is there already", complete.display())));
+    }
+    let partial = options.local.join(partial_name(&time));
+    let fetched = unpack(&store, &note, &partial).and_then(|()| {
+        fs::rename(&partial, &complete)
+            .map_err(|source| AdminError::File { path: complete.clone(), source })?;
+        sync_directory(&options.local)
+    });
+    if fetched.is_err() {
+        // It is removed at the next run if not now, and never taken for a backup.
+        let _ = fs::remove_dir_all(&partial);
+    }
+    fetched?;
+    told(as_json, id, &note.object, &store, "fetched from", Some(note.size_bytes))
+}
+
+fn unpack(store: &Store, note: &RemoteNote, partial: &Path) -> Result<(), AdminError> {
+    let wrong = |error: io::Error| failed(&store.name(), &note.object, &error.to_string());
+    for directory in [partial.to_owned(), partial.join("wal"), partial.join("db")] {
+        let made = DirBuilder::new().mode(0o750).create(&directory);
+        made.map_err(|source| AdminError::File { path: directory, source })?;
+    }
+    let decoder = zstd::Decoder::new(Hashed::new(store.read(&note.object)?)).map_err(wrong)?;
+    let mut archive = tar::Archive::new(decoder);
+    for entry in archive.entries().map_err(wrong)? {
+        let mut entry = entry.map_err(wrong)?;
+        let name = entry.path().map_err(wrong)?.to_string_lossy().into_owned();
+        if name != "metadata.json" && !note.metadata.files.iter().any(|file| file.path == name) {
+            return Err(failed(&store.name(), &note.object, &format!("it holds {name:?}")));
+        }
+        let path = partial.join(&name);
+        let mut write = || {
+            let mut file = File::create_new(&path)?;
+            io::copy(&mut entry, &mut file)?;
+            file.sync_all()
+        };
+        write().map_err(|source| AdminError::File { path: path.clone(), source })?;
+    }
+    let mut rest = archive.into_inner().finish().into_inner();
+    rest.read_to_end(&mut Vec::new()).map_err(wrong)?;
+    for directory in [partial.join("wal"), partial.join("db"), partial.to_owned()] {
+        sync_directory(&directory)?;
+    }
+    let backup = Backup::open(partial)?;
+    let catalog = Catalog { backups: Vec::new(), broken: Vec::new() };
+    check_files(&backup, &catalog, &mut Copier::new(None, Box::new(|_| {})))
+}
+
+/// The key of a backup, by its identity `full_20260130_020000`.
+fn key_of(metadata: &BackupMetadata) -> Result<String, AdminError> {
+    let time = metadata.backup_id.split_once('_').map(|(_, time)| time).filter(|time| time.len() == 15);
+    let time = time.filter(|time| time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'));
+    let wrong = || AdminError::Failed(format!("{:?} is not the identity of a backup", metadata.backup_id));
+    Ok(store::key(metadata.backup_type.name(), time.ok_or_else(wrong)?))
+}
+
+fn told(
+    as_json: bool,
+    id: &str,
+    object: &str,
+    store: &Store,
+    what: &str,
+    bytes: Option<u64>,
+) -> Result<ExitCode, AdminError> {
+    let mut out = stdout().lock();
+    if as_json {
+        writeln!(
+            out,
+            "{}",
+            json!({ "backup_id": id, "object": object, "store": store.name(), "size_bytes": bytes })
+        )?;
+    } else {
+        let size = bytes.map(|bytes| format!(" ({})", megabytes(bytes))).unwrap_or_default();
+        writeln!(out, "Backup {id} {what} {object} in {}{size}", store.name())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,237 @@
+//! Copying files durably, with their checksums, without getting in the way of a server.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, fadvise};
+use sha2::{Digest as _, Sha256};
+use stemedb_engine::ring::aligned::AlignedBuffer;
+
+use super::error::AdminError;
+
+/// Bytes read at a time.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// After so many bytes what was written is made durable, so that the disk never has much of it to write at once.
+const SYNC_BYTES: u64 = 8 << 20;
+
+/// Copies files, at most at a given rate.
+pub(super) struct Copier {
+    piece: AlignedBuffer,
+    pace: Pace,
+    /// Told after each piece how many bytes were read.
+    progress: Box<dyn FnMut(u64)>,
+}
+
+/// A file's length and checksum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Digest {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+}
+
+/// Whom files belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+struct Pace {
+    bytes_per_second: Option<u64>,
+    began: Instant,
+    bytes: u64,
+}
+
+impl Copier {
+    /// A copier that reads at most `bytes_per_second`.
+    pub(super) fn new(bytes_per_second: Option<u64>, progress: Box<dyn FnMut(u64)>) -> Copier {
+        let pace = Pace { bytes_per_second, began: Instant::now(), bytes: 0 };
+        Copier { piece: AlignedBuffer::zeroed(PIECE_BYTES), pace, progress }
+    }
+
+    /// Copies the first `limit` bytes of a file, all if it has fewer, to a new file that is durable when this returns.
+    pub(super) fn copy(&mut self, from: &Path, to: &Path, limit: u64) -> Result<Digest, AdminError> {
+        let failed = |source| AdminError::File { path: to.to_owned(), source };
+        let mut options = OpenOptions::new();
+        let mut target = options.write(true).create_new(true).mode(0o640).open(to).map_err(failed)?;
+        let mut unsynced = 0;
+        let digest = self.read(from, limit, &mut |piece| {
+            target.write_all(piece).map_err(failed)?;
+            unsynced += piece.len() as u64;
+            if unsynced >= SYNC_BYTES {
+                unsynced = 0;
+                target.sync_data().map_err(failed)?;
+                forget(&target);
+            }
+            Ok(())
+        })?;
+        target.sync_all().map_err(failed)?;
+        forget(&target);
+        Ok(digest)
+    }
+
+    /// Reads all of a file.
+    pub(super) fn digest(&mut self, path: &Path) -> Result<Digest, AdminError> {
+        self.read(path, u64::MAX, &mut |_| Ok(()))
+    }
+
+    fn read(
+        &mut self,
+        path: &Path,
+        limit: u64,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), AdminError>,
+    ) -> Result<Digest, AdminError> {
+        let failed = |source| AdminError::File { path: path.to_owned(), source };
+        let file = open_direct(path).map_err(failed)?;
+        let (mut hasher, mut bytes) = (Sha256::new(), 0);
+        while bytes < limit {
+            let read = match file.read_at(&mut self.piece, bytes) {
+                Ok(read) => (read as u64).min(limit - bytes) as usize,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(failed(source)),
+            };
+            hasher.update(&self.piece[..read]);
+            take(&self.piece[..read])?;
+            bytes += read as u64;
+            (self.progress)(read as u64);
+            self.pace.wait(read as u64);
+            // Only the end of a file ends a direct read off a block's boundary.
+            if !read.is_multiple_of(AlignedBuffer::ALIGNMENT) || read == 0 {
+                break;
+            }
+        }
+        forget(&file);
+        Ok(Digest { bytes, sha256: hex::encode(hasher.finalize()) })
+    }
+}
+
+impl Pace {
+    /// Waits until `bytes` more are due.
+    fn wait(&mut self, bytes: u64) {
+        let Some(rate) = self.bytes_per_second else { return };
+        self.bytes += bytes;
+        let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+        thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+}
+
+impl Owner {
+    /// Whom the nearest existing directory at or above `path` belongs to.
+    pub(super) fn of(path: &Path) -> io::Result<Owner> {
+        let path = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+        let metadata = fs::metadata(path)?;
+        Ok(Owner { uid: metadata.uid(), gid: metadata.gid() })
+    }
+
+    /// Gives a file or directory to this owner, if it is not theirs already.
+    pub(super) fn take(self, path: &Path) -> Result<(), AdminError> {
+        let failed = |source| AdminError::File { path: path.to_owned(), source };
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if (metadata.uid(), metadata.gid()) == (self.uid, self.gid) {
+            return Ok(());
+        }
+        chown(path, Some(self.uid), Some(self.gid)).map_err(failed)
+    }
+}
+
+/// Keeps a second process from the same work, as long as the file lives. `refusal` says what that work is.
+pub(super) fn lock_alone(path: &Path, refusal: &str) -> Result<File, AdminError> {
+    let failed = |source| AdminError::File { path: path.to_owned(), source };
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o640).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("{refusal}, and has locked {}; wait for it to end", path.display());
+            Err(AdminError::Failed(message))
+        }
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Opens a file to be read past the page cache, which is the server's, or, on a file system that refuses that, through it.
+fn open_direct(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => File::open(path),
+        opened => opened,
+    }
+}
+
+/// The first `count` bytes of a file.
+pub(super) fn beginning(path: &Path, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    File::open(path)?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes a small file durably, in place of one of this name: whole or not at all.
+pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), AdminError> {
+    let fresh = path.with_extension("new");
+    let failed = |source| AdminError::File { path: path.to_owned(), source };
+    let write = || {
+        let mut file = File::create(&fresh)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(failed)?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), AdminError> {
+    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| AdminError::File { path: directory.to_owned(), source })
+}
+
+/// Bytes that can still be written by whoever asks, on the file system of the nearest existing directory.
+pub(super) fn bytes_free(path: &Path) -> Result<u64, AdminError> {
+    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let stat = rustix::fs::statvfs(existing)
+        .map_err(|error| AdminError::File { path: existing.to_owned(), source: error.into() })?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Lets go of what the page cache holds of a file that nobody will read again soon. Only advice: nothing depends on it.
+fn forget(file: &File) {
+    let _ = fadvise(file, 0, None, Advice::DontNeed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_the_bytes_and_the_checksum_of_its_original() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (from, to) = (root.path().join("a"), root.path().join("b"));
+        fs::write(&from, "abcdef").expect("writable");
+        let mut copier = Copier::new(None, Box::new(|_| {}));
+        let digest = copier.copy(&from, &to, 3).expect("readable");
+        // The test vector of FIPS 180-2, appendix B.1.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest, Digest { bytes: 3, sha256: abc.to_owned() });
+        assert_eq!(fs::read(&to).expect("it was made"), b"abc");
+        assert_eq!(copier.digest(&to).expect("readable"), digest);
+        let error = copier.copy(&from, &to, 3).expect_err("it is there");
+        assert!(error.to_string().contains("/b: "), "{error}");
+    }
+
+    #[test]
+    fn a_copier_keeps_to_its_rate() {
+        let root = tempfile::tempdir().expect("a directory");
+        let from = root.path().join("a");
+        fs::write(&from, vec![7; 3 * PIECE_BYTES]).expect("writable");
+        let began = Instant::now();
+        let mut copier = Copier::new(Some(30 * PIECE_BYTES as u64), Box::new(|_| {}));
+        copier.digest(&from).expect("readable");
+        assert!(began.elapsed() >= Duration::from_millis(95), "{:?}", began.elapsed());
+    }
+}

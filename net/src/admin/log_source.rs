@@ -1,0 +1,203 @@
+//! A log whose segments are read from where they lie: in a directory that a server writes to, or in several that each have a
+//! part of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stemedb_engine::checkpoint::Manifest;
+use stemedb_engine::data_dir::Hold;
+use stemedb_engine::log::BLOCK_BYTES;
+use stemedb_engine::log::recovery::capture::{CapturedSegment, capture};
+use stemedb_engine::log::recovery::recover_after;
+use stemedb_engine::log::segment::{SegmentHeader, SegmentId};
+use stemedb_engine::log::storage::{DirStorage, LogStorage, SegmentFile};
+use stemedb_engine::time::UnixMicros;
+
+use super::backup::Backup;
+use super::error::AdminError;
+use super::files::beginning;
+use super::tables::manifest_in;
+
+/// Segments of one log that lie in several directories, each the longest copy that there is.
+#[derive(Debug)]
+pub(super) struct LogSource {
+    segments: BTreeMap<SegmentId, Part>,
+    /// What the tables hold that belong to it; of that there are no segments.
+    manifest: Manifest,
+}
+
+/// A segment.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) path: PathBuf,
+    /// How much of the file belongs to the log.
+    pub(super) bytes: u64,
+}
+
+impl LogSource {
+    /// The log of a backup.
+    pub(super) fn of_backup(backup: &Backup) -> Result<LogSource, AdminError> {
+        let wal = backup.directory.join("wal");
+        let files =
+            DirStorage::new(&wal).list().map_err(|source| AdminError::File { path: wal.clone(), source })?;
+        let part =
+            |file: SegmentFile| (file.id, Part { path: wal.join(file.id.to_string()), bytes: file.bytes });
+        let manifest = manifest_in(&backup.directory.join("db"))?;
+        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest })
+    }
+
+    /// The log in a directory as far as it reaches now, whether or not a server goes on writing it.
+    pub(super) fn captured(directory: &Path, db: &Path) -> Result<LogSource, AdminError> {
+        let (_hold, manifest) = (Hold::on(directory)?, manifest_in(db)?);
+        let captured = capture(&DirStorage::new(directory), &manifest.covered).map_err(AdminError::Log)?;
+        let part = |segment: &CapturedSegment| {
+            let path = directory.join(segment.id().to_string());
+            (segment.id(), Part { path, bytes: segment.bytes })
+        };
+        Ok(LogSource { segments: captured.segments.iter().map(part).collect(), manifest })
+    }
+
+    /// Adds what the log in `directory` has beyond this one, if it is the same log: every segment that both have begins
+    /// with the same header, which no two segments have. Of another log it gives the time since when it goes its own way, and adds
+    /// nothing. A damaged one or none adds nothing either, and it is told why.
+    pub(super) fn extend(&mut self, directory: &Path, db: &Path) -> Result<Option<UnixMicros>, AdminError> {
+        if !directory.is_dir() {
+            return Ok(None);
+        }
+        let covered = manifest_in(db)?.covered;
+        let captured = match capture(&DirStorage::new(directory), &covered) {
+            Ok(captured) => captured,
+            Err(error) => {
+                let reason = AdminError::Log(error);
+                eprintln!("stemedb-admin: the log in {} is not used: {reason}", directory.display());
+                return Ok(None);
+            }
+        };
+        let mut more = BTreeMap::new();
+        let mut others_since: Option<UnixMicros> = None;
+        let mut note =
+            |since: UnixMicros| others_since = Some(others_since.map_or(since, |it| it.min(since)));
+        for covered in &covered.ends {
+            let id = SegmentId { lane: covered.end.lane, number: covered.end.segment };
+            let next = SegmentId { number: id.number.next(), ..id };
+            let their_next = captured.segments.iter().find(|segment| segment.id() == next);
+            let is_sealed = their_next.is_some_and(|it| it.header.generation == covered.end.generation);
+            let their_end = covered.end.end_offset + if is_sealed { BLOCK_BYTES as u64 } else { 0 };
+            if self.segments.get(&id).is_some_and(|part| part.bytes > their_end) {
+                // Of a segment that has gone into their tables this log has more than they do.
+                note(their_next.map_or(UnixMicros(i64::MAX), |their_next| their_next.header.created));
+            }
+        }
+        for segment in &captured.segments {
+            let path = directory.join(segment.id().to_string());
+            let Some(part) = self.segments.get(&segment.id()) else {
+                more.insert(segment.id(), Part { path, bytes: segment.bytes });
+                continue;
+            };
+            let next = SegmentId { number: segment.id().number.next(), ..segment.id() };
+            let their_next = captured.segments.iter().find(|segment| segment.id() == next);
+            if !is_same(&part.path, &path)? {
+                note(segment.header.created);
+            } else if let Some(their_next) = their_next.filter(|_| part.bytes > segment.bytes) {
+                // They went on from a place before which this log ends.
+                note(their_next.header.created);
+            } else if segment.bytes > part.bytes && self.segments.contains_key(&next) {
+                // And here it is the other way round: what they have beyond was given up before this log went on.
+                note(UnixMicros(i64::MAX));
+            } else if segment.bytes > part.bytes {
+                more.insert(segment.id(), Part { path, bytes: segment.bytes });
+            }
+        }
+        if others_since.is_none() {
+            self.segments.extend(more);
+        }
+        Ok(others_since)
+    }
+
+    /// Adds all segments in `directory`, which go on where these end or are longer copies of them.
+    pub(super) fn extend_by_pieces(&mut self, directory: &Path) -> Result<(), AdminError> {
+        let failed = |source| AdminError::File { path: directory.to_owned(), source };
+        for SegmentFile { id, bytes } in DirStorage::new(directory).list().map_err(failed)? {
+            let path = directory.join(id.to_string());
+            match self.segments.get(&id) {
+                Some(part) if !is_same(&part.path, &path)? => {
+                    return Err(AdminError::Failed(format!(
+                        "the archive has another {id} than the backup: it is of another log"
+                    )));
+                }
+                Some(part) if part.bytes >= bytes => {}
+                _ => {
+                    self.segments.insert(id, Part { path, bytes });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that it is a sound log.
+    pub(super) fn check(&self) -> Result<(), AdminError> {
+        recover_after(self, &self.manifest.covered, &mut |_| Ok(())).map(drop).map_err(AdminError::Log)
+    }
+
+    /// The tables that belong to it.
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether all that the tables hold had been written by `time`: in each lane the segment behind it was begun by then.
+    pub(super) fn tables_end_by(&self, time: UnixMicros) -> Result<bool, AdminError> {
+        for covered in &self.manifest.covered.ends {
+            let next = SegmentId { lane: covered.end.lane, number: covered.end.segment.next() };
+            let Some(part) = self.segments.get(&next) else { return Ok(false) };
+            let block = beginning(&part.path, BLOCK_BYTES);
+            let block = block.map_err(|source| AdminError::File { path: part.path.clone(), source })?;
+            if !SegmentHeader::decode(&block).is_ok_and(|(header, _)| header.created <= time) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Its segments, by lane and number.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (SegmentId, &Part)> {
+        self.segments.iter().map(|(&id, part)| (id, part))
+    }
+
+    /// Bytes of all segments.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.values().map(|part| part.bytes).sum()
+    }
+
+    fn part(&self, segment: SegmentId) -> io::Result<&Part> {
+        self.segments.get(&segment).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl LogStorage for LogSource {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        Ok(self.segments.iter().map(|(&id, part)| SegmentFile { id, bytes: part.bytes }).collect())
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let part = self.part(segment)?;
+        let wanted = part.bytes.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let directory = part.path.parent().expect("a segment is in a directory");
+        let read = DirStorage::new(directory).read(segment, offset, &mut buffer[..wanted])?;
+        Ok(read.min(wanted))
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.segments
+            .get(&segment)
+            .map_or_else(|| PathBuf::from(segment.to_string()), |part| part.path.clone())
+    }
+}
+
+/// Whether two files begin with the same header.
+fn is_same(one: &Path, other: &Path) -> Result<bool, AdminError> {
+    let header = |path: &Path| {
+        beginning(path, BLOCK_BYTES).map_err(|source| AdminError::File { path: path.to_owned(), source })
+    };
+    Ok(header(one)? == header(other)?)
+}

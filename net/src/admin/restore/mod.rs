@@ -1,0 +1,336 @@
+//! `stemedb-admin restore`: puts a backup in the place of a server's data, whole or up to a moment.
+
+mod replace;
+mod report;
+mod target;
+
+use std::fs::{self, DirBuilder};
+use std::io::{Write as _, stdout};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::log::recovery::cut::{self, Cut, CutError, CutTarget};
+
+use self::replace::Replacement;
+use super::archive::assemble;
+use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log};
+use super::data::DataOptions;
+use super::error::AdminError;
+use super::files::{Copier, bytes_free};
+use super::log_source::LogSource;
+use super::moment;
+use super::progress::ByteProgress;
+use super::run_report;
+use super::store::StoreOptions;
+use super::text::{grouped, megabytes};
+use crate::run_status::Job;
+
+/// How long there is to change one's mind.
+const COUNTDOWN_S: u64 = 5;
+
+/// What `restore` is asked to do.
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreOptions {
+    #[command(flatten)]
+    data: DataOptions,
+    /// The directory of the backup [default: the newest one in --from]
+    #[arg(long, value_name = "DIR", conflicts_with = "backup_id")]
+    backup: Option<PathBuf>,
+    /// The backup's identity, as `backup list` shows it
+    #[arg(long, value_name = "ID")]
+    backup_id: Option<String>,
+    /// The directory that holds the backups
+    #[arg(long, value_name = "DIR", default_value = "backups")]
+    from: PathBuf,
+    /// Take the newest backup of this type
+    #[arg(long = "type", value_name = "TYPE", default_value = "full")]
+    backup_type: BackupType,
+    #[command(flatten)]
+    store: StoreOptions,
+    /// Restore what was acknowledged by this time: Unix seconds, or a UTC date such as '2026-01-28 14:30:00 UTC'
+    #[arg(long, value_name = "TIME", conflicts_with = "target_lsn")]
+    target_time: Option<String>,
+    /// Restore up to this record of a lane, and of the other lanes what had been written by then
+    #[arg(long, value_name = "LANE:LSN")]
+    target_lsn: Option<String>,
+    /// Only check the backup
+    #[arg(long)]
+    validate_only: bool,
+    /// Check everything, tell what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for second thoughts
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  stemedb-admin restore --backup backups/stemedb-backup-20260130-020000 --validate-only
+  stemedb-admin restore --backup-id full_20260130_020000 --data-dir /opt/stemedb/data
+  stemedb-admin restore --target-time '2026-01-28 14:30:00 UTC' --dry-run
+  stemedb-admin restore --target-time '2026-01-28 14:30:00 UTC' --yes
+
+The server must be stopped. What is there is renamed (data/wal to data/wal.backup.YYYYMMDD-HHMMSS), never
+deleted; a restore that fails puts it back. Exit code 3 means that the backup is damaged.";
+
+/// What is to be put in place.
+struct Plan {
+    backup: Backup,
+    /// The log, if one is restored.
+    log: Option<LogSource>,
+    /// What is dropped of it.
+    cut: Option<Cut>,
+    /// Where parts of it may lie.
+    _pieces: Option<Pieces>,
+}
+
+/// A directory with segments from the archive, which is removed when it is not needed any more.
+struct Pieces {
+    directory: PathBuf,
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        // It has a name of its own, and is in nobody's way.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Restores what was asked for.
+pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, AdminError> {
+    let began = Instant::now();
+    let target = target::parse(options.target_time.as_deref(), options.target_lsn.as_deref())?;
+    let changes_nothing = options.validate_only || options.dry_run;
+    // Before anything is looked at: what a server still writes is no log to go back in.
+    let locks = match changes_nothing {
+        true => Vec::new(),
+        false => DataDir::lock_existing(&[&options.data.wal(), &options.data.db()])?,
+    };
+    let plan = prepare(options, target)?;
+    let metadata = &plan.backup.metadata;
+    if options.validate_only {
+        say(
+            as_json,
+            &format!("Backup {} is valid: {} assertions", metadata.backup_id, metadata.assertion_count),
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(cut) = &plan.cut {
+        report::print(as_json, cut, options.dry_run)?;
+    }
+    check_room(&plan, options)?;
+    if options.dry_run {
+        let root = options.data.root();
+        say(as_json, &format!("Dry run: {} would be restored to {}", metadata.backup_id, root.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !options.yes {
+        count_down(options)?;
+    }
+    let restored = Replacement::new(as_json, options, &plan, locks).and_then(Replacement::run);
+    let bytes = restored.as_ref().ok().map(|restored| restored.bytes);
+    run_report::note(Job::Restore, &options.data.root(), began, bytes);
+    let restored = restored?;
+    let seconds = began.elapsed().as_secs_f64();
+    if as_json {
+        let told = json!({
+            "backup_id": metadata.backup_id, "assertion_count": restored.assertions, "bytes": restored.bytes,
+            "seconds": seconds, "kept_aside": restored.kept_aside,
+        });
+        writeln!(stdout(), "{told}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (assertions, size) = (grouped(restored.assertions), megabytes(restored.bytes));
+    println!("Restored {}: {assertions} assertions, {size}, in {seconds:.1} s", metadata.backup_id);
+    if target.is_some() {
+        println!(
+            "The log ends where it was cut; a server that is started now is ready to accept connections"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Chooses the backup, checks all of it, and finds what to drop.
+fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, AdminError> {
+    let (candidates, catalog) = choose(options, target)?;
+    let (backup, mut log) = match target {
+        Some(target) if candidates[0].metadata.backup_type.has_wal() => {
+            current_at(options, target, candidates, &catalog)?
+        }
+        Some(_) => {
+            let message = "tables have no moments to go back to; restore a full backup, or one of the log";
+            return Err(AdminError::Usage(message.to_owned()));
+        }
+        None => {
+            let backup = candidates.into_iter().next().expect("there is one at least");
+            let log = LogSource::of_backup(&backup)?;
+            (backup, log)
+        }
+    };
+    let mut progress = ByteProgress::start("Verifying", backup.metadata.size_bytes);
+    let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
+    check_files(&backup, &catalog, &mut copier)?;
+    check_log(&backup)?;
+    let Some(target) = target else {
+        let log = Some(log).filter(|_| backup.metadata.backup_type.has_wal());
+        return Ok(Plan { backup, log, cut: None, _pieces: None });
+    };
+    let pieces = match options.store.is_named() {
+        true => fetch_pieces(options, &backup, target)?,
+        false => None,
+    };
+    if let Some(pieces) = &pieces {
+        log.extend_by_pieces(&pieces.directory)?;
+    }
+    log.check()?;
+    let cut = cut::plan(&log, &log.manifest().covered, target).map_err(|error| match error {
+        CutError::Log(error) => AdminError::Log(error),
+        CutError::NoRecord { .. } => AdminError::Failed(error.to_string()),
+    })?;
+    if let CutTarget::Time(time) = target
+        && is_after(&backup, Some(target))
+        && !log.tables_end_by(time)?
+    {
+        return Err(AdminError::Failed(format!(
+            "the tables of {} may hold claims that came after {}; take a backup that is older than that",
+            backup.metadata.backup_id,
+            moment::format(time)
+        )));
+    }
+    Ok(Plan { backup, log: Some(log), cut: Some(cut), _pieces: pieces })
+}
+
+/// The backups that may be meant, the best first: the one that is asked for or, of those of the type, those that are older than the
+/// moment, newest first. If none is, the oldest may still reach back to it.
+fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Backup>, Catalog), AdminError> {
+    if let Some(directory) = &options.backup {
+        let beside = directory.parent().unwrap_or(&options.from);
+        return Ok((vec![Backup::open(directory)?], Catalog::read(beside)?));
+    }
+    let catalog = Catalog::read(&options.from)?;
+    if let Some(id) = &options.backup_id {
+        return Ok((vec![backup::named(id, &catalog, &options.from)?], catalog));
+    }
+    let of_type = || catalog.of_type(options.backup_type).cloned();
+    let mut candidates: Vec<_> = of_type().filter(|backup| !is_after(backup, target)).collect();
+    if candidates.is_empty() {
+        candidates.extend(of_type().last());
+    }
+    if candidates.is_empty() {
+        return Err(backup::none_in(&options.from));
+    }
+    Ok((candidates, catalog))
+}
+
+/// The first of these backups that is of the log that was current at the moment, with all of that log that the next backup has
+/// and what is still in its place. A restore to a moment gives up what came after it: a backup of that is of another log.
+fn current_at(
+    options: &RestoreOptions,
+    target: CutTarget,
+    candidates: Vec<Backup>,
+    catalog: &Catalog,
+) -> Result<(Backup, LogSource), AdminError> {
+    let is_chosen = candidates.len() == 1;
+    for backup in candidates {
+        let mut log = LogSource::of_backup(&backup)?;
+        let next = next_after(&backup, catalog, target).map(|next| next.directory.clone());
+        let next = next.map(|next| (next.join("wal"), next.join("db")));
+        let mut is_given_up = false;
+        for (directory, db) in next.into_iter().chain([(options.data.wal(), options.data.db())]) {
+            let Some(since) = log.extend(&directory, &db)? else { continue };
+            let by_then = matches!(target, CutTarget::Time(time) if since <= time);
+            is_given_up |= by_then;
+            eprintln!(
+                "stemedb-admin: the log in {} is not used: it is another one than that of {}",
+                directory.display(),
+                backup.metadata.backup_id
+            );
+        }
+        if is_chosen || !is_given_up {
+            return Ok((backup, log));
+        }
+    }
+    Err(AdminError::Failed(format!(
+        "no backup in {} is of the log that was current at that time; name one with --backup-id to take it all the same",
+        options.from.display()
+    )))
+}
+
+/// Fetches from the archive what it has beyond the backup.
+fn fetch_pieces(
+    options: &RestoreOptions,
+    backup: &Backup,
+    target: CutTarget,
+) -> Result<Option<Pieces>, AdminError> {
+    let directory = options.data.root().join(format!(".archive-{}.restoring", std::process::id()));
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(&directory);
+    made.map_err(|source| AdminError::File { path: directory.clone(), source })?;
+    let pieces = Pieces { directory };
+    let until = match target {
+        CutTarget::Time(time) => Some(time),
+        CutTarget::Record { .. } => None,
+    };
+    let has_any = assemble(&options.store.open()?, backup, until, &pieces.directory)?;
+    Ok(has_any.then_some(pieces))
+}
+
+/// The first backup after the moment that has a log.
+fn next_after<'c>(backup: &Backup, catalog: &'c Catalog, target: CutTarget) -> Option<&'c Backup> {
+    let later = catalog.backups.iter().take_while(|other| {
+        is_after(other, Some(target)) && other.metadata.timestamp > backup.metadata.timestamp
+    });
+    later.filter(|other| other.metadata.backup_type.has_wal()).last()
+}
+
+/// Whether a backup was begun after the moment. Of a record nobody knows when it was written; every backup may have it.
+fn is_after(backup: &Backup, target: Option<CutTarget>) -> bool {
+    match (target, moment::parse(&backup.metadata.timestamp)) {
+        (Some(CutTarget::Time(time)), Ok(begun)) => begun > time,
+        _ => false,
+    }
+}
+
+/// Twice the bytes must be free: what is restored, and room for the server to go on with it.
+fn check_room(plan: &Plan, options: &RestoreOptions) -> Result<(), AdminError> {
+    let root = options.data.root();
+    let log_bytes = plan.log.as_ref().map_or(0, LogSource::bytes);
+    let (needed, free) = (2 * log_bytes.max(plan.backup.metadata.size_bytes), bytes_free(&root)?);
+    if free < needed {
+        return Err(AdminError::Failed(format!(
+            "No space left on device: a restore needs twice the size of the backup, {}, free at {}; {} are",
+            megabytes(needed),
+            root.display(),
+            megabytes(free)
+        )));
+    }
+    Ok(())
+}
+
+fn count_down(options: &RestoreOptions) -> Result<(), AdminError> {
+    let root = options.data.root();
+    eprintln!(
+        "The data in {} is about to be replaced; what is there is renamed. Ctrl-C stops it",
+        root.display()
+    );
+    for left in (1..=COUNTDOWN_S).rev() {
+        eprintln!("{left}...");
+        thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// Tells people something. Programs that asked for JSON are told on standard error.
+fn say(as_json: bool, text: &str) -> Result<(), AdminError> {
+    if as_json {
+        eprintln!("{text}");
+    } else {
+        writeln!(stdout(), "{text}")?;
+    }
+    Ok(())
+}

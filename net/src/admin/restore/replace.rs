@@ -1,0 +1,274 @@
+//! Puts restored files in the place of others, which are renamed; and back, if anything fails.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::log::recovery::Recovered;
+
+use super::{Plan, RestoreOptions, say};
+use crate::admin::backup::{BackupMetadata, count_assertions};
+use crate::admin::error::AdminError;
+use crate::admin::files::{Copier, Owner, sync_directory, write_whole};
+use crate::admin::moment;
+use crate::admin::progress::ByteProgress;
+use crate::driver::wall_clock;
+use crate::log_copy::LogCopy;
+
+/// A restore under way.
+pub(super) struct Replacement<'r> {
+    as_json: bool,
+    options: &'r RestoreOptions,
+    plan: &'r Plan,
+    /// What is appended to the names of what was there.
+    suffix: String,
+    /// Whom the files will belong to.
+    owner: Owner,
+    copier: Copier,
+    bytes: u64,
+    assertions: u64,
+    /// What was renamed, from where to where.
+    renamed: Vec<(PathBuf, PathBuf)>,
+    /// What was made, and is of no use if the restore fails.
+    made: Vec<PathBuf>,
+    /// The locks that keep servers out.
+    locks: Vec<File>,
+}
+
+/// What was restored.
+pub(super) struct Restored {
+    pub(super) bytes: u64,
+    pub(super) assertions: u64,
+    /// What was there before, and what was cut off.
+    pub(super) kept_aside: Vec<PathBuf>,
+}
+
+impl<'r> Replacement<'r> {
+    /// `locks` keep servers from what is there.
+    pub(super) fn new(
+        as_json: bool,
+        options: &'r RestoreOptions,
+        plan: &'r Plan,
+        locks: Vec<File>,
+    ) -> Result<Replacement<'r>, AdminError> {
+        let wal = options.data.wal();
+        let owner = Owner::of(&wal).map_err(|source| AdminError::File { path: wal.clone(), source })?;
+        let total = plan.log.as_ref().map_or(0, |log| log.bytes());
+        let mut progress = ByteProgress::start("Copying", total);
+        let mut time = wall_clock();
+        let suffix = loop {
+            let suffix = moment::compact(time, '-');
+            if !with_suffix(&wal, &format!("backup.{suffix}")).exists() {
+                break suffix;
+            }
+            time.0 += 1_000_000;
+        };
+        Ok(Replacement {
+            as_json,
+            options,
+            plan,
+            suffix,
+            owner,
+            copier: Copier::new(None, Box::new(move |bytes| progress.advance(bytes))),
+            bytes: 0,
+            assertions: plan.backup.metadata.assertion_count,
+            renamed: Vec::new(),
+            made: Vec::new(),
+            locks,
+        })
+    }
+
+    /// Does it. Until the new metadata is in place, that of before stands guard: a server would refuse to start without
+    /// the log that it names.
+    pub(super) fn run(mut self) -> Result<Restored, AdminError> {
+        match self.replace() {
+            Ok(kept_aside) => Ok(Restored { bytes: self.bytes, assertions: self.assertions, kept_aside }),
+            Err(error) => {
+                let told = match self.put_back() {
+                    Ok(()) => "what was there is in its place again".to_owned(),
+                    Err(error) => format!("and what was there could not all be put back: {error}"),
+                };
+                eprintln!("stemedb-admin: the restore has failed; {told}");
+                Err(error)
+            }
+        }
+    }
+
+    fn replace(&mut self) -> Result<Vec<PathBuf>, AdminError> {
+        let (wal, db) = (self.options.data.wal(), self.options.data.db());
+        let kind = self.plan.backup.metadata.backup_type;
+        let root = self.options.data.root();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(&root)
+            .map_err(|source| AdminError::File { path: root.clone(), source })?;
+        if kind.has_wal() {
+            self.set_aside(&wal)?;
+        }
+        if kind.has_db() {
+            self.set_aside(&db)?;
+        }
+        let (fresh_wal, fresh_db) = (with_suffix(&wal, "restoring"), with_suffix(&db, "restoring"));
+        let mut recovered = None;
+        if kind.has_wal() {
+            say(self.as_json, "Copying WAL from backup...")?;
+            recovered = Some(self.copy_log(&wal, &fresh_wal)?);
+        }
+        if kind.has_db() {
+            say(self.as_json, "Copying DB from backup...")?;
+            self.copy_tables(&fresh_db)?;
+        }
+        self.locks.extend(DataDir::lock_existing(&[&fresh_wal, &fresh_db])?);
+        for (fresh, place) in [(&fresh_wal, &wal), (&fresh_db, &db)] {
+            if fresh.exists() {
+                self.own_all(fresh)?;
+                rename(fresh, place)?;
+                self.made.push(place.clone());
+            }
+        }
+        if let Some(recovered) = recovered {
+            say(self.as_json, "Copying metadata...")?;
+            self.replace_metadata(&recovered)?;
+        }
+        sync_directory(&root)?;
+        Ok(self.renamed.iter().map(|(_, aside)| aside.clone()).collect())
+    }
+
+    /// Renames what is there.
+    fn set_aside(&mut self, path: &Path) -> Result<(), AdminError> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let aside = with_suffix(path, &format!("backup.{}", self.suffix));
+        say(self.as_json, &format!("Renaming existing {} to {}", path.display(), aside.display()))?;
+        rename(path, &aside)?;
+        self.renamed.push((path.to_owned(), aside));
+        Ok(())
+    }
+
+    /// Copies the log up to where it is cut, and what is cut off to a place of its own; then recovers the copy, as
+    /// a server will.
+    fn copy_log(&mut self, wal: &Path, fresh: &Path) -> Result<Recovered, AdminError> {
+        self.make(fresh)?;
+        let log = self.plan.log.as_ref().expect("a backup with a log has one");
+        let tail = with_suffix(wal, &format!("cut-tail.{}", self.suffix));
+        if self.plan.cut.as_ref().is_some_and(|cut| !cut.drops_nothing()) {
+            say(self.as_json, &format!("Keeping what is cut off in {}", tail.display()))?;
+            self.make(&tail)?;
+        }
+        // What was renamed is not any more where the log was found.
+        let moved = |path: &Path| match self.renamed.iter().find(|(from, _)| path.starts_with(from)) {
+            Some((from, aside)) => aside.join(path.strip_prefix(from).expect("it begins with it")),
+            None => path.to_owned(),
+        };
+        let parts: Vec<_> = log.segments().map(|(id, part)| (id, moved(&part.path), part.bytes)).collect();
+        for (id, path, bytes) in parts {
+            let cut = self.plan.cut.as_ref();
+            let is_dropped = cut.is_some_and(|cut| cut.dropped.contains(&id));
+            let shortened = cut.and_then(|cut| cut.shortened.iter().find(|cut| cut.segment == id));
+            let name = id.to_string();
+            if is_dropped || shortened.is_some() {
+                self.copier.copy(&path, &tail.join(&name), bytes)?;
+            }
+            if !is_dropped {
+                let kept = shortened.map_or(bytes, |cut| cut.end_offset.min(bytes));
+                self.bytes += self.copier.copy(&path, &fresh.join(&name), kept)?.bytes;
+            }
+        }
+        if tail.exists() {
+            self.own_all(&tail)?;
+            sync_directory(&tail)?;
+        }
+        let (recovered, assertions) = count_assertions(fresh, log.manifest())?;
+        let expected = self.plan.backup.metadata.assertion_count;
+        if self.plan.cut.is_none() && assertions != expected {
+            return Err(AdminError::Failed(format!(
+                "the restored log has {assertions} assertions, but the backup has {expected}"
+            )));
+        }
+        self.assertions = assertions;
+        let note = LogCopy {
+            backup: self.plan.backup.metadata.backup_id.clone(),
+            timestamp: match &self.plan.cut {
+                Some(cut) => moment::format(cut.time),
+                None => self.plan.backup.metadata.timestamp.clone(),
+            },
+            generation: recovered.next_generation.0 - 1,
+            lanes: LogCopy::reach(&recovered),
+        };
+        write_whole(&LogCopy::path(fresh), &note.text(), 0o640)?;
+        Ok(recovered)
+    }
+
+    fn copy_tables(&mut self, fresh: &Path) -> Result<(), AdminError> {
+        self.make(fresh)?;
+        for file in &self.plan.backup.metadata.files {
+            if let Some(name) = file.path.strip_prefix("db/") {
+                let source = self.plan.backup.directory.join(&file.path);
+                self.bytes += self.copier.copy(&source, &fresh.join(name), u64::MAX)?.bytes;
+            }
+        }
+        sync_directory(fresh)
+    }
+
+    fn replace_metadata(&mut self, recovered: &Recovered) -> Result<(), AdminError> {
+        let path = self.options.data.metadata();
+        if path.exists() {
+            let aside = with_suffix(&path, &format!("backup.{}", self.suffix));
+            // Not renamed: there is always one in its place.
+            let copied = fs::copy(&path, &aside);
+            copied.map_err(|source| AdminError::File { path: aside.clone(), source })?;
+            self.renamed.push((path.clone(), aside));
+        }
+        let metadata = BackupMetadata {
+            generation: recovered.next_generation.0 - 1,
+            assertion_count: self.assertions,
+            ..self.plan.backup.metadata.clone()
+        };
+        write_whole(&path, &metadata.text(), 0o640)?;
+        self.owner.take(&path)
+    }
+
+    /// Makes a new directory, in place of one that an interrupted restore has left.
+    fn make(&mut self, directory: &Path) -> Result<(), AdminError> {
+        let failed = |source| AdminError::File { path: directory.to_owned(), source };
+        if directory.exists() {
+            fs::remove_dir_all(directory).map_err(failed)?;
+        }
+        self.made.push(directory.to_owned());
+        DirBuilder::new().mode(0o750).create(directory).map_err(failed)
+    }
+
+    fn own_all(&self, directory: &Path) -> Result<(), AdminError> {
+        let failed = |source| AdminError::File { path: directory.to_owned(), source };
+        self.owner.take(directory)?;
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            self.owner.take(&entry.map_err(failed)?.path())?;
+        }
+        sync_directory(directory)
+    }
+
+    /// Undoes all that was done.
+    fn put_back(&mut self) -> Result<(), AdminError> {
+        for made in self.made.iter().filter(|made| made.exists()) {
+            fs::remove_dir_all(made).map_err(|source| AdminError::File { path: made.clone(), source })?;
+        }
+        for (place, aside) in self.renamed.iter().rev() {
+            rename(aside, place)?;
+        }
+        sync_directory(&self.options.data.root())
+    }
+}
+
+/// `data/wal` with `backup.…` is `data/wal.backup.…`.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{suffix}"));
+    path.with_file_name(name)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), AdminError> {
+    fs::rename(from, to).map_err(|source| AdminError::File { path: from.to_owned(), source })
+}

@@ -1,0 +1,90 @@
+//! A directory as a store.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Upload, failed};
+use crate::admin::error::AdminError;
+use crate::admin::files::sync_directory;
+
+/// A directory in which keys are paths.
+pub(in crate::admin) struct LocalStore {
+    directory: PathBuf,
+}
+
+/// A file that has its name when it is whole.
+struct LocalUpload {
+    partial: PathBuf,
+    path: PathBuf,
+    file: File,
+}
+
+impl LocalStore {
+    pub(super) fn new(directory: PathBuf) -> LocalStore {
+        LocalStore { directory }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.directory.display().to_string()
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> Result<Vec<String>, AdminError> {
+        let mut keys = Vec::new();
+        let mut directories = vec![self.directory.clone()];
+        while let Some(directory) = directories.pop() {
+            let entries = match fs::read_dir(&directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(|source| AdminError::File { path: directory.clone(), source })?,
+            };
+            for entry in entries {
+                let path =
+                    entry.map_err(|source| AdminError::File { path: directory.clone(), source })?.path();
+                let below = path.strip_prefix(&self.directory).expect("it was found there");
+                let key = below.to_string_lossy().into_owned();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if key.starts_with(prefix) && !key.ends_with(".partial") {
+                    keys.push(key);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read>, AdminError> {
+        let file = File::open(self.directory.join(key));
+        Ok(Box::new(file.map_err(|error| failed(&self.name(), key, &error.to_string()))?))
+    }
+
+    pub(super) fn write(&self, key: &str) -> Result<Box<dyn Upload + '_>, AdminError> {
+        let path = self.directory.join(key);
+        let mut partial = path.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let make = || {
+            fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            File::create(&partial)
+        };
+        let file = make().map_err(|error| failed(&self.name(), key, &error.to_string()))?;
+        Ok(Box::new(LocalUpload { partial, path, file }))
+    }
+}
+
+impl Write for LocalUpload {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for LocalUpload {
+    fn finish(self: Box<Self>) -> Result<(), AdminError> {
+        let named = self.file.sync_all().and_then(|()| fs::rename(&self.partial, &self.path));
+        named.map_err(|source| AdminError::File { path: self.path.clone(), source })?;
+        sync_directory(self.path.parent().unwrap_or(Path::new(".")))
+    }
+}

@@ -1,0 +1,162 @@
+//! Where backups and archived segments are kept: a directory, or a bucket of an S3-compatible store. Objects have keys such as
+//! `wal/2026/01/30/wal_20260130_020000.tar.zst`, and each has a JSON beside it, written after it: without that it is none.
+
+mod local;
+mod s3;
+
+use std::env;
+use std::io::{self, Read, Write};
+
+use sha2::{Digest as _, Sha256};
+
+use self::local::LocalStore;
+use self::s3::S3Store;
+use super::error::AdminError;
+
+/// Which store a command works with.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct StoreOptions {
+    /// A directory, or s3://BUCKET [default: the bucket that BACKUP_BUCKET names, else the directory `archive`]
+    #[arg(long, value_name = "DIR|URL")]
+    store: Option<String>,
+}
+
+/// A store.
+pub(super) enum Store {
+    Local(LocalStore),
+    S3(Box<S3Store>),
+}
+
+/// An object on its way into a store: it is there when it is finished, whole, and not before.
+pub(super) trait Upload: Write {
+    /// Makes the object be there.
+    fn finish(self: Box<Self>) -> Result<(), AdminError>;
+}
+
+impl StoreOptions {
+    /// Whether somebody has named a store, here or in the environment.
+    pub(super) fn is_named(&self) -> bool {
+        self.store.is_some() || env::var_os("BACKUP_BUCKET").is_some()
+    }
+
+    /// Whether somebody has typed which store.
+    pub(super) fn is_given(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// The store.
+    pub(super) fn open(&self) -> Result<Store, AdminError> {
+        let bucket = match &self.store {
+            Some(name) => match name.strip_prefix("s3://") {
+                Some(bucket) => bucket.trim_end_matches('/').to_owned(),
+                None => return Ok(Store::Local(LocalStore::new(name.into()))),
+            },
+            None => match env::var("BACKUP_BUCKET") {
+                Ok(bucket) => bucket,
+                Err(_) => return Ok(Store::Local(LocalStore::new("archive".into()))),
+            },
+        };
+        Ok(Store::S3(Box::new(S3Store::from_environment(&bucket)?)))
+    }
+}
+
+impl Store {
+    /// What it is, for messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Store::Local(local) => local.name(),
+            Store::S3(s3) => s3.name(),
+        }
+    }
+
+    /// The keys that begin with `prefix`, sorted.
+    pub(super) fn list(&self, prefix: &str) -> Result<Vec<String>, AdminError> {
+        let mut keys = match self {
+            Store::Local(local) => local.list(prefix)?,
+            Store::S3(s3) => s3.list(prefix)?,
+        };
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// Begins to read an object.
+    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read>, AdminError> {
+        match self {
+            Store::Local(local) => local.read(key),
+            Store::S3(s3) => s3.read(key),
+        }
+    }
+
+    /// Begins to write an object.
+    pub(super) fn write(&self, key: &str) -> Result<Box<dyn Upload + '_>, AdminError> {
+        match self {
+            Store::Local(local) => local.write(key),
+            Store::S3(s3) => Ok(s3.write(key)),
+        }
+    }
+
+    /// Reads a small object.
+    pub(super) fn text(&self, key: &str) -> Result<String, AdminError> {
+        let mut text = String::new();
+        let read = self.read(key)?.read_to_string(&mut text);
+        read.map_err(|error| failed(&self.name(), key, &error.to_string()))?;
+        Ok(text)
+    }
+
+    /// Writes a small object.
+    pub(super) fn put(&self, key: &str, text: &str) -> Result<(), AdminError> {
+        let mut upload = self.write(key)?;
+        upload.write_all(text.as_bytes()).map_err(|error| failed(&self.name(), key, &error.to_string()))?;
+        upload.finish()
+    }
+}
+
+/// The key of an object that was begun at this second, `20260130_020000`, without its ending.
+pub(super) fn key(kind: &str, time: &str) -> String {
+    format!("{kind}/{}/{}/{}/{kind}_{time}", &time[..4], &time[4..6], &time[6..8])
+}
+
+/// The error for something that a store did not do.
+pub(super) fn failed(store: &str, key: &str, reason: &str) -> AdminError {
+    AdminError::Failed(format!("{key} in {store}: {reason}"))
+}
+
+/// Passes on what is written or read, and knows its checksum.
+pub(super) struct Hashed<I> {
+    pub(super) inner: I,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl<I> Hashed<I> {
+    pub(super) fn new(inner: I) -> Hashed<I> {
+        Hashed { inner, hasher: Sha256::new(), bytes: 0 }
+    }
+
+    /// What it passes on to, the bytes that went through, and their SHA-256.
+    pub(super) fn into_parts(self) -> (I, u64, String) {
+        (self.inner, self.bytes, hex::encode(self.hasher.finalize()))
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(bytes)?;
+        self.hasher.update(&bytes[..read]);
+        self.bytes += read as u64;
+        Ok(read)
+    }
+}

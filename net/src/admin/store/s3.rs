@@ -1,0 +1,307 @@
+//! A bucket of an S3-compatible store.
+//!
+//! Requests are signed in their URLs (AWS Signature Version 4) and sent one after the other. A large object goes up in parts,
+//! each of which is tried again when the store is away for a while; it is there when all parts are, and never in part.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::mem;
+use std::thread;
+use std::time::Duration;
+
+use rusty_s3::actions::{CreateMultipartUpload, ListObjectsV2};
+use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
+use ureq::http::{Method, Request};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use super::{Upload, failed};
+use crate::admin::error::AdminError;
+
+/// How long a signature holds.
+const SIGNATURE_LIFE: Duration = Duration::from_secs(3600);
+
+/// How long a request may take, its part of an object included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How often a request is sent that the store does not answer, or answers with an error of its own.
+const TRIES_MAX: u32 = 5;
+
+/// The pause before a request is sent again; each one is twice as long.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Bytes of a part. An object has 10 000 parts at most, so parts double in size as there are more of them: up to a terabyte.
+const PART_BYTES: usize = 16 << 20;
+const PARTS_OF_ONE_SIZE: usize = 2000;
+
+/// The most bytes of an answer that is not an object.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// Where systems keep the certificates that they trust.
+const TRUSTED: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+/// A bucket.
+pub(in crate::admin) struct S3Store {
+    agent: Agent,
+    bucket: Bucket,
+    credentials: Credentials,
+}
+
+/// An object that goes up in parts.
+struct S3Upload<'s> {
+    store: &'s S3Store,
+    key: String,
+    part: Vec<u8>,
+    /// The upload's identity, once it has more than one part, and what the store calls the parts.
+    begun: Option<String>,
+    tags: Vec<String>,
+    finished: bool,
+}
+
+/// An answer of the store.
+struct Answer {
+    status: u16,
+    tag: Option<String>,
+    body: Body,
+}
+
+impl S3Store {
+    /// The bucket of this name, at the place and with the credentials that the environment has for it.
+    pub(super) fn from_environment(bucket: &str) -> Result<S3Store, AdminError> {
+        let variable =
+            |names: [&str; 2]| names.iter().find_map(|name| env::var(name).ok().filter(|it| !it.is_empty()));
+        let needed = |names: [&str; 2]| {
+            variable(names).ok_or_else(|| {
+                AdminError::Usage(format!("set {} or {} for s3://{bucket}", names[0], names[1]))
+            })
+        };
+        let region = variable(["AWS_REGION", "AWS_DEFAULT_REGION"]).unwrap_or_else(|| "us-east-1".to_owned());
+        let (endpoint, style) = match variable(["MINIO_ENDPOINT", "AWS_ENDPOINT_URL"]) {
+            Some(endpoint) if endpoint.contains("://") => (endpoint, UrlStyle::Path),
+            Some(endpoint) => (format!("http://{endpoint}"), UrlStyle::Path),
+            None => (format!("https://s3.{region}.amazonaws.com"), UrlStyle::VirtualHost),
+        };
+        let wrong = |reason: String| AdminError::Usage(format!("s3://{bucket} at {endpoint}: {reason}"));
+        let url = endpoint.parse().map_err(|_| wrong("the endpoint is not a URL".to_owned()))?;
+        let name = bucket.to_owned();
+        let bucket = Bucket::new(url, style, name, region).map_err(|error| wrong(error.to_string()))?;
+        let key = needed(["MINIO_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])?;
+        let secret = needed(["MINIO_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"])?;
+        let credentials = match variable(["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"]) {
+            Some(token) => Credentials::new_with_token(key, secret, token),
+            None => Credentials::new(key, secret),
+        };
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .tls_config(TlsConfig::builder().root_certs(trusted()).build())
+            .user_agent(concat!("stemedb-admin/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(S3Store { agent, bucket, credentials })
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("s3://{}", self.bucket.name())
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> Result<Vec<String>, AdminError> {
+        let mut keys = Vec::new();
+        let mut token = None;
+        loop {
+            let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
+            action.with_prefix(prefix);
+            if let Some(token) = token.take() {
+                action.with_continuation_token(token);
+            }
+            let text = self
+                .done(prefix, Method::GET, action.sign(SIGNATURE_LIFE).as_str(), &[])?
+                .text(self, prefix)?;
+            let listed = ListObjectsV2::parse_response(&text)
+                .map_err(|error| failed(&self.name(), prefix, &format!("no list of objects: {error}")))?;
+            keys.extend(listed.contents.into_iter().map(|object| object.key));
+            match listed.next_continuation_token {
+                Some(next) => token = Some(next),
+                None => return Ok(keys),
+            }
+        }
+    }
+
+    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read>, AdminError> {
+        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNATURE_LIFE);
+        let answer = self.done(key, Method::GET, url.as_str(), &[])?;
+        Ok(Box::new(answer.body.into_with_config().limit(u64::MAX).reader()))
+    }
+
+    pub(super) fn write(&self, key: &str) -> Box<dyn Upload + '_> {
+        Box::new(S3Upload {
+            store: self,
+            key: key.to_owned(),
+            part: Vec::new(),
+            begun: None,
+            tags: Vec::new(),
+            finished: false,
+        })
+    }
+
+    /// Sends a request until it succeeds, or fails in a way that will not change.
+    fn done(&self, key: &str, method: Method, url: &str, body: &[u8]) -> Result<Answer, AdminError> {
+        let mut tries = 1;
+        loop {
+            let reason = match self.sent(&method, url, body) {
+                Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
+                Ok(answer) => {
+                    let status = answer.status;
+                    let may_pass = status >= 500 || status == 429;
+                    let reason = refusal(status, &answer.text(self, key)?);
+                    if !may_pass {
+                        return Err(failed(&self.name(), key, &reason));
+                    }
+                    reason
+                }
+                Err(error) => format!("no answer: {error}"),
+            };
+            if tries == TRIES_MAX {
+                return Err(failed(&self.name(), key, &format!("{reason} (tried {tries} times)")));
+            }
+            thread::sleep(PAUSE * 2_u32.pow(tries - 1));
+            tries += 1;
+        }
+    }
+
+    fn sent(&self, method: &Method, url: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
+        let request = Request::builder().method(method.clone()).uri(url);
+        let response = match *method {
+            Method::PUT | Method::POST => self.agent.run(request.body(body)?)?,
+            _ => self.agent.run(request.body(())?)?,
+        };
+        let tag = response.headers().get("ETag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Answer { status: response.status().as_u16(), tag, body: response.into_body() })
+    }
+}
+
+impl Answer {
+    fn text(mut self, store: &S3Store, key: &str) -> Result<String, AdminError> {
+        let read = self.body.with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        read.map_err(|error| failed(&store.name(), key, &error.to_string()))
+    }
+}
+
+impl S3Upload<'_> {
+    fn send_part(&mut self) -> Result<(), AdminError> {
+        let (store, credentials) = (self.store, Some(&self.store.credentials));
+        if self.begun.is_none() {
+            let url = store.bucket.create_multipart_upload(credentials, &self.key).sign(SIGNATURE_LIFE);
+            let text = store.done(&self.key, Method::POST, url.as_str(), &[])?.text(store, &self.key)?;
+            let begun = CreateMultipartUpload::parse_response(&text)
+                .map_err(|error| failed(&store.name(), &self.key, &format!("no upload begun: {error}")))?;
+            self.begun = Some(begun.upload_id().to_owned());
+        }
+        let upload = self.begun.as_deref().expect("it was just begun");
+        let number = self.tags.len() as u16 + 1;
+        let url = store.bucket.upload_part(credentials, &self.key, number, upload).sign(SIGNATURE_LIFE);
+        let answer = store.done(&self.key, Method::PUT, url.as_str(), &self.part)?;
+        let tag = answer.tag.ok_or_else(|| failed(&store.name(), &self.key, "a part without an ETag"))?;
+        self.tags.push(tag);
+        self.part.clear();
+        Ok(())
+    }
+}
+
+impl Write for S3Upload<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let part_bytes = PART_BYTES << (self.tags.len() / PARTS_OF_ONE_SIZE);
+        if self.part.len() >= part_bytes {
+            self.send_part().map_err(|error| io::Error::other(error.to_string()))?;
+        }
+        let count = bytes.len().min(part_bytes - self.part.len());
+        self.part.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for S3Upload<'_> {
+    fn finish(mut self: Box<Self>) -> Result<(), AdminError> {
+        let (store, credentials) = (self.store, Some(&self.store.credentials));
+        if self.begun.is_none() {
+            let part = mem::take(&mut self.part);
+            let url = store.bucket.put_object(credentials, &self.key).sign(SIGNATURE_LIFE);
+            store.done(&self.key, Method::PUT, url.as_str(), &part)?;
+        } else {
+            if !self.part.is_empty() {
+                self.send_part()?;
+            }
+            let upload = self.begun.clone().expect("it was begun");
+            let tags = self.tags.iter().map(String::as_str);
+            let action = store.bucket.complete_multipart_upload(credentials, &self.key, &upload, tags);
+            let url = action.sign(SIGNATURE_LIFE);
+            let body = action.body();
+            let text =
+                store.done(&self.key, Method::POST, url.as_str(), body.as_bytes())?.text(store, &self.key)?;
+            // The store may answer 200 before it knows, and an error in the body then.
+            if text.contains("<Error>") {
+                return Err(failed(&store.name(), &self.key, &refusal(200, &text)));
+            }
+        }
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for S3Upload<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        if let Some(upload) = &self.begun {
+            let credentials = Some(&self.store.credentials);
+            let url =
+                self.store.bucket.abort_multipart_upload(credentials, &self.key, upload).sign(SIGNATURE_LIFE);
+            // Parts that stay are invisible, and expire by the bucket's own rules.
+            let _ = self.store.sent(&Method::DELETE, url.as_str(), &[]);
+        }
+    }
+}
+
+/// What the store says, by the code and message of its XML.
+fn refusal(status: u16, text: &str) -> String {
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once("</")?.0.to_owned())
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message} (status {status})"),
+        (Some(code), None) => format!("{code} (status {status})"),
+        _ => format!("status {status}"),
+    }
+}
+
+/// The certificates that this system trusts, which may have those of a store of one's own; else the ones that browsers trust.
+fn trusted() -> RootCerts {
+    let named = env::var("SSL_CERT_FILE").ok();
+    let files = named.iter().map(String::as_str).chain(TRUSTED);
+    let pem = files.filter_map(|file| std::fs::read(file).ok()).next().unwrap_or_default();
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&certificates) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_store() {
+        let text = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>It does not exist</Message></Error>";
+        assert_eq!(refusal(404, text), "NoSuchBucket: It does not exist (status 404)");
+        assert_eq!(refusal(503, "<html>"), "status 503");
+    }
+}

@@ -1,0 +1,265 @@
+//! Goal: what is archived survives the loss of everything else, in a directory as in an object store, and whatever the
+//! store does meanwhile, nothing is taken for archived that is not.
+//!
+//! Method: the commands are typed at a real server and, where `moto_server` is installed, at a real S3 server; then the data is
+//! removed and restored from the archive.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use stemedb_tests::Installation;
+use stemedb_tests::claims::TestClaim;
+
+/// An S3 server that forgets all when it ends.
+struct S3 {
+    child: Child,
+    endpoint: String,
+}
+
+impl S3 {
+    /// Starts one, at a port if it was there before; `None`, with a line, where it is not installed.
+    fn start(port: u16) -> Option<S3> {
+        let port = port.to_string();
+        let mut command = Command::new("moto_server");
+        command
+            .args(["-H", "127.0.0.1", "-p", &port])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let Ok(mut child) = command.spawn() else {
+            eprintln!("skipped: no moto_server on this machine (pip install 'moto[server]')");
+            return None;
+        };
+        let lines = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut lines = lines.lines().map_while(Result::ok);
+        let endpoint = lines.find_map(|line| Some(line.split_once("Running on ")?.1.trim().to_owned()));
+        // It goes on to tell of every request, and would stop if nobody listened.
+        std::thread::spawn(move || lines.for_each(drop));
+        let Some(endpoint) = endpoint else {
+            let _ = child.kill();
+            let _ = child.wait();
+            eprintln!("skipped: moto_server does not start");
+            return None;
+        };
+        Some(S3 { child, endpoint })
+    }
+
+    fn port(&self) -> u16 {
+        self.endpoint.rsplit(':').next().expect("it has a port").parse().expect("a number")
+    }
+
+    /// The settings of whoever uses it.
+    fn settings(&self) -> String {
+        format!(
+            "MINIO_ENDPOINT={} MINIO_ACCESS_KEY=operator MINIO_SECRET_KEY=secret BACKUP_BUCKET=stemedb",
+            self.endpoint
+        )
+    }
+
+    /// Makes the bucket. The server takes requests without a signature.
+    fn make_bucket(&self, installation: &Installation) {
+        installation.typed(&format!("curl --noproxy '*' -sf -X PUT {}/stemedb", self.endpoint));
+    }
+
+    /// The keys of all objects.
+    fn keys(&self, installation: &Installation) -> Vec<String> {
+        let line = format!("curl --noproxy '*' -sf '{}/stemedb?list-type=2'", self.endpoint);
+        let text = installation.typed(&line);
+        let keys = text.split("<Key>").skip(1);
+        keys.map(|rest| rest.split('<').next().expect("a split has a first part").to_owned()).collect()
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_all(installation: &Installation, prefix: &str, count: u64) {
+    let mut client = installation.client();
+    for number in 0..count {
+        let claim = TestClaim::new(format!("{prefix}/{number}"), "is", "x".repeat(3000));
+        client.post("/v1/assert", claim.json()).expect("an answer").ok();
+    }
+}
+
+/// A moment that lies between what was acknowledged and what comes.
+fn moment(installation: &Installation) -> String {
+    installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01").trim().to_owned()
+}
+
+#[test]
+#[ignore = "does not hold yet where segments go into tables between two runs of the archive"]
+fn what_is_archived_in_a_directory_survives_the_loss_of_the_data() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 100);
+    installation.typed("./scripts/backup-stemedb.sh");
+    let mut moments = Vec::new();
+    for round in 0..4 {
+        // More than a segment each, so that some are whole and some go on from run to run.
+        write_all(&installation, &format!("b{round}"), 300);
+        moments.push((moment(&installation), 100 + 300 * (round + 1)));
+        if round != 1 {
+            let output = installation.typed("./scripts/archive-wal.sh");
+            assert!(output.starts_with("Archived "), "{output}");
+        }
+    }
+    // A lane that falls idle writes a marker, once; then there is nothing more.
+    let twice =
+        installation.typed("sleep 0.6; ./scripts/archive-wal.sh >/dev/null && ./scripts/archive-wal.sh");
+    assert!(twice.starts_with("Nothing new"), "{twice}");
+    installation.stop();
+    for (moment, count) in &moments {
+        installation.typed("rm -rf data; mkdir data");
+        let output = installation
+            .typed(&format!("stemedb-admin restore --store archive --target-time {moment} --yes"));
+        assert!(output.contains("ready to accept connections"), "{output}");
+        installation.start();
+        assert_eq!(installation.assertion_count(), *count);
+        installation.stop();
+        assert_eq!(
+            installation.typed("ls -A data | grep -c archive- || true"),
+            "0\n",
+            "nothing is left behind"
+        );
+    }
+    // A log that was cut back is another one: its archive begins anew, and that of the first stays what it is.
+    installation.start();
+    write_all(&installation, "c", 10);
+    let later = moment(&installation);
+    installation.typed("stemedb-admin archive run");
+    installation.stop();
+    let chains = installation.typed("cat $(find archive -name '*.json') | jq -r .chain | sort -u | wc -l");
+    assert_eq!(chains, "2\n");
+    for (moment, count) in [(&moments[0].0, 400), (&later, 1310)] {
+        installation.typed("rm -rf data; mkdir data");
+        installation.typed(&format!("stemedb-admin restore --store archive --target-time {moment} --yes"));
+        installation.start();
+        assert_eq!(installation.assertion_count(), count);
+        installation.stop();
+    }
+}
+
+#[test]
+fn an_archive_that_was_damaged_is_refused() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    write_all(&installation, "b", 10);
+    let moment = moment(&installation);
+    installation.typed("stemedb-admin archive run");
+    installation.stop();
+    let object = installation.typed("find archive -name '*.tar.zst'");
+    let mut bytes = fs::read(installation.path(object.trim())).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(installation.path(object.trim()), bytes).expect("writable");
+    installation.typed("mv data data.lost; mkdir data");
+    let line = format!("stemedb-admin restore --store archive --target-time {moment} --yes");
+    let (_, text) = installation.refused(&line);
+    assert!(text.contains(object.trim().trim_start_matches("archive/")), "{text}");
+    assert_eq!(installation.typed("ls -A data | grep -v status || true"), "", "nothing was restored");
+}
+
+#[test]
+#[ignore = "does not hold yet where segments go into tables between two runs of the archive"]
+fn backups_and_archives_go_to_an_object_store_and_come_back() {
+    let Some(s3) = S3::start(0) else { return };
+    let installation = Installation::new();
+    s3.make_bucket(&installation);
+    let settings = s3.settings();
+    installation.start();
+    write_all(&installation, "a", 200);
+    let output = installation.typed(&format!("{settings} ./scripts/backup-stemedb.sh"));
+    assert!(output.contains(" pushed as full/"), "{output}");
+    // What hardly compresses goes up in several parts.
+    installation.typed(&format!(
+        "for i in $(seq 400); do echo '{{\"concept_path\":\"r/'$i'\",\"predicate\":\"is\",\"value\":\"'$(openssl rand -base64 45000 | tr -d '\\n')'\"}}'; done \
+         | stemedb-admin import - --url {}",
+        installation.url()
+    ));
+    installation.typed("stemedb-admin backup run");
+    installation.typed(&format!("{settings} stemedb-admin backup push"));
+    let again = installation.typed(&format!("{settings} stemedb-admin backup push"));
+    assert!(again.contains("is in the store already"), "{again}");
+    write_all(&installation, "b", 800);
+    installation.typed(&format!("{settings} ./scripts/archive-wal.sh"));
+    let moment = moment(&installation);
+    write_all(&installation, "c", 5);
+    installation.typed(&format!("{settings} ./scripts/archive-wal.sh"));
+    let keys = s3.keys(&installation);
+    let shape = |kind: &str, key: &str| {
+        let parts: Vec<_> = key.split('/').collect();
+        parts.len() == 5
+            && parts[0] == kind
+            && parts[4].starts_with(&format!("{kind}_{}{}{}_", parts[1], parts[2], parts[3]))
+    };
+    assert_eq!(keys.iter().filter(|key| shape("full", key)).count(), 4, "{keys:?}");
+    assert_eq!(keys.iter().filter(|key| shape("wal", key)).count(), 4, "{keys:?}");
+    // Everything on this machine is lost.
+    installation.stop();
+    installation.typed("rm -rf data backups; mkdir data");
+    let list = installation.typed(&format!("{settings} stemedb-admin backup list --store s3://stemedb"));
+    assert!(list.starts_with("FULL Backups:\n  full_"), "{list}");
+    installation.typed(&format!("{settings} stemedb-admin backup fetch"));
+    installation.typed(&format!("{settings} stemedb-admin restore --target-time {moment} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 1400);
+}
+
+#[test]
+fn a_store_that_refuses_or_is_away_loses_nothing() {
+    let Some(s3) = S3::start(0) else { return };
+    let installation = Installation::new();
+    let settings = s3.settings();
+    installation.start();
+    write_all(&installation, "a", 20);
+    installation.typed("stemedb-admin backup run");
+    for command in ["archive run", "backup push"] {
+        let (code, text) = installation.refused(&format!("{settings} stemedb-admin {command}"));
+        assert_eq!(code, 1);
+        assert!(text.contains("NoSuchBucket") && text.contains("s3://stemedb"), "{text}");
+    }
+    let (code, text) = installation.refused("BACKUP_BUCKET=stemedb stemedb-admin archive run");
+    assert_eq!(code, 2);
+    assert!(text.contains("MINIO_ACCESS_KEY"), "{text}");
+    s3.make_bucket(&installation);
+    // Away, and back: what could not be archived is archived then.
+    let port = s3.port();
+    drop(s3);
+    let (_, text) = installation.refused(&format!("{settings} stemedb-admin archive run"));
+    assert!(text.contains("no answer") && text.contains("tried 5 times"), "{text}");
+    let status = installation.typed("cat data/status/archive.json");
+    assert!(status.contains("\"last_run_failed\":true"), "{status}");
+    let Some(s3) = S3::start(port) else { return };
+    s3.make_bucket(&installation);
+    installation.typed(&format!("{settings} stemedb-admin archive run"));
+    assert_eq!(s3.keys(&installation).len(), 2);
+    let status = installation.typed("cat data/status/archive.json");
+    assert!(status.contains("\"last_run_failed\":false"), "{status}");
+}
+
+#[test]
+fn an_object_without_its_note_is_none() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 20);
+    installation.typed("./scripts/backup-stemedb.sh");
+    write_all(&installation, "b", 20);
+    installation.typed("stemedb-admin archive run");
+    // As if the run had been killed between the two.
+    installation.typed("rm $(find archive -name '*.json')");
+    installation.typed("sleep 1; stemedb-admin archive run");
+    assert_eq!(installation.typed("find archive -name '*.json' | wc -l"), "1\n");
+    let moment = moment(&installation);
+    installation.stop();
+    installation.typed("rm -rf data; mkdir data");
+    installation.typed(&format!("stemedb-admin restore --store archive --target-time {moment} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 40);
+}
