@@ -68,23 +68,6 @@ impl TableNumber {
     }
 }
 
-#[cfg(test)]
-mod number_tests {
-    use super::TableNumber;
-
-    #[test]
-    fn file_names_stand_for_one_table_each() {
-        let name = "assertions-0000000007.kv";
-        assert_eq!(TableNumber::from_file_name(name), Some(TableNumber(7)));
-        assert_eq!(TableNumber(7).to_string(), name);
-        for other in
-            ["assertions-7.kv", "assertions-0000000000.kv", "assertions-18446744073709551615.kv", "MANIFEST"]
-        {
-            assert_eq!(TableNumber::from_file_name(other), None, "{other}");
-        }
-    }
-}
-
 /// The file's name: `assertions-<number>.kv`, in decimal, padded to ten digits.
 impl fmt::Display for TableNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,4 +111,21 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 /// Writes `field` at `at`.
 fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
+}
+
+#[cfg(test)]
+mod number_tests {
+    use super::TableNumber;
+
+    #[test]
+    fn file_names_stand_for_one_table_each() {
+        let name = "assertions-0000000007.kv";
+        assert_eq!(TableNumber::from_file_name(name), Some(TableNumber(7)));
+        assert_eq!(TableNumber(7).to_string(), name);
+        for other in
+            ["assertions-7.kv", "assertions-0000000000.kv", "assertions-18446744073709551615.kv", "MANIFEST"]
+        {
+            assert_eq!(TableNumber::from_file_name(other), None, "{other}");
+        }
+    }
 }
