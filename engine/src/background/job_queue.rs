@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use super::{BackgroundError, PrepareSegment, PreparedSegment, SubmitError};
+use super::{BackgroundError, PrepareSegment, SubmitError};
 
 /// Work for the executor.
 pub(super) enum Job {
-    PrepareSegment(PrepareSegment, Reply<PreparedSegment>),
+    PrepareSegment(PrepareSegment, Reply<()>),
 }
 
 /// Where the outcome of a job goes: a callback that is called exactly once. Dropped unused, it says that the

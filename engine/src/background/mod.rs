@@ -16,7 +16,7 @@ mod watchdog;
 
 pub use error::{BackgroundError, SubmitError};
 pub use pace::LaneProgress;
-pub use prepare_segment::{PrepareSegment, PreparedSegment};
+pub use prepare_segment::PrepareSegment;
 pub use priority::{give_way, step_back};
 
 use std::path::PathBuf;
@@ -146,7 +146,7 @@ impl BackgroundHandle {
     pub fn prepare_segment(
         &self,
         segment: PrepareSegment,
-        done: impl FnOnce(Result<PreparedSegment, BackgroundError>) + Send + 'static,
+        done: impl FnOnce(Result<(), BackgroundError>) + Send + 'static,
     ) -> Result<(), SubmitError> {
         self.0.queue.submit(Job::PrepareSegment(segment, Reply::new(done)))
     }

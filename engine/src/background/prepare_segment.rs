@@ -3,9 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,15 +39,6 @@ pub struct PrepareSegment {
     lane: LaneProgress,
 }
 
-/// A segment file that is ready.
-#[derive(Debug)]
-pub struct PreparedSegment {
-    /// Its name.
-    pub path: PathBuf,
-    /// The file, open for reading and writing with `O_DIRECT`.
-    pub file: OwnedFd,
-}
-
 impl PrepareSegment {
     /// The file `path`, in an existing directory, of `bytes` zeros: a multiple of 4096, not 0. It is prepared ahead of
     /// `lane`, so that the disk is there for what the lane writes.
@@ -76,10 +65,7 @@ impl PrepareSegment {
 }
 
 /// Prepares a segment file, on an executor. On failure nothing is left behind.
-pub(super) async fn prepare(
-    segment: PrepareSegment,
-    shared: Arc<Shared>,
-) -> Result<PreparedSegment, BackgroundError> {
+pub(super) async fn prepare(segment: PrepareSegment, shared: Arc<Shared>) -> Result<(), BackgroundError> {
     let meanwhile = segment.path_meanwhile();
     let outcome = match remove_if_there(&meanwhile) {
         Ok(()) => write_zeros(&meanwhile, &segment, &shared).await,
@@ -156,15 +142,9 @@ async fn fill(
     file.fdatasync().await.map_err(BackgroundError::glommio("sync", path))
 }
 
-/// Gives the complete file its name, durably, and opens it. Blocks.
-fn publish(segment: &PrepareSegment, meanwhile: &Path) -> Result<PreparedSegment, BackgroundError> {
+/// Gives the complete file its name, durably. Blocks.
+fn publish(segment: &PrepareSegment, meanwhile: &Path) -> Result<(), BackgroundError> {
     let path = &segment.path;
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(meanwhile)
-        .map_err(BackgroundError::io("open", meanwhile))?;
     rename_to_new(meanwhile, path).map_err(BackgroundError::io("rename the prepared segment to", path))?;
     let directory = segment.directory();
     if let Err(error) = File::open(directory).and_then(|directory| directory.sync_all()) {
@@ -172,7 +152,7 @@ fn publish(segment: &PrepareSegment, meanwhile: &Path) -> Result<PreparedSegment
         let _ = remove_if_there(path);
         return Err(BackgroundError::io("sync the directory", directory)(error));
     }
-    Ok(PreparedSegment { path: path.clone(), file: OwnedFd::from(file) })
+    Ok(())
 }
 
 /// Renames a file to a name that must be free: a segment is never replaced.

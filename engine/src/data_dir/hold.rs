@@ -10,8 +10,8 @@ use super::DataDirError;
 /// The file in the log's directory that is locked.
 const NAME: &str = "HOLD";
 
-/// A reader's hold on the files of a log: as long as any reader has one, no file is removed or used for something
-/// else. Writing goes on.
+/// A reader's hold on the files of a log: as long as any reader has one, nothing is removed that a start would read. Writing
+/// goes on; and a start removes segments that were never begun, and cuts off behind the last frame of an earlier one.
 ///
 /// It is a shared lock (flock(2)) on a file in the log's directory, and ends with the process at the latest.
 #[derive(Debug)]

@@ -68,7 +68,7 @@ impl Segments {
         let segment = PrepareSegment::new(path, *segment_bytes, self.progress.clone());
         let (sender, waker) = (self.prepared.0.clone(), waker.clone());
         let submitted = background.prepare_segment(segment, move |result| {
-            let result = result.map(|_| ()).map_err(|error| PrepareError {
+            let result = result.map_err(|error| PrepareError {
                 no_space: matches!(error.errno(), Some(libc::ENOSPC | libc::EDQUOT)),
                 message: error.to_string(),
             });
