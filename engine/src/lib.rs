@@ -19,5 +19,6 @@ pub mod query;
 pub mod ring;
 pub mod shard;
 pub mod slot;
+pub mod snapshots;
 pub mod table;
 pub mod time;

@@ -37,6 +37,7 @@ pub use error::{Damage, TableError, TablePart};
 pub use merge::{Merge, MergeOptions};
 pub use pick::{TABLES_MAX, TableSize, pick};
 pub use retraction::{Retractions, TableRetraction};
+pub(crate) use storage::sync_directory;
 pub use storage::{DirTables, MemoryTables, TableFile, TableSink, TableSource, TableStorage};
 pub use strikes::Strikes;
 pub use table::Table;

@@ -180,6 +180,7 @@ mod tests {
         Recovered {
             next_generation: Generation(last + 1),
             lane_ends: vec![end],
+            generations: Vec::new(),
             covered: Vec::new(),
             tails_dropped: Vec::new(),
             records: 0,

@@ -27,7 +27,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::log::covered::Covered;
-use crate::log::generation::LaneEnd;
+use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::lane::LaneStart;
 use crate::log::record::RecordKind;
 use crate::log::segment::SegmentId;
@@ -71,6 +71,8 @@ pub struct Recovered {
     pub next_generation: Generation,
     /// Where each lane ends that was ever begun, by lane.
     pub lane_ends: Vec<LaneEnd>,
+    /// The records of generations that are still there, in their order.
+    pub generations: Vec<GenerationRecord>,
     /// Those of the segments at these ends that are covered by tables, and may be gone.
     pub covered: Vec<SegmentId>,
     /// What was written, but never finished, at the lanes' ends.

@@ -127,6 +127,7 @@ impl<'s, 'v> Replay<'s, 'v> {
             next_generation: last.map_or(Generation::FIRST, Generation::next),
             covered: self.ends.values().map(ended).filter(|segment| covered.contains(*segment)).collect(),
             lane_ends: self.ends.into_values().collect(),
+            generations: self.survey.generation_records(),
             tails_dropped: self.tails_dropped,
             records: self.sink.records,
             bytes: self.bytes,

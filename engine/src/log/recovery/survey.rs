@@ -163,6 +163,16 @@ impl Survey {
         Ok(())
     }
 
+    /// The records of generations that are still there: those of the log, and the one that what is covered keeps.
+    pub(super) fn generation_records(&self) -> Vec<GenerationRecord> {
+        let mut records: BTreeMap<_, _> =
+            self.generations.iter().map(|(&generation, surveyed)| (generation, &surveyed.record)).collect();
+        if let Some(record) = &self.covered.generation {
+            records.insert(record.generation, record);
+        }
+        records.into_values().cloned().collect()
+    }
+
     /// All generations that began a segment, in order.
     pub(super) fn begun_generations(&self) -> Vec<Generation> {
         let begun = self.lanes.values().flat_map(|lane| &lane.begun);
