@@ -4,10 +4,12 @@
 //! than the usual one, which is put in its place. Where the tools are not installed, nothing is tested.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use stemedb_tests::claims::TestClaim;
+use stemedb_tests::random::Random;
 use stemedb_tests::{Data, Server, Start, binary, skip, wal};
 
 /// The port in the runbooks.
@@ -220,4 +222,70 @@ fn a_segment_with_a_broken_header_or_frame_is_not_started_from() {
 fn restore(segment: &wal::Segment) {
     let mut file = std::fs::File::create(&segment.path).expect("it is there");
     file.write_all(&segment.bytes).expect("writable");
+}
+
+/// Types `line` in the directory above `data`, as on a host where the server is installed.
+fn typed_beside(data: &Path, line: &str) {
+    let status = Command::new("bash").args(["-c", line]).current_dir(data).status().expect("bash is there");
+    assert!(status.success(), "{line}: {status}");
+}
+
+/// Stores so many claims about 500 subjects, with 7 predicates, of some hundred bytes each.
+fn store(server: &Server, count: u64) {
+    let mut random = Random::for_test("indexes");
+    let mut claim = |number: u64| {
+        TestClaim::new(format!("host/{}", number % 500), &format!("field-{}", number % 7), random.text(400))
+            .json()
+    };
+    let lines: Vec<String> = (0..count).map(&mut claim).collect();
+    for batch in lines.chunks(2_000) {
+        server.client().post("/v1/assert/batch", batch.join("\n")).expect("an answer").ok();
+    }
+}
+
+#[test]
+fn indexes_that_are_removed_are_rebuilt() {
+    if !has_tools() {
+        return;
+    }
+    let host = Data::new();
+    let start = Start::at(&host.root().join("data")).with("STEMEDB_CHECKPOINT_BYTES", "4MiB");
+    let server = start.serve();
+    store(&server, 10_234);
+    let taken = server.wait_for_line("Index snapshot 1 taken");
+    assert!(taken.contains(" bytes in "), "{taken}");
+    assert_eq!(server.metric("stemedb_index_snapshots_total"), 1.0);
+    assert!(server.metric("stemedb_index_snapshot_bytes") > 100_000.0);
+    server.stop();
+
+    let server = start.serve();
+    let text = server.text();
+    assert!(text.contains("Restored ") && text.contains(" assertions from index snapshot 1 in "), "{text}");
+    assert!(!text.contains("Index rebuild started..."), "{text}");
+    assert_eq!(server.assertion_count(), 10_234);
+    assert!(server.metric("stemedb_index_snapshot_restored_assertions") > 5_000.0);
+    let answer = |server: &Server| {
+        let line = r#"curl http://localhost:18180/v1/query -d '{"concept_path":"host/*","limit":10000}' | jq -c '[.assertions[].hash]'"#;
+        typed(server, line)
+    };
+    let expected = answer(&server);
+    server.stop();
+
+    typed_beside(host.root(), "rm -rf data/db/indexes/");
+    let server = start.serve();
+    let text = server.text();
+    let lines = [
+        "Index rebuild started...",
+        "Rebuilding predicate index from 10234 assertions...",
+        "Rebuilding concept index...",
+        "Index rebuild complete in ",
+    ];
+    let places: Vec<_> =
+        lines.iter().map(|line| text.find(line).unwrap_or_else(|| panic!("{line}: {text}"))).collect();
+    assert!(places.is_sorted(), "{text}");
+    let (_, seconds) = text.split_once("Index rebuild complete in ").expect("it was found");
+    let seconds = seconds.lines().next().and_then(|line| line.strip_suffix('s')).expect("seconds");
+    assert!(seconds.parse::<f64>().is_ok() && seconds.len() >= 3, "{seconds}");
+    assert!(!text.contains("WARN"), "{text}");
+    assert_eq!((server.assertion_count(), answer(&server)), (10_234, expected));
 }

@@ -29,7 +29,7 @@ fn subjects(wal: &Path) -> BTreeSet<String> {
     let db = wal.with_file_name(wal.file_name().expect("a name").to_string_lossy().replace("wal", "db"));
     let tables =
         OpenTables::open(&DirManifest::new(&db), &DirTables::new(&db)).expect("the tables are sound");
-    let read = tables.read(&(0..1024), &mut |claims| {
+    let read = tables.read_after(0, &(0..1024), &mut |claims| {
         subjects.extend(claims.iter().map(|claim| claim.assertion.claim.subject.as_str().to_owned()));
         count += claims.len();
         Ok::<_, ReadError>(())

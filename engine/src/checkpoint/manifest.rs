@@ -113,6 +113,12 @@ impl Manifest {
         self.tables.iter().map(|table| table.facts.bytes).sum()
     }
 
+    /// Bytes of the tables that hold something later than checkpoint `known`.
+    pub fn bytes_after(&self, known: u64) -> u64 {
+        let later = self.tables.iter().filter(|table| *table.checkpoints.end() > known);
+        later.map(|table| table.facts.bytes).sum()
+    }
+
     /// Whether it lists a table.
     pub fn lists(&self, number: TableNumber) -> bool {
         self.tables.iter().any(|table| table.facts.number == number)
@@ -276,6 +282,7 @@ mod tests {
         assert_eq!(Manifest::decode(&bytes), Ok(manifest()));
         assert_eq!(Manifest::decode(&Manifest::empty().encode()), Ok(Manifest::empty()));
         assert_eq!((manifest().entries(), manifest().bytes()), (80, 24_576));
+        assert_eq!([0, 3, 4, 5].map(|known| manifest().bytes_after(known)), [24_576, 12_288, 12_288, 0]);
         assert!(manifest().lists(TableNumber(6)) && !manifest().lists(TableNumber(7)));
     }
 

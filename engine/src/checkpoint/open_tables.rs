@@ -8,7 +8,7 @@ use crate::claim::{Assertion, DecodeError};
 use crate::log::covered::Covered;
 use crate::order::WriteOrder;
 use crate::slot::Slot;
-use crate::table::{Entries, Strikes, Table, TableError, TableStorage};
+use crate::table::{Entries, Strikes, Table, TableError, TableRetraction, TableStorage};
 
 /// The tables of a manifest, with all that strikes their claims. Any number of threads may read them.
 pub struct OpenTables {
@@ -90,23 +90,52 @@ impl OpenTables {
         &self.manifest.covered
     }
 
-    /// Gives all claims of `slots` to `visit`, some hundred at a time.
+    /// Gives all claims of `slots` to `visit`, some hundred at a time, but for those of tables that hold nothing later than
+    /// checkpoint `known`. With 0 that is all there are.
+    ///
+    /// Of a table that was merged of earlier and later ones all claims are given: it may say of earlier ones that they are retracted.
     ///
     /// # Errors
     ///
     /// When a block is damaged, or `visit` says so. What was given before is sound, but not all there is.
-    pub fn read<E: From<ReadError>>(
+    pub fn read_after<E: From<ReadError>>(
         &self,
+        known: u64,
         slots: &Range<u16>,
         visit: &mut dyn FnMut(&[StoredClaim<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for table in &self.tables {
+        for table in self.after(known) {
             let mut entries = table.entries(slots.clone());
             while let Some(claims) = self.next_claims(&mut entries)? {
                 visit(&claims)?;
             }
         }
         Ok(())
+    }
+
+    /// Gives the retractions of all tables that hold something later than checkpoint `known`: those of earlier ones took back what they
+    /// could before that checkpoint was made.
+    ///
+    /// # Errors
+    ///
+    /// When a block is damaged.
+    pub fn retractions_after(
+        &self,
+        known: u64,
+        visit: &mut dyn FnMut(&TableRetraction<'_>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        for table in self.after(known) {
+            let mut retractions = table.retractions();
+            while let Some(retraction) = retractions.next()? {
+                visit(&retraction)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn after(&self, known: u64) -> impl Iterator<Item = &Arc<Table>> {
+        let listed = self.manifest.tables.iter().zip(&self.tables);
+        listed.filter(move |(listed, _)| *listed.checkpoints.end() > known).map(|(_, table)| table)
     }
 
     fn next_claims<'e>(&self, entries: &'e mut Entries) -> Result<Option<Vec<StoredClaim<'e>>>, ReadError> {

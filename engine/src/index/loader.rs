@@ -47,6 +47,16 @@ impl IndexLoader {
         self.0.retract(path, slots, before)
     }
 
+    /// How many claims there are.
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Whether there is no claim.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The index.
     pub fn finish(mut self) -> Index {
         self.0.subjects.stop_putting_order_off();

@@ -245,6 +245,11 @@ impl Index {
         ClaimView::new(self, claim)
     }
 
+    /// All claims, in the order in which they came.
+    pub fn claims(&self) -> impl Iterator<Item = ClaimView<'_>> {
+        (0..self.rows.len() as u32).map(|id| self.view(ClaimId(id)))
+    }
+
     /// How many claims there are, with the retracted ones.
     pub fn len(&self) -> u64 {
         self.rows.len() as u64

@@ -267,6 +267,19 @@ impl<T: Copy> Shard<T> {
         !self.retractions.is_empty()
     }
 
+    /// The last record whose effect is in the index, all of it, as that of all before it; `None` while a retraction is being
+    /// applied.
+    ///
+    /// To be asked when what is durable has been [applied](Self::apply_committed).
+    pub fn applied(&self) -> Option<Lsn> {
+        (!self.is_retracting()).then(|| self.lane.committed_lsn())
+    }
+
+    /// Which slots the shard owns.
+    pub fn slots(&self) -> Range<u16> {
+        self.slots.clone()
+    }
+
     /// Lets time pass for the lane, which may want to write a marker.
     pub fn tick(&mut self, monotonic_us: u64) {
         self.lane.tick(monotonic_us);

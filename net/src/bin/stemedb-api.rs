@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn refuse(message: &str) -> ExitCode {
-    server::console::refuse(message);
+    eprintln!("stemedb-api: {message}");
     ExitCode::FAILURE
 }
 

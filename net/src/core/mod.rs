@@ -28,6 +28,7 @@ mod retractions;
 mod room;
 mod router;
 mod secured;
+mod snapshot;
 mod tls;
 mod wants;
 
@@ -49,6 +50,7 @@ pub use clients::CLIENTS_BYTES_MAX;
 pub use connection::ConnectionKey;
 pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};
+pub use snapshot::SnapshotOrder;
 pub use wants::Wants;
 
 use crate::api::{Endpoint, Method};
@@ -133,6 +135,18 @@ impl Core {
     pub fn segment_removed(&mut self, bytes: u64) {
         self.room.counters.wal_segments -= 1;
         self.room.counters.wal_disk_bytes -= bytes;
+    }
+
+    /// Begins a snapshot of the core's index, in the place of one that is under way. Its pieces are among the [wants](Core::wants).
+    pub fn take_snapshot(&mut self, order: SnapshotOrder) {
+        self.wants.piece = None;
+        self.room.snapshotting.order(order);
+    }
+
+    /// Gives up the snapshot that is under way, if one is.
+    pub fn give_up_snapshot(&mut self) {
+        self.wants.piece = None;
+        self.room.snapshotting.give_up();
     }
 
     /// All cores have their shards: requests of clients are served from now on.
@@ -319,6 +333,10 @@ impl Core {
             self.end_overdue(now);
         }
         self.room.step();
+        // Nobody waits for it: as long as a piece is not taken, the next one can wait.
+        if self.wants.piece.is_none() {
+            self.wants.piece = self.room.step_snapshot();
+        }
         self.settle(now);
         self.release_held_back(now);
         self.start_writes(now);
@@ -329,7 +347,8 @@ impl Core {
         self.touched = touched;
         self.room.router.flush(&mut self.wants.messages);
         let handshakes_due = self.handshakes.as_ref().is_some_and(|handshakes| !handshakes.due.is_empty());
-        self.room.has_work() || self.may_release() || handshakes_due
+        let snapshot_due = self.wants.piece.is_none() && self.room.snapshotting.is_taking();
+        self.room.has_work() || self.may_release() || handshakes_due || snapshot_due
     }
 
     /// Lets the lane start what it can: to be called as soon as a write is done, so that the disk works while the core

@@ -374,6 +374,7 @@ impl Room {
             ready: unready(&states).is_none(),
             process: (self.process)(),
             upkeep: self.log.upkeep.snapshot(),
+            snapshots: self.log.snapshots.figures(),
             tls: self.tls,
             jobs: self.log.jobs.all(),
             now_unix_s: now.wall.0.max(0).unsigned_abs() / 1_000_000,

@@ -10,6 +10,7 @@ use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::{Done, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
+use stemedb_engine::snapshots::{Piece, SnapshotFacts};
 
 use super::Now;
 use super::clients::Clients;
@@ -23,6 +24,7 @@ use super::queries::{
 use super::response::{Response, SpareBodies};
 use super::retractions::Retractions;
 use super::router::Router;
+use super::snapshot::Snapshotting;
 use crate::api::Method;
 use crate::http::{self, RequestId, Status};
 use crate::json;
@@ -70,6 +72,8 @@ pub struct LogFacts {
     pub upkeep: UpkeepFacts,
     /// How backups and what belongs to them went.
     pub jobs: JobFacts,
+    /// What is known of snapshots of the indexes.
+    pub snapshots: SnapshotFacts,
 }
 
 /// How a core is.
@@ -137,6 +141,7 @@ pub(super) struct Room {
     lookups: VecDeque<Lookup>,
     pub(super) retractions: Retractions,
     segment: SegmentWish,
+    pub(super) snapshotting: Snapshotting,
 }
 
 /// The batches under way.
@@ -185,6 +190,7 @@ impl Room {
             lookups: VecDeque::new(),
             retractions: Retractions::default(),
             segment: SegmentWish::None,
+            snapshotting: Snapshotting::default(),
         }
     }
 
@@ -261,6 +267,11 @@ impl Room {
                 None => self.queries.push_back(query),
             }
         }
+    }
+
+    /// Goes on with the snapshot that is being taken, by a bounded piece of work.
+    pub(super) fn step_snapshot(&mut self) -> Option<Piece> {
+        self.snapshotting.step(self.router.shard.as_ref()?)
     }
 
     /// Looks claims up, as many as may be in a turn.

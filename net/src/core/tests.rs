@@ -10,6 +10,7 @@ use stemedb_engine::log::Generation;
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{Lane, LaneConfig, LaneStart, LaneWrite};
 use stemedb_engine::slot::{LaneId, Slot, SlotMap as Slots};
+use stemedb_engine::snapshots::Piece;
 
 use super::*;
 use crate::metrics::ProcessFigures;
@@ -20,6 +21,7 @@ mod clocks;
 mod dates;
 mod overdue;
 mod retractions;
+mod snapshots;
 mod tls;
 mod turns;
 
@@ -39,6 +41,9 @@ struct World {
     received: BTreeMap<(usize, ConnectionKey), Vec<u8>>,
     closed: Vec<(usize, ConnectionKey)>,
     paused: Vec<(usize, ConnectionKey, bool)>,
+    /// Whether pieces of snapshots are taken.
+    takes_pieces: bool,
+    pieces: Vec<Piece>,
 }
 
 impl World {
@@ -74,6 +79,8 @@ impl World {
             received: BTreeMap::new(),
             closed: Vec::new(),
             paused: Vec::new(),
+            takes_pieces: true,
+            pieces: Vec::new(),
         }
     }
 
@@ -130,7 +137,11 @@ impl World {
         self.now.monotonic_us += 10;
         let now = self.now;
         let mut busy = self.cores[core].turn(now);
-        let wants = std::mem::replace(self.cores[core].wants(), Wants::new(self.writes.len() as u16));
+        let mut wants = std::mem::replace(self.cores[core].wants(), Wants::new(self.writes.len() as u16));
+        match wants.piece.take() {
+            Some(piece) if self.takes_pieces => self.pieces.push(piece),
+            piece => self.cores[core].wants().piece = piece,
+        }
         self.unread.extend(wants.sends.into_iter().map(|(key, bytes)| (core, key, bytes)));
         if self.clients_read {
             for (core, key, bytes) in std::mem::take(&mut self.unread) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::LaneWrite;
+use stemedb_engine::snapshots::Piece;
 
 use super::connection::ConnectionKey;
 use super::message::Message;
@@ -23,6 +24,8 @@ pub struct Wants {
     pub writes: VecDeque<LaneWrite>,
     /// A segment to prepare for the lane.
     pub segment: Option<SegmentNumber>,
+    /// The next piece of a snapshot. What cannot be taken yet stays here.
+    pub piece: Option<Piece>,
     /// Messages to other cores, by the number of the receiver. What does not fit its queue stays here.
     pub messages: Vec<VecDeque<Message>>,
 }
@@ -36,6 +39,7 @@ impl Wants {
             closes: Vec::new(),
             writes: VecDeque::new(),
             segment: None,
+            piece: None,
             messages: (0..cores).map(|_| VecDeque::new()).collect(),
         }
     }

@@ -4,7 +4,8 @@ use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::LaneId;
 
-use crate::core::{LogFacts, Ticket};
+use super::PieceSender;
+use crate::core::{LogFacts, SnapshotOrder, Ticket};
 use crate::tls::Credentials;
 
 /// What the main thread tells a driver.
@@ -14,6 +15,8 @@ pub enum Control {
     Open(Box<Shard<Ticket>>, LogFacts),
     /// A segment of the core's lane was removed; it had so many bytes.
     SegmentRemoved(u64),
+    /// Take a snapshot of the index, and hand it over there.
+    TakeSnapshot(SnapshotOrder, PieceSender),
     /// All cores have their shards: serve.
     Serve,
     /// Do TLS handshakes with these credentials from now on.

@@ -2,6 +2,7 @@
 
 use super::exposition::{Exposition, Kind};
 use stemedb_engine::checkpoint::{ScrubSnapshot, UpkeepSnapshot};
+use stemedb_engine::snapshots::SnapshotFigures;
 
 use super::snapshot::{CoreSnapshot, Read, ServerSnapshot, TlsHandshake, TlsSnapshot};
 
@@ -27,6 +28,7 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_log(&mut text, &all, server);
     render_tables(&mut text, &server.upkeep);
     render_scrub(&mut text, &server.upkeep.scrub);
+    render_snapshots(&mut text, &server.snapshots);
     if let Some(tls) = &server.tls {
         render_tls(&mut text, &all, tls);
     }
@@ -141,6 +143,23 @@ fn render_scrub(text: &mut Exposition<'_>, scrub: &ScrubSnapshot) {
     text.single("stemedb_scrub_position_bytes", Kind::Gauge, position, scrub.position_bytes);
     let pass = "Bytes that the pass of the scrub under way has to read, about.";
     text.single("stemedb_scrub_pass_bytes", Kind::Gauge, pass, scrub.pass_bytes);
+}
+
+fn render_snapshots(text: &mut Exposition<'_>, snapshots: &SnapshotFigures) {
+    let taken = "Index snapshots taken since the start.";
+    text.single("stemedb_index_snapshots_total", Kind::Counter, taken, snapshots.taken);
+    let failures = "Index snapshots that were given up, or of no use at the start.";
+    text.single("stemedb_index_snapshot_failures_total", Kind::Counter, failures, snapshots.failures);
+    let last = "When the index snapshot that is there was begun, in Unix seconds; 0 if none is.";
+    let last_s = snapshots.last_taken_us as f64 / US_PER_SECOND;
+    text.single_fraction("stemedb_index_snapshot_last_timestamp_seconds", Kind::Gauge, last, last_s);
+    let bytes = "Disk space of the last index snapshot taken since the start.";
+    text.single("stemedb_index_snapshot_bytes", Kind::Gauge, bytes, snapshots.last_bytes);
+    let duration = "How long the last index snapshot took.";
+    let duration_s = snapshots.last_duration_us as f64 / US_PER_SECOND;
+    text.single_fraction("stemedb_index_snapshot_duration_seconds", Kind::Gauge, duration, duration_s);
+    let restored = "Claims that this start had from an index snapshot.";
+    text.single("stemedb_index_snapshot_restored_assertions", Kind::Gauge, restored, snapshots.restored);
 }
 
 fn render_tls(text: &mut Exposition<'_>, all: &CoreSnapshot, tls: &TlsSnapshot) {

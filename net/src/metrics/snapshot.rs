@@ -2,6 +2,7 @@
 
 use stemedb_engine::checkpoint::UpkeepSnapshot;
 use stemedb_engine::slot::CoreId;
+use stemedb_engine::snapshots::SnapshotFigures;
 
 use super::counts::Counts;
 use super::histogram::Histogram;
@@ -205,6 +206,8 @@ pub struct ServerSnapshot {
     pub restarts: u64,
     /// What was done to keep log and tables in order.
     pub upkeep: UpkeepSnapshot,
+    /// What is known of snapshots of the indexes.
+    pub snapshots: SnapshotFigures,
     /// Whether requests are served and every lane takes writes: what `/ready` says.
     pub ready: bool,
     /// What is known of its process.

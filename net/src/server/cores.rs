@@ -207,6 +207,19 @@ impl RunningCore {
 pub(super) struct Announcer(Vec<(Sender<Control>, Waker)>);
 
 impl Announcer {
+    /// Tells one core something.
+    pub(super) fn tell_one(&self, core: usize, control: Control) {
+        let (sender, waker) = &self.0[core];
+        // A core that has ended needs to know nothing.
+        let _ = sender.send(control);
+        waker.wake();
+    }
+
+    /// Lets one core have another look at what it waits for.
+    pub(super) fn wake(&self, core: usize) {
+        self.0[core].1.wake();
+    }
+
     pub(super) fn tell(&self, mut control: impl FnMut() -> Control) {
         for (core, waker) in &self.0 {
             // A core that has ended needs to know nothing.

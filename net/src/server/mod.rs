@@ -16,6 +16,7 @@ mod process;
 mod pulse;
 pub mod recovery;
 mod service_manager;
+mod snapshots;
 mod steps;
 mod upkeep;
 
@@ -39,6 +40,7 @@ use stemedb_engine::ring::probe;
 use stemedb_engine::ring::signals::{Signal, Signals};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
+use stemedb_engine::snapshots::{DirSnapshots, SnapshotFacts, keep_only};
 
 use crate::config::Config;
 use crate::core::LogFacts;
@@ -49,10 +51,11 @@ use cores::Cores;
 use jobs::JobsWatch;
 use metadata::Metadata;
 use pulse::{Change, Pulse};
-use recovery::{RebuildError, Recovery};
+use recovery::{RebuildError, Recovery, UsedSnapshot};
 use service_manager::ServiceManager;
+use snapshots::SnapshotPlan;
 use steps::{Step, Steps};
-use upkeep::UpkeepThread;
+use upkeep::{UpkeepPlan, UpkeepThread};
 
 /// Jobs that may wait for the background executor: a few for each core.
 const BACKGROUND_JOBS_MAX: usize = 4096;
@@ -200,6 +203,18 @@ fn open(
     let Some(recovery) = wait_for_recovery(events, manager)? else { return Ok(None) };
     Metadata::check_log(data, &recovery.recovered)?;
     recovery.log(steps);
+    let snapshot_facts = SnapshotFacts::default();
+    if recovery.snapshot_failed {
+        snapshot_facts.failed();
+    }
+    if let Some(used) = &recovery.snapshot {
+        snapshot_facts.restored(used.claims, used.taken_us());
+    }
+    // What does not fit the log now might seem to, when that has gone on.
+    let storage = DirSnapshots::new(data.db());
+    if let Err(error) = keep_only(&storage, recovery.snapshot.as_ref().map(|used| used.number)) {
+        tracing::warn!("Index snapshots that are of no use stay: {error}");
+    }
 
     let mut disk = DirStorage::new(data.wal());
     let opening = Opening {
@@ -239,6 +254,7 @@ fn open(
             segment_bytes_each: config.segment_bytes,
             upkeep: facts.clone(),
             jobs: jobs.clone(),
+            snapshots: snapshot_facts.clone(),
         };
         (Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max), log)
     });
@@ -253,9 +269,20 @@ fn open(
         checkpoint_bytes: config.checkpoint_bytes,
         sort_bytes_max: config.checkpoint_bytes as usize,
     };
+    let snapshots = SnapshotPlan {
+        storage,
+        slots: (0..slots.cores()).map(|core| slots.slots_of(CoreId(core))).collect(),
+        cores: cores.announcer(),
+        opened: opening.now,
+        checkpoints: recovery.snapshot.as_ref().map_or(0, UsedSnapshot::checkpoints),
+        checkpoint_bytes: config.checkpoint_bytes,
+        facts: snapshot_facts,
+    };
     let teller = cores.removal_teller();
     let pace = ScrubPace::new(config.scrub_bytes_per_second);
-    let upkeep = UpkeepThread::start(data, upkeep_config, pace, recovery.manifest, writing, facts, teller)?;
+    let manifest = recovery.manifest;
+    let plan = UpkeepPlan { config: upkeep_config, pace, manifest, writing, facts, snapshots };
+    let upkeep = UpkeepThread::start(data, plan, teller)?;
     Ok(Some(Opened { metadata, upkeep, _jobs: jobs_watch }))
 }
 

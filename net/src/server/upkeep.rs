@@ -19,6 +19,7 @@ use stemedb_engine::slot::LaneId;
 use stemedb_engine::table::DirTables;
 
 use super::StartError;
+use super::snapshots::{SnapshotPlan, Snapshots};
 use crate::driver::wall_clock;
 
 /// How long to wait for something to do before looking again: files that were held may have been let go of.
@@ -35,10 +36,24 @@ pub(super) struct UpkeepThread {
     thread: JoinHandle<()>,
 }
 
+/// What upkeep is to begin with.
+pub(super) struct UpkeepPlan {
+    pub(super) config: UpkeepConfig,
+    /// Of the scrub.
+    pub(super) pace: ScrubPace,
+    pub(super) manifest: Manifest,
+    /// The segment that each lane writes to.
+    pub(super) writing: BTreeMap<LaneId, SegmentNumber>,
+    pub(super) facts: UpkeepFacts,
+    pub(super) snapshots: SnapshotPlan,
+}
+
 /// What the thread is told.
 enum Order {
     /// A lane has sealed all segments before this one.
     LaneWrites(LaneId, SegmentNumber),
+    /// A piece of a snapshot has come.
+    Piece,
     /// End with the step at hand.
     Stop,
 }
@@ -52,36 +67,40 @@ impl UpkeepThread {
     /// When the thread cannot be started.
     pub(super) fn start(
         data: &Arc<DataDir>,
-        config: UpkeepConfig,
-        pace: ScrubPace,
-        manifest: Manifest,
-        writing: BTreeMap<LaneId, SegmentNumber>,
-        facts: UpkeepFacts,
+        plan: UpkeepPlan,
         removed: impl FnMut(SegmentFile) + Send + 'static,
     ) -> Result<UpkeepThread, StartError> {
+        let UpkeepPlan { config, pace, manifest, writing, facts, snapshots } = plan;
         let store = Store {
             log: Box::new(DirStorage::new(data.wal())),
             tables: Box::new(DirTables::new(data.db())),
             manifest: Box::new(DirManifest::new(data.db())),
         };
         let data = Arc::clone(data);
-        UpkeepThread::running(move |orders| {
+        UpkeepThread::running(move |orders, own| {
             step_back();
             let wal = data.wal().to_owned();
             match Upkeep::new(store, config, manifest, writing, facts.clone()) {
-                Ok(upkeep) => Keeper::new(upkeep, pace, wal, removed).run(orders),
+                Ok(upkeep) => {
+                    let notify = Arc::new(move || drop(own.send(Order::Piece)));
+                    let snapshots = Snapshots::new(snapshots, notify);
+                    Keeper::new(upkeep, pace, snapshots, wal, removed).run(orders);
+                }
                 Err(error) => give_up(&error, &facts),
             }
         })
     }
 
-    /// A thread that runs `keep`, which ends when it is told to stop.
-    fn running(keep: impl FnOnce(&Receiver<Order>) + Send + 'static) -> Result<UpkeepThread, StartError> {
+    /// A thread that runs `keep`, which ends when it is told to stop, and is given a way to itself.
+    fn running(
+        keep: impl FnOnce(&Receiver<Order>, Sender<Order>) + Send + 'static,
+    ) -> Result<UpkeepThread, StartError> {
         let (orders, received) = channel();
         let (alive, life) = channel();
+        let own = orders.clone();
         let run = move || {
             let _alive: Sender<()> = alive;
-            keep(&received);
+            keep(&received, own);
         };
         let thread =
             thread::Builder::new().name("upkeep".to_owned()).spawn(run).map_err(StartError::Thread)?;
@@ -114,6 +133,7 @@ impl UpkeepThread {
 struct Keeper<R> {
     upkeep: Upkeep,
     pace: ScrubPace,
+    snapshots: Snapshots,
     wal: PathBuf,
     removed: R,
     /// What the clock of the pace counts from.
@@ -125,9 +145,9 @@ struct Keeper<R> {
 }
 
 impl<R: FnMut(SegmentFile)> Keeper<R> {
-    fn new(upkeep: Upkeep, pace: ScrubPace, wal: PathBuf, removed: R) -> Keeper<R> {
+    fn new(upkeep: Upkeep, pace: ScrubPace, snapshots: Snapshots, wal: PathBuf, removed: R) -> Keeper<R> {
         let began = Instant::now();
-        Keeper { upkeep, pace, wal, removed, began, due: Some(began), has_warned: false }
+        Keeper { upkeep, pace, snapshots, wal, removed, began, due: Some(began), has_warned: false }
     }
 
     /// Takes steps until it is told to stop.
@@ -137,6 +157,10 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                 Ok(Order::LaneWrites(lane, writing)) => {
                     self.upkeep.lane_writes(lane, writing);
                     self.due = self.due.map(|_| Instant::now());
+                    continue;
+                }
+                Ok(Order::Piece) => {
+                    self.snapshots.write();
                     continue;
                 }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -212,7 +236,11 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         let worked = self.upkeep.step(wall_clock(), may_remove)?;
         let manifest = self.upkeep.manifest();
         match worked {
-            Worked::Idle => return Ok(LOOK_AGAIN),
+            Worked::Idle => {
+                // Not while tables are still to be merged: they would hold what the snapshot does not know.
+                self.snapshots.begin_if_due(manifest, wall_clock());
+                return Ok(LOOK_AGAIN);
+            }
             Worked::Partly => {}
             Worked::Checkpointed => tracing::info!(
                 "Checkpoint: {} assertions in {} tables, {} bytes",
@@ -266,7 +294,7 @@ mod tests {
     /// A thread whose step at hand lasts until the sender is dropped.
     fn in_a_step() -> (UpkeepThread, Sender<()>) {
         let (release, step) = channel::<()>();
-        let keep = move |orders: &Receiver<Order>| {
+        let keep = move |orders: &Receiver<Order>, _own: Sender<Order>| {
             let _ = step.recv();
             assert!(matches!(orders.recv(), Ok(Order::Stop)));
         };

@@ -142,6 +142,7 @@ impl Simulation {
         LogFacts {
             upkeep: stemedb_engine::checkpoint::UpkeepFacts::default(),
             jobs: stemedb_net::run_status::JobFacts::default(),
+            snapshots: stemedb_engine::snapshots::SnapshotFacts::default(),
             recovery_us: 1,
             generation,
             segments: own.len() as u64,

@@ -1,0 +1,193 @@
+//! Rebuilds the cores' indexes: from the newest snapshot, what the tables have beyond it, and the log.
+
+mod rebuild;
+mod restore;
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stemedb_engine::checkpoint::{DirManifest, Manifest, OpenTables, ReadError, StoreError};
+use stemedb_engine::index::{Index, IndexFull};
+use stemedb_engine::log::recovery::{Recovered, RecoveryError};
+use stemedb_engine::log::storage::{DirStorage, LogStorage};
+use stemedb_engine::slot::{CoreId, SlotMap};
+use stemedb_engine::snapshots::DirSnapshots;
+use stemedb_engine::table::DirTables;
+
+use super::steps::{Step, Steps};
+pub use rebuild::rebuild;
+use rebuild::{Basis, Filled, Rebuild};
+pub(super) use restore::UsedSnapshot;
+use restore::{Restored, restore};
+
+/// What recovery found, and what it built of that.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    pub(super) recovered: Recovered,
+    /// Which tables there are.
+    pub(super) manifest: Manifest,
+    /// The snapshot that saved reading most of them, if there was one.
+    pub(super) snapshot: Option<UsedSnapshot>,
+    /// Whether there was one that was of no use, all of it or a part.
+    pub(super) snapshot_failed: bool,
+    /// By core.
+    pub(super) indexes: Vec<Index>,
+    pub(super) took: Duration,
+}
+
+/// Why the index of a core cannot be built. Nothing was changed on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The log cannot be recovered.
+    #[error(transparent)]
+    Log(#[from] RecoveryError),
+    /// The list of the tables, or a table, is not as it must be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The claims of a table cannot be read.
+    #[error("{0}. Nothing on disk was changed; docs/operations/recovery.md says what to do")]
+    Table(#[from] ReadError),
+    /// The claims of the tables do not fit into memory.
+    #[error("the claims of the tables do not fit into the index")]
+    Full(#[source] IndexFull),
+}
+
+/// Reads the snapshot, the tables in `db` and the log in `wal` and builds the index of each core: all at once, each core's thread
+/// reads its slots of the snapshot, then of the tables, then all of the log, and keeps what is in its slots.
+///
+/// What is wrong with a snapshot is told, and makes this slower, but no error.
+pub(super) fn recover(wal: &Path, db: &Path, slots: SlotMap) -> Result<Recovery, RebuildError> {
+    let began = Instant::now();
+    let hash_seed = hash_seed();
+    let tables = OpenTables::open(&DirManifest::new(db), &DirTables::new(db))?;
+    let manifest = tables.manifest().clone();
+    let list_log = || DirStorage::new(wal).list().map_err(|source| RecoveryError::List { source });
+    let is_empty = manifest.tables.is_empty() && list_log()?.is_empty();
+
+    let Restored { mut rebuilds, mut used, failed: mut snapshot_failed } =
+        restore(&DirSnapshots::new(db), slots, hash_seed)?;
+    let mut rebuilding = Rebuilding::begin(used.as_ref().is_some_and(UsedSnapshot::is_all) || is_empty);
+    let (recovered, filled) = loop {
+        let (recovered, filled) = read(wal, &tables, rebuilds)?;
+        let Some(mismatch) = used.as_ref().and_then(|used| used.mismatch(&manifest, &recovered)) else {
+            break (recovered, filled);
+        };
+        tracing::warn!("{mismatch}; rebuilding the indexes without it");
+        (used, snapshot_failed) = (None, true);
+        let own = (0..slots.cores()).map(|core| slots.slots_of(CoreId(core)));
+        rebuilds = own.map(|own| Rebuild::new(own.clone(), vec![Basis::nothing(own)], hash_seed)).collect();
+        rebuilding = Rebuilding::begin(false);
+    };
+    rebuilding.filled(filled.iter().map(Filled::claims).sum());
+    let indexes = on_all_cores(filled, |filled| Ok(filled.finish()))?;
+    rebuilding.complete();
+    Ok(Recovery { recovered, manifest, snapshot: used, snapshot_failed, indexes, took: began.elapsed() })
+}
+
+/// Reads tables and log for all cores.
+fn read(
+    wal: &Path,
+    tables: &OpenTables,
+    rebuilds: Vec<Rebuild>,
+) -> Result<(Recovered, Vec<Filled>), RebuildError> {
+    let results = on_all_cores(rebuilds, |rebuild| rebuild.read(&DirStorage::new(wal), tables))?;
+    let (recovered, filled): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let mut recovered = recovered.into_iter();
+    let first = recovered.next().expect("there is at least one core");
+    assert!(recovered.all(|other| other == first), "two readings of one log differ");
+    Ok((first, filled))
+}
+
+/// Does something for each core, all at once.
+fn on_all_cores<T: Send, R: Send>(
+    inputs: impl IntoIterator<Item = T>,
+    work: impl Fn(T) -> Result<R, RebuildError> + Sync,
+) -> Result<Vec<R>, RebuildError> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = inputs.into_iter().map(|input| scope.spawn(move || work(input))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// Tells of a rebuild of the indexes, where it is one and not the rest that a snapshot leaves.
+struct Rebuilding {
+    began: Option<Instant>,
+}
+
+impl Rebuilding {
+    fn begin(is_needless: bool) -> Rebuilding {
+        let began = (!is_needless).then(Instant::now);
+        began.inspect(|_| tracing::info!("Index rebuild started..."));
+        Rebuilding { began }
+    }
+
+    /// All claims are read, and found by subject and predicate; paths are still to be put in order.
+    fn filled(&self, claims: u64) {
+        if self.began.is_some() {
+            tracing::info!("Rebuilding predicate index from {claims} assertions...");
+            tracing::info!("Rebuilding concept index...");
+        }
+    }
+
+    fn complete(&self) {
+        if let Some(began) = self.began {
+            tracing::info!("Index rebuild complete in {:.1}s", began.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Recovery {
+    /// How many claims there are.
+    pub(super) fn assertions(&self) -> u64 {
+        self.indexes.iter().map(Index::len).sum()
+    }
+
+    /// Tells what was found.
+    pub(super) fn log(&self, steps: &mut Steps<'_>) {
+        let Recovered { records, bytes, tails_dropped, unfinished_retractions, .. } = &self.recovered;
+        for tail in tails_dropped {
+            tracing::warn!(
+                "Dropped {} bytes of an unfinished, never acknowledged commit at offset {} of {}: {}",
+                tail.bytes,
+                tail.offset,
+                tail.path.display(),
+                tail.reason
+            );
+        }
+        steps.did(
+            Step::Replay,
+            format_args!("Replayed {records} entries from WAL ({bytes} bytes in {:.1?})", self.took),
+        );
+        if !unfinished_retractions.is_empty() {
+            tracing::info!(
+                "Completing {} retractions that a crash interrupted",
+                unfinished_retractions.len()
+            );
+        }
+        steps.did(
+            Step::Indexes,
+            format_args!(
+                "Rebuilding indexes... {} assertions in {} cores, {} of them from an index snapshot; {} in {} tables",
+                self.assertions(),
+                self.indexes.len(),
+                self.snapshot.as_ref().map_or(0, |used| used.claims),
+                self.manifest.entries(),
+                self.manifest.tables.len()
+            ),
+        );
+    }
+}
+
+/// A number that nobody outside can guess, to key the hash tables.
+fn hash_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u64)
+}
+
+#[cfg(test)]
+mod tests;
