@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 }
 
 fn refuse(message: &str) -> ExitCode {
-    eprintln!("stemedb-api: {message}");
+    server::console::refuse(message);
     ExitCode::FAILURE
 }
 

@@ -1,10 +1,16 @@
 //! The server's log: plain lines on the standard error.
 
+use std::fmt;
 use std::os::fd::AsFd;
 
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format};
+use tracing_subscriber::registry::LookupSpan;
 
-/// Begins to log what passes `filter`. A journal notes the time of each line by itself; everywhere else the line begins with it.
+/// Begins to log what passes `filter`. A journal notes the time of each line by itself, and is told its priority; everywhere else
+/// the line begins with the time.
 ///
 /// # Panics
 ///
@@ -13,9 +19,44 @@ pub fn init(filter: EnvFilter) {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let log = log.with_ansi(false).with_target(false);
     if writes_to_journal() {
-        log.without_time().init();
+        log.event_format(ForJournal(format().without_time().with_ansi(false).with_target(false))).init();
     } else {
         log.init();
+    }
+}
+
+/// Says in one line why nothing is begun, before anything is logged.
+pub fn refuse(message: &str) {
+    let priority = if writes_to_journal() { priority(Level::ERROR) } else { "" };
+    eprintln!("{priority}stemedb-api: {message}");
+}
+
+/// Lines for systemd's journal, each with its priority in front, which the journal takes off, see sd-daemon(3). Without it
+/// `journalctl -p err` would show none of them.
+struct ForJournal(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for ForJournal
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        writer.write_str(priority(*event.metadata().level()))?;
+        self.0.format_event(context, writer, event)
+    }
+}
+
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
     }
 }
 

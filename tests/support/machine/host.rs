@@ -1,7 +1,5 @@
-//! A machine on which StemeDB is installed.
+//! A machine to install StemeDB on.
 
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Output;
 use std::thread;
@@ -9,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::Machine;
 use crate::binary;
-use crate::disk::Workshop;
 
 /// How long the machine may take for a step. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,32 +18,33 @@ if [ "$1" = -u ]; then user=$2; shift 2; exec runuser -u "$user" -- "$@"; fi
 exec "$@"
 "#;
 
-/// A machine of its own with StemeDB installed as deploy/README.md says, not started.
+/// What curl(1) does at a terminal, and would not do for a test: it shows no progress.
+const CURLRC: &str = "silent\nshow-error\n";
+
+/// A machine of its own, for StemeDB to be installed on.
 #[derive(Debug)]
-pub struct Host {
-    machine: Machine,
-    _target: Workshop,
-}
+pub struct Host(Machine);
 
 impl Host {
-    /// Boots a machine and installs StemeDB. `Err` says what this one lacks for it.
-    pub fn install() -> Result<Host, String> {
-        let machine = Machine::boot()?;
+    /// Boots a machine that has what an operator's has. `Err` says what this one lacks for it.
+    pub fn boot() -> Result<Host, String> {
+        let host = Host(Machine::boot()?);
         // The installer takes what cargo has built for release; here that is what is under test.
-        let target = Workshop::new();
-        fs::create_dir(target.path("release")).expect("writable");
+        let release = Host::checkout().join("target/release");
         for binary in [binary::stemedb_api(), binary::stemedb_admin()] {
-            let name = binary.file_name().expect("a program has a name");
-            symlink(binary, target.path("release").join(name)).expect("writable");
+            let (release, binary) = (release.display(), binary.display());
+            host.typed(&format!("mkdir -p {release} && ln -sf {binary} {release}"));
         }
-        let host = Host { machine, _target: target };
-        host.typed(&format!(
-            "cd {} && CARGO_TARGET_DIR={} deploy/install.sh",
-            Host::checkout().display(),
-            host._target.path("").display()
-        ));
         host.write("/usr/local/bin/sudo", SUDO);
         host.typed("chmod +x /usr/local/bin/sudo");
+        host.write("/root/.curlrc", CURLRC);
+        Ok(host)
+    }
+
+    /// Boots a machine and installs StemeDB on it, which is not started.
+    pub fn install() -> Result<Host, String> {
+        let host = Host::boot()?;
+        host.typed(&format!("cd {} && deploy/install.sh", Host::checkout().display()));
         Ok(host)
     }
 
@@ -57,22 +55,22 @@ impl Host {
 
     /// Types a line at the machine, as root.
     pub fn output(&self, line: &str) -> Output {
-        self.machine.output(line)
+        self.0.output(line)
     }
 
     /// The same. The line must succeed; gives what it printed.
     pub fn typed(&self, line: &str) -> String {
-        self.machine.typed(line)
+        self.0.typed(line)
     }
 
     /// Writes a file of the machine; directories above it are made.
     pub fn write(&self, path: &str, text: &str) {
-        self.machine.write(path, text);
+        self.0.write(path, text);
     }
 
     /// The number by which this machine knows a process of that one.
     pub fn number_here(&self, there: u32) -> u32 {
-        self.machine.number_here(there)
+        self.0.number_here(there)
     }
 
     /// Writes the drop-in of the server's unit that `systemctl edit stemedb-api` writes, where a terminal is needed.

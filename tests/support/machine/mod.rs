@@ -93,7 +93,7 @@ impl Machine {
     fn enter(&self, command: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--target", &self.first.to_string(), "--mount", "--pid", "--uts", "--ipc", "--net"]);
-        enter.args(["--cgroup", "--root", "--wd=/root", "--", "env", "-i"]);
+        enter.args(["--cgroup", "--root", "--wdns=/root", "--", "env", "-i"]);
         enter.args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]);
         enter.args(command).stdin(Stdio::null());
         enter

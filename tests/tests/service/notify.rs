@@ -138,7 +138,7 @@ fn a_long_recovery_asks_for_more_time_and_can_be_stopped() {
 }
 
 #[test]
-fn lines_carry_the_time_unless_a_journal_adds_it() {
+fn lines_carry_the_time_unless_a_journal_adds_it_and_then_their_priority() {
     let data = Data::new();
     let version = |stream: &str| {
         let line = format!(
@@ -159,5 +159,6 @@ fn lines_carry_the_time_unless_a_journal_adds_it() {
     std::fs::write(data.root().join("log"), "").expect("writable");
     let file = std::fs::metadata(data.root().join("log")).expect("it was just made");
     let line = version(&format!("JOURNAL_STREAM={}:{}", file.dev(), file.ino()));
-    assert!(line.trim_start().starts_with("INFO StemeDB "), "{line}");
+    // The journal takes the priority off.
+    assert!(line.starts_with("<6> INFO StemeDB "), "{line}");
 }

@@ -111,8 +111,8 @@ fn a_start_on_a_port_that_is_taken_fails_at_once_and_says_so_in_the_journal() {
          /opt/stemedb/bin/stemedb-api",
     );
     assert!(!host.output("systemctl start stemedb-api").status.success());
-    let log = host.typed("journalctl -u stemedb-api -o cat | grep 'Address already in use'");
-    assert!(log.contains("127.0.0.1:18180"), "{log}");
+    let log = host.typed("journalctl -u stemedb-api -o cat -p err | grep 'Address already in use'");
+    assert!(log.starts_with("ERROR ") && log.contains("127.0.0.1:18180"), "{log}");
 }
 
 /// Goal: a renewed certificate goes into use by the command that operators know from other services. Method: the files are
