@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
+use stemedb_tests::binary;
 use stemedb_tests::claims::TestClaim;
 use stemedb_tests::tls::{Authority, Certificate, Files, TlsClient};
 use stemedb_tests::{Client, Data, Refused, Server, Start, http, process};
@@ -127,6 +128,69 @@ fn clients_must_have_the_certificate_that_is_asked_for() {
     let mut client =
         TlsClient::connect(server.address(), &authority.client(&[&TLS13], Some(&good))).expect("good");
     assert_eq!(client.metric("stemedb_tls_handshakes_total{result=\"failed\"}"), 6.0);
+}
+
+/// Goal: the operators' tool speaks TLS with who can prove to be the server, and proves itself where that is asked for. Method: a
+/// server that asks for certificates, and the tool with right, wrong and missing files, by options and by the environment.
+#[test]
+fn the_operators_tool_speaks_tls_with_whom_it_trusts() {
+    let (data, authority, clients) = (Data::new(), Authority::new(), Authority::new());
+    let directory = data.root().join("tls");
+    let files = authority.signs(2020, 2090).write_below(&directory);
+    let client = clients.signs(2020, 2090).write_below(&directory.join("client"));
+    let foreign = authority.signs(2020, 2090).write_below(&directory.join("foreign"));
+    let (ca, client_ca) = (directory.join("ca.pem"), directory.join("clients.pem"));
+    fs::write(&ca, authority.pem()).expect("a writable file");
+    fs::write(&client_ca, clients.pem()).expect("a writable file");
+    let tool = |server: &Server, scheme: &str, words: &[&std::path::Path], command: &[&str]| {
+        let url = format!("{scheme}://localhost:{}", server.address().port());
+        let mut tool = Command::new(binary::stemedb_admin());
+        tool.args(command).args(["--url", &url]).stdin(Stdio::null());
+        for (option, file) in ["--ca-file", "--client-cert", "--client-key"].iter().zip(words) {
+            tool.arg(option).arg(file);
+        }
+        let output = tool.output().expect("the tool is built");
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    let says = |(code, said): (Option<i32>, String), expected: i32, words: &str| {
+        assert!(
+            code == Some(expected) && said.contains(words),
+            "not {words:?} and {expected} but {code:?}\n{said}"
+        );
+    };
+    let open = Start::with_tls(&data, &files).serve();
+    says(tool(&open, "https", &[&ca], &["health"]), 0, "healthy");
+    says(tool(&open, "https", &[], &["health"]), 1, "UnknownIssuer");
+    says(tool(&open, "https", &[&client_ca], &["health"]), 1, "--ca-file names");
+    says(tool(&open, "http", &[], &["health"]), 1, "tls_required");
+    says(tool(&open, "http", &[&ca], &["health"]), 2, "are for https://");
+    let claims = directory.join("claims.ndjson");
+    fs::write(&claims, TestClaim::new("tls/tool", "is", 1).json()).expect("a writable file");
+    let import = ["import", claims.to_str().expect("ASCII")];
+    says(tool(&open, "https", &[&ca], &import), 0, "accepted");
+    // It is not tried again for two minutes.
+    says(tool(&open, "https", &[&client_ca], &import), 1, "no secure connection");
+    says(tool(&open, "https", &[&ca], &["query", "tls/tool"]), 0, "tls/tool");
+    let mut by_environment = Command::new(binary::stemedb_admin());
+    by_environment.arg("health").env("STEMEDB_CA_FILE", &ca);
+    by_environment.env("STEMEDB_URL", format!("https://localhost:{}", open.address().port()));
+    assert!(by_environment.output().expect("the tool is built").status.success());
+    open.stop();
+
+    let asking = Start::with_tls(&data, &files).with("STEMEDB_TLS_CLIENT_CA", &client_ca).serve();
+    says(tool(&asking, "https", &[&ca, &client.certificate, &client.key], &["health"]), 0, "healthy");
+    says(tool(&asking, "https", &[&ca], &["health"]), 1, "CertificateRequired");
+    says(tool(&asking, "https", &[&ca, &foreign.certificate, &foreign.key], &["health"]), 1, "alert");
+    says(
+        tool(&asking, "https", &[&ca, &client.certificate, &client_ca], &["health"]),
+        2,
+        "expected a private key",
+    );
+    says(tool(&asking, "https", &[&ca, &client.certificate], &["health"]), 2, "go together");
+    let plain = Start::on(&Data::new()).serve();
+    says(tool(&plain, "https", &[&ca], &["health"]), 1, "or speak plain http://");
 }
 
 /// Goal: nothing is begun with TLS that cannot be spoken, and one line says why, in the words of the runbooks.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 
+use super::ServerOptions;
 use super::error::AdminError;
 
 /// A request that has no answer after this time has none.
@@ -31,29 +33,29 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    /// A client for the server at `url`, `http://HOST:PORT`. Does not connect yet.
-    pub(super) fn new(url: &str) -> Result<Client, AdminError> {
-        let authority = url.strip_prefix("http://").ok_or_else(|| {
-            let hint = if url.starts_with("https://") { "; this tool speaks plain HTTP only" } else { "" };
-            AdminError::Usage(format!("--url must be http://HOST:PORT, got `{url}`{hint}"))
-        })?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', ' ']) {
-            return Err(AdminError::Usage(format!(
-                "--url must be http://HOST:PORT and no more, got `{url}`"
-            )));
-        }
+    /// A client for the server that the options name. Does not connect yet.
+    pub(super) fn new(server: &ServerOptions) -> Result<Client, AdminError> {
+        let url = authority(&server.url)?;
+        let tls = match url.starts_with("https://") {
+            true => server.tls.config()?,
+            false if server.tls.is_asked_for() => {
+                let message = "--ca-file, --client-cert and --client-key are for https://HOST:PORT, got";
+                return Err(AdminError::Usage(format!("{message} `{url}`")));
+            }
+            false => TlsConfig::default(),
+        };
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             // Operators mean the server that they name; a proxy of the environment is for the world outside.
             .proxy(None)
+            .tls_config(tls)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(ANSWER_TIMEOUT))
             .user_agent(concat!("stemedb-admin/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(Client { agent, url: format!("http://{authority}") })
+        Ok(Client { agent, url: url.to_owned() })
     }
 
     /// The server's base address.
@@ -77,17 +79,45 @@ impl Client {
         &self,
         response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Answer, AdminError> {
-        let unreachable =
-            |error: ureq::Error| AdminError::Unreachable { url: self.url.clone(), reason: error.to_string() };
-        let mut response = response.map_err(unreachable)?;
+        let no_answer = |error: ureq::Error| {
+            let (url, reason) = (self.url.clone(), error.to_string());
+            match is_of_tls(&error) {
+                true => AdminError::Insecure { url, reason },
+                false => AdminError::Unreachable { url, reason },
+            }
+        };
+        let mut response = response.map_err(no_answer)?;
         let retry_after = response
             .headers()
             .get("Retry-After")
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
         let body =
-            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unreachable)?;
+            response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(no_answer)?;
         Ok(Answer { status: response.status().as_u16(), retry_after, body })
+    }
+}
+
+/// The address of a server, without a slash at its end.
+fn authority(url: &str) -> Result<&str, AdminError> {
+    let trimmed = url.strip_suffix('/').unwrap_or(url);
+    let authority = trimmed.strip_prefix("http://").or_else(|| trimmed.strip_prefix("https://"));
+    match authority {
+        Some(authority) if !authority.is_empty() && !authority.contains(['/', '?', '#', '@', ' ']) => {
+            Ok(trimmed)
+        }
+        _ => Err(AdminError::Usage(format!(
+            "--url must be http://HOST:PORT or https://HOST:PORT and no more, got `{url}`"
+        ))),
+    }
+}
+
+/// Whether the connection failed for a certificate, or anything else of TLS.
+fn is_of_tls(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Pem(_) => true,
+        ureq::Error::Io(error) => error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()),
+        _ => false,
     }
 }
 
@@ -129,18 +159,49 @@ struct ErrorDetail {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::admin::tls::TlsOptions;
+
+    fn at(url: &str, tls: TlsOptions) -> ServerOptions {
+        ServerOptions { url: url.to_owned(), tls, json: false }
+    }
 
     #[test]
-    fn only_a_plain_http_authority_is_an_address() {
-        for good in ["http://127.0.0.1:18180", "http://localhost:1/", "http://[::1]:18180"] {
-            assert_eq!(Client::new(good).unwrap().url(), good.trim_end_matches('/'));
-        }
-        for bad in
-            ["127.0.0.1:18180", "https://db:443", "http://", "http://db/v1", "http://me@db", "ftp://db"]
+    fn only_a_scheme_and_an_authority_are_an_address() {
+        for good in
+            ["http://127.0.0.1:18180", "http://localhost:1/", "http://[::1]:18180", "https://db.example:443/"]
         {
-            assert!(matches!(Client::new(bad), Err(AdminError::Usage(_))), "{bad}");
+            let client = Client::new(&at(good, TlsOptions::default())).unwrap();
+            assert_eq!(client.url(), good.trim_end_matches('/'));
         }
+        for bad in [
+            "127.0.0.1:18180",
+            "https://",
+            "http://",
+            "http://db/v1",
+            "http://me@db",
+            "ftp://db",
+            "https://db//",
+        ] {
+            let refused = Client::new(&at(bad, TlsOptions::default()));
+            assert!(matches!(refused, Err(AdminError::Usage(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_only_tls_can_make_true_is_not_ignored_without_it() {
+        let one = |name: &str| Some(PathBuf::from(name));
+        let ca = TlsOptions { ca_file: one("ca.pem"), ..TlsOptions::default() };
+        let refused = Client::new(&at("http://db", ca)).err().expect("a certificate cannot be checked");
+        assert!(refused.to_string().contains("are for https://"), "{refused}");
+        let half = TlsOptions { client_cert: one("client.pem"), ..TlsOptions::default() };
+        let refused = Client::new(&at("https://db", half)).err().expect("a certificate needs its key");
+        assert!(matches!(refused, AdminError::Usage(_)), "{refused}");
+        let absent = TlsOptions { ca_file: one("/absent/ca.pem"), ..TlsOptions::default() };
+        let refused = Client::new(&at("https://db", absent)).err().expect("there is no such file");
+        assert!(refused.to_string().contains("/absent/ca.pem"), "{refused}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ key, token or password is hidden, but have a look before you pass the directory 
 
 /// Collects what there is; fails only if it cannot be written.
 pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<ExitCode, AdminError> {
-    let client = Client::new(&server.url)?;
+    let client = Client::new(server)?;
     let directory = options.to.join(format!("incident-{}", moment::compact(wall_clock(), '-')));
     let made = DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|source| AdminError::File { path: directory.clone(), source })?;

@@ -18,6 +18,12 @@ pub(super) enum AdminError {
         "no answer from {url}: {reason}. Is the server running there? --url or STEMEDB_URL says where to ask"
     )]
     Unreachable { url: String, reason: String },
+    /// TLS came to no agreement.
+    #[error(
+        "no secure connection to {url}: {reason}. --ca-file names those who sign the server's certificate; a server may \
+         ask for --client-cert and --client-key, or speak plain http://"
+    )]
+    Insecure { url: String, reason: String },
     /// The server answered that it cannot or will not.
     #[error("the server refused: {message} (status {status}, code {code})")]
     Refused { status: u16, code: String, message: String },

@@ -18,7 +18,7 @@ Examples:
 
 /// Prints what the server says about itself; succeeds only if it is healthy and ready.
 pub(super) fn run(server: &ServerOptions) -> Result<ExitCode, AdminError> {
-    let client = Client::new(&server.url)?;
+    let client = Client::new(server)?;
     let mut health: Map<String, Value> = client.read("/v1/health")?.json(client.url())?;
     let Some(status) = health.get("status").and_then(Value::as_str) else {
         return Err(AdminError::Unintelligible {

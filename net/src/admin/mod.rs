@@ -24,6 +24,7 @@ mod run_report;
 mod store;
 mod tables;
 mod text;
+mod tls;
 mod validate;
 mod wal;
 
@@ -73,9 +74,11 @@ struct Cli {
 /// What all commands share.
 #[derive(Debug, clap::Args)]
 struct ServerOptions {
-    /// Where the server answers: http://HOST:PORT
+    /// Where the server answers: http://HOST:PORT or https://HOST:PORT
     #[arg(long, global = true, env = "STEMEDB_URL", default_value = "http://127.0.0.1:18180")]
     url: String,
+    #[command(flatten)]
+    tls: tls::TlsOptions,
     /// Print JSON on standard output, for programs
     #[arg(long, global = true)]
     json: bool,
@@ -128,6 +131,7 @@ Examples:
   stemedb-admin query debian/package/openssh-server --predicate version
   stemedb-admin query 'drug/*' --lens consensus --json | jq '.assertions[].value'
   STEMEDB_URL=http://10.0.0.7:18180 stemedb-admin health
+  stemedb-admin health --url https://db.example:18180 --ca-file ca.pem
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a backup is damaged.
 Each command has its own examples: stemedb-admin import --help";

@@ -72,7 +72,7 @@ most 10,000 claims.";
 
 /// Asks page by page and prints each as it comes.
 pub(super) fn run(server: &ServerOptions, options: &QueryOptions) -> Result<ExitCode, AdminError> {
-    let client = Client::new(&server.url)?;
+    let client = Client::new(server)?;
     let as_of = options.as_of.as_deref().map(moment::parse).transpose()?;
     let mut left = if options.all { u64::MAX } else { options.limit };
     let mut cursor = None;

@@ -60,7 +60,7 @@ struct Check {
 /// Makes all checks and writes the report; fails if any of them does.
 pub(super) fn run(server: &ServerOptions, options: &ValidateOptions) -> Result<ExitCode, AdminError> {
     let began = Instant::now();
-    let client = Client::new(&server.url)?;
+    let client = Client::new(server)?;
     let (checks, bytes) = check_all(&client, &options.data.wal(), &options.data.db());
     let passed = checks.iter().all(|check| check.found.is_ok());
     write_report(&options.to, &client, &options.data.wal(), &checks, passed)?;

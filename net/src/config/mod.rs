@@ -154,7 +154,9 @@ impl Config {
         for (name, value) in &variables {
             if name == FILE_VARIABLE {
                 file = Some(PathBuf::from(value));
-            } else if !settings::ALL.iter().any(|setting| setting.variable == name) && name != "STEMEDB_URL" {
+            } else if !settings::ALL.iter().any(|setting| setting.variable == name)
+                && !OF_THE_TOOL.contains(&name.as_str())
+            {
                 unknown.push(name.clone());
             }
         }
@@ -180,6 +182,10 @@ impl Config {
 }
 
 const FILE_VARIABLE: &str = "STEMEDB_CONFIG";
+
+/// Variables of the operators' tool, which may be in the same environment.
+const OF_THE_TOOL: [&str; 4] =
+    ["STEMEDB_URL", "STEMEDB_CA_FILE", "STEMEDB_CLIENT_CERT", "STEMEDB_CLIENT_KEY"];
 
 fn command_line() -> clap::Command {
     let mut command = clap::Command::new("stemedb-api")

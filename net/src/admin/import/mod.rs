@@ -68,7 +68,7 @@ others are stored; the exit code is then 1.";
 /// Imports, and reports on standard output what became of the lines.
 pub(super) fn run(server: &ServerOptions, options: &ImportOptions) -> Result<ExitCode, AdminError> {
     let client_of_each =
-        (0..options.connections).map(|_| Client::new(&server.url)).collect::<Result<Vec<_>, _>>()?;
+        (0..options.connections).map(|_| Client::new(server)).collect::<Result<Vec<_>, _>>()?;
     let mut input = Input::open(&options.file)?;
     input.refuse_array(&options.file)?;
     let reader = BatchReader::new(input.lines, Stamp::new(input.timestamp));

@@ -99,6 +99,8 @@ impl Uploader<'_> {
                         (refusal(&answer, self.client.url()), answer.retry_after)
                     }
                     Ok(answer) => return read_answer(batch, &answer, self.client.url()).map(Some),
+                    // Who is not trusted now will not be in a moment.
+                    Err(error @ AdminError::Insecure { .. }) => return Err(error),
                     Err(error) => (error, None),
                 };
             let failed_first = *failed_first.get_or_insert_with(Instant::now);

@@ -12,11 +12,12 @@ use std::time::Duration;
 use rusty_s3::actions::{CreateMultipartUpload, ListObjectsV2};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use ureq::http::{Method, Request};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::{Upload, failed};
 use crate::admin::error::AdminError;
+use crate::admin::tls::system_roots;
 
 /// How long a signature holds.
 const SIGNATURE_LIFE: Duration = Duration::from_secs(3600);
@@ -36,9 +37,6 @@ const PARTS_OF_ONE_SIZE: usize = 2000;
 
 /// The most bytes of an answer that is not an object.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
-
-/// Where systems keep the certificates that they trust.
-const TRUSTED: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
 /// A bucket.
 pub(in crate::admin) struct S3Store {
@@ -94,7 +92,7 @@ impl S3Store {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(REQUEST_TIMEOUT))
-            .tls_config(TlsConfig::builder().root_certs(trusted()).build())
+            .tls_config(TlsConfig::builder().root_certs(system_roots()).build())
             .user_agent(concat!("stemedb-admin/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
@@ -278,20 +276,6 @@ fn refusal(status: u16, text: &str) -> String {
         (Some(code), None) => format!("{code} (status {status})"),
         _ => format!("status {status}"),
     }
-}
-
-/// The certificates that this system trusts, which may have those of a store of one's own; else the ones that browsers trust.
-fn trusted() -> RootCerts {
-    let named = env::var("SSL_CERT_FILE").ok();
-    let files = named.iter().map(String::as_str).chain(TRUSTED);
-    let pem = files.filter_map(|file| std::fs::read(file).ok()).next().unwrap_or_default();
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::new_with_certs(&certificates) }
 }
 
 #[cfg(test)]
