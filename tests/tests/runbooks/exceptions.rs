@@ -5,7 +5,25 @@ use crate::document::Block;
 /// A page, how a block of it begins, and why nobody runs it.
 type Exception = (&'static str, &'static str, &'static str);
 
-const EXCEPTIONS: [Exception; 0] = [];
+const EXCEPTIONS: [Exception; 5] = [
+    (
+        "README.md",
+        "cargo run --release",
+        "a release build takes minutes; what it would run is under test anyway",
+    ),
+    ("README.md", "cargo test --workspace", "it would run this test"),
+    (
+        "deploy/README.md",
+        "cargo build --release",
+        "a release build takes minutes; what it would build is under test anyway",
+    ),
+    (
+        "deploy/README.md",
+        "cargo deb",
+        "a release build takes minutes; the test of the package in tests/service installs one by hand",
+    ),
+    ("deploy/README.md", "sudo -E cargo test", "it would run this test"),
+];
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = Exception> {

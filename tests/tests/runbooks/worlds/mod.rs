@@ -1,8 +1,13 @@
 //! The worlds of the pages: each brings a machine into the trouble that its page is about, and walks through it.
 
+mod deploy;
 mod full;
+mod latency;
+mod monitoring;
+mod readme;
 mod recovery;
 mod tls;
+mod troubleshooting;
 mod wont_start;
 
 use stemedb_tests::machine::Host;
@@ -25,4 +30,35 @@ fn fails(host: &Host, line: &str) {
 fn assertion_count(host: &Host) -> u64 {
     let count = host.typed("curl http://localhost:18180/v1/health | jq .assertion_count");
     count.trim().parse().unwrap_or_else(|_| panic!("{count:?} is no count"))
+}
+
+/// A disk of its own for the data, on an image file.
+struct Disk;
+
+impl Disk {
+    /// Puts the data of a server that was never started on one of 1 GiB, which is sparse.
+    fn of_data(host: &Host) -> Disk {
+        host.typed(
+            "truncate -s 1G /var/disk.img && mkfs.ext4 -q /var/disk.img && mount -o loop /var/disk.img /opt/stemedb/data && \
+             chown stemedb:stemedb /opt/stemedb/data",
+        );
+        Disk
+    }
+
+    /// Has every write fail from now on, and the next one be tried.
+    fn fails(&self, host: &Host) {
+        host.typed("xfs_io -x -c shutdown /opt/stemedb/data");
+        let claim = r#"{"concept_path":"never/stored","predicate":"is","value":1}"#;
+        let answer = host.typed(&format!("curl http://localhost:18180/v1/assert -d '{claim}'"));
+        assert!(answer.contains("storage_failed"), "{answer}");
+    }
+
+    /// Has the disk come back with what was durable.
+    fn is_sound_again(&self, host: &Host) {
+        host.typed("umount -l /opt/stemedb/data && systemctl kill --signal=KILL stemedb-api");
+        host.wait_until("nobody holds the disk", || {
+            host.output("losetup -j /var/disk.img | grep .").stdout.is_empty()
+        });
+        host.typed("mount -o loop /var/disk.img /opt/stemedb/data");
+    }
 }

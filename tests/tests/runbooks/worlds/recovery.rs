@@ -107,6 +107,15 @@ fn damage_is_told_and_overcome_by_its_page() {
     host.typed("systemctl reset-failed stemedb-api; systemctl start stemedb-api");
     assert_eq!(assertion_count(&host), 60_000);
 
+    let snapshot =
+        || host.typed(&format!("ls {DATA}/db/indexes/*.snapshot | head -n 1 || true")).trim().to_owned();
+    host.wait_until("there is a snapshot", || !snapshot().is_empty());
+    host.typed("systemctl stop stemedb-api");
+    host.typed(&overwritten(&snapshot(), 200_000));
+    host.typed("systemctl start stemedb-api");
+    walk.types("Build the indexes anew");
+    assert_eq!(assertion_count(&host), 60_000);
+
     host.typed(&format!("chown root {DATA}/db && chmod 755 {DATA}/db"));
     store(&host, "more", 60_000);
     host.wait_until("a checkpoint fails", || host.log().contains("Checkpoints have failed"));
