@@ -7,5 +7,6 @@ here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
 cd -- "$STEMEDB_HOME"
+become_owner "$@"
 
 exec "$ADMIN" archive run "$@"

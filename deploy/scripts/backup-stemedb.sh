@@ -7,6 +7,7 @@ here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
 cd -- "$STEMEDB_HOME"
+become_owner "$@"
 
 "$ADMIN" backup run "$@"
 if [[ -n ${BACKUP_BUCKET:-} ]]; then

@@ -29,6 +29,16 @@ find_program() {
     }
 }
 
+# Goes on as the owner of the data, with the arguments of the script, if root has typed it: what is made here is read, and removed,
+# by the service's user later.
+become_owner() {
+    local owner
+    owner=$(stat -c %U -- "$STEMEDB_HOME/data" 2>/dev/null || echo root)
+    if ((EUID == 0)) && [[ $owner != root && $owner != UNKNOWN ]]; then
+        exec runuser -u "$owner" -- "$here/$(basename -- "$0")" "$@"
+    fi
+}
+
 has_service() {
     command -v -- "$SYSTEMCTL" >/dev/null && "$SYSTEMCTL" cat "$SERVICE" >/dev/null 2>&1
 }

@@ -1,13 +1,17 @@
 //! The worlds of the pages: each brings a machine into the trouble that its page is about, and walks through it.
 
+mod backup;
 mod deploy;
+mod disaster;
 mod full;
 mod latency;
 mod monitoring;
 mod readme;
 mod recovery;
+mod restore;
 mod tls;
 mod troubleshooting;
+mod upgrade;
 mod wont_start;
 
 use stemedb_tests::machine::Host;
@@ -30,6 +34,16 @@ fn fails(host: &Host, line: &str) {
 fn assertion_count(host: &Host) -> u64 {
     let count = host.typed("curl http://localhost:18180/v1/health | jq .assertion_count");
     count.trim().parse().unwrap_or_else(|_| panic!("{count:?} is no count"))
+}
+
+/// Has this moment, which lies between two claims, be what the pages call ten minutes ago: no test waits for so long.
+fn call_this_ten_minutes_ago(host: &Host) {
+    let next_second = "second=$(date +%s); until [ $(date +%s) -gt $second ]; do sleep 0.02; done";
+    host.typed(&format!("{next_second}; date -u '+%Y-%m-%d %H:%M:%S UTC' >/root/moment; {next_second}"));
+    let date =
+        "#!/bin/sh\ncase \"$*\" in *'10 minutes ago'*) cat /root/moment;; *) exec /bin/date \"$@\";; esac\n";
+    host.write("/usr/local/bin/date", date);
+    host.typed("chmod +x /usr/local/bin/date");
 }
 
 /// A disk of its own for the data, on an image file.

@@ -1,0 +1,37 @@
+//! A server whose data is replaced by that of a backup: all of it, the log alone, and up to a moment.
+
+use super::{assertion_count, call_this_ten_minutes_ago, store};
+use crate::installed;
+use crate::walk::Walk;
+
+#[test]
+fn backups_are_put_back_by_their_page() {
+    let Some(host) = installed() else { return };
+    let mut walk = Walk::through("docs/operations/restore.md", &host);
+    host.typed("systemctl start stemedb-api");
+    store(&host, "stored", 1000);
+    host.typed("/opt/stemedb/scripts/backup-stemedb.sh");
+    store(&host, "later", 10);
+    walk.types_next("All of it");
+    assert_eq!(assertion_count(&host), 1000);
+    store(&host, "later", 10);
+    walk.types("All of it");
+    assert_eq!(assertion_count(&host), 1000);
+
+    host.typed("/opt/stemedb/scripts/backup-stemedb.sh");
+    store(&host, "later", 10);
+    walk.types("Only the log");
+    assert_eq!(assertion_count(&host), 1000);
+
+    host.typed("/opt/stemedb/scripts/backup-stemedb.sh");
+    store(&host, "kept", 20);
+    call_this_ten_minutes_ago(&host);
+    store(&host, "dropped", 30);
+    walk.types_next("To a moment");
+    assert_eq!(assertion_count(&host), 1050);
+    walk.types("To a moment");
+    assert_eq!(assertion_count(&host), 1020);
+    let said = walk.types("Afterwards");
+    assert!(said.contains("Validation: PASSED") && said.contains("Smoke test: PASSED"), "{said}");
+    walk.ends();
+}
