@@ -11,6 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stemedb_engine::log::covered::Covered;
+use stemedb_engine::log::generation::LaneEnd;
 use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::slot::LaneId;
 
@@ -28,6 +30,8 @@ pub(crate) struct LogCopy {
     pub(crate) generation: u32,
     /// How far each lane reaches.
     pub(crate) lanes: Vec<LaneReach>,
+    /// Which part of the log the tables of the backup cover, so that it is not in the copy: a [`Covered`], in hexadecimal digits.
+    covered: String,
 }
 
 /// How far a lane reaches.
@@ -39,6 +43,28 @@ pub(crate) struct LaneReach {
 }
 
 impl LogCopy {
+    /// Says that a log is a copy of `backup`, as of `timestamp`, behind what is `covered`, and reaches as far as it was `recovered`.
+    pub(crate) fn of(backup: String, timestamp: String, covered: &Covered, recovered: &Recovered) -> LogCopy {
+        let reach = |end: &LaneEnd| LaneReach { lane: end.lane.0, next_lsn: end.next_lsn.0 };
+        LogCopy {
+            backup,
+            timestamp,
+            generation: recovered.next_generation.0 - 1,
+            lanes: recovered.lane_ends.iter().map(reach).collect(),
+            covered: hex::encode(covered.encode()),
+        }
+    }
+
+    /// Which part of the log the tables of the backup cover.
+    ///
+    /// # Errors
+    ///
+    /// When the note does not say so.
+    pub(crate) fn covered(&self) -> io::Result<Covered> {
+        let bytes = hex::decode(&self.covered).map_err(io::Error::other)?;
+        Covered::decode(&bytes).map_err(io::Error::other)
+    }
+
     /// Where the note is, for the log in `wal`.
     pub(crate) fn path(wal: &Path) -> PathBuf {
         wal.join(NAME)
@@ -56,15 +82,6 @@ impl LogCopy {
     /// The note's text.
     pub(crate) fn text(&self) -> String {
         serde_json::to_string(self).expect("numbers and strings are JSON") + "\n"
-    }
-
-    /// Says how far a log reaches.
-    pub(crate) fn reach(recovered: &Recovered) -> Vec<LaneReach> {
-        let reach = |end: &stemedb_engine::log::generation::LaneEnd| LaneReach {
-            lane: end.lane.0,
-            next_lsn: end.next_lsn.0,
-        };
-        recovered.lane_ends.iter().map(reach).collect()
     }
 
     /// The first lane that does not reach as far as it must, with the record that it should have.

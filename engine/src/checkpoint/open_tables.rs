@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Manifest, ManifestStorage, StoreError};
 use crate::claim::{Assertion, DecodeError};
 use crate::log::covered::Covered;
+use crate::log::storage::SegmentFile;
 use crate::order::WriteOrder;
 use crate::slot::Slot;
 use crate::table::{Entries, Strikes, Table, TableError, TableRetraction, TableStorage};
@@ -88,6 +89,11 @@ impl OpenTables {
     /// The part of the log that need not be read.
     pub fn covered(&self) -> &Covered {
         &self.manifest.covered
+    }
+
+    /// Has the log go on from an older copy of it, which has these files, as [`Covered::of_copy`] says.
+    pub fn go_on_from_copy(&mut self, files: &[SegmentFile]) {
+        self.manifest.covered = std::mem::take(&mut self.manifest.covered).of_copy(files);
     }
 
     /// Gives all claims of `slots` to `visit`, some hundred at a time, but for those of tables that hold nothing later than

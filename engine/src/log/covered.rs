@@ -20,6 +20,7 @@ use crate::log::generation::{GenerationRecord, GenerationRecordError, LaneEnd};
 use crate::log::layout::array;
 use crate::log::record::RETRACTION_NAME_BYTES;
 use crate::log::segment::SegmentId;
+use crate::log::storage::SegmentFile;
 use crate::log::{BLOCK_BYTES, Generation, Lsn, SegmentNumber};
 use crate::slot::{LaneId, SlotSet};
 
@@ -98,6 +99,16 @@ impl Covered {
     /// Whether a segment is covered.
     pub fn contains(&self, segment: SegmentId) -> bool {
         self.end_of(segment.lane).is_some_and(|covered| segment.number <= covered.end.segment)
+    }
+
+    /// The same for an older copy of the log, which has these files: a lane of which the copy has nothing behind the covered
+    /// part goes on there as if its next segment had never been begun.
+    pub fn of_copy(mut self, files: &[SegmentFile]) -> Covered {
+        for covered in &mut self.ends {
+            let next = SegmentId { lane: covered.end.lane, number: covered.end.segment.next() };
+            covered.continues &= files.iter().any(|file| file.id == next);
+        }
+        self
     }
 
     /// The bytes that say it.

@@ -25,6 +25,8 @@ pub(super) struct LogSource {
     segments: BTreeMap<SegmentId, Part>,
     /// What the tables hold that belong to it; of that there are no segments.
     manifest: Manifest,
+    /// What keeps a server from removing files of it.
+    _hold: Option<Hold>,
 }
 
 /// A segment.
@@ -44,18 +46,18 @@ impl LogSource {
         let part =
             |file: SegmentFile| (file.id, Part { path: wal.join(file.id.to_string()), bytes: file.bytes });
         let manifest = manifest_in(&backup.directory.join("db"))?;
-        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest })
+        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest, _hold: None })
     }
 
     /// The log in a directory as far as it reaches now, whether or not a server goes on writing it.
     pub(super) fn captured(directory: &Path, db: &Path) -> Result<LogSource, AdminError> {
-        let (_hold, manifest) = (Hold::on(directory)?, manifest_in(db)?);
+        let (hold, manifest) = (Hold::on(directory)?, manifest_in(db)?);
         let captured = capture(&DirStorage::new(directory), &manifest.covered).map_err(AdminError::Log)?;
         let part = |segment: &CapturedSegment| {
             let path = directory.join(segment.id().to_string());
             (segment.id(), Part { path, bytes: segment.bytes })
         };
-        Ok(LogSource { segments: captured.segments.iter().map(part).collect(), manifest })
+        Ok(LogSource { segments: captured.segments.iter().map(part).collect(), manifest, _hold: Some(hold) })
     }
 
     /// Adds what the log in `directory` has beyond this one, if it is the same log: every segment that both have begins

@@ -68,13 +68,17 @@ impl Metadata {
 
     /// Refuses a log that has not even begun the generation that the file names: its disk is not mounted, or
     /// somebody has removed it. The copy of a backup is older on purpose, and says so; it must only be whole.
-    pub(super) fn check_log(data: &DataDir, recovered: &Recovered) -> Result<(), StartError> {
+    pub(super) fn check_log(
+        data: &DataDir,
+        copy: Option<&LogCopy>,
+        recovered: &Recovered,
+    ) -> Result<(), StartError> {
         let next = recovered.next_generation;
-        if let Some(copy) = read_copy(data)? {
+        if let Some(copy) = copy {
             if let Some(lane) = copy.missing(recovered) {
                 return Err(StartError::CopyIncomplete {
                     wal: data.wal().to_owned(),
-                    backup: copy.backup,
+                    backup: copy.backup.clone(),
                     lane: lane.lane,
                     stated: lane.next_lsn,
                     found: recovered.lane_start(LaneId(lane.lane)).next_lsn.0,
@@ -124,11 +128,6 @@ impl Metadata {
     }
 }
 
-fn read_copy(data: &DataDir) -> Result<Option<LogCopy>, StartError> {
-    let path = LogCopy::path(data.wal());
-    LogCopy::read(data.wal()).map_err(|source| StartError::ReadMetadata { path, source })
-}
-
 /// The file's bytes, if there is one.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, StartError> {
     match fs::read(path) {
@@ -163,6 +162,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use stemedb_engine::log::covered::Covered;
     use stemedb_engine::log::generation::LaneEnd;
     use stemedb_engine::log::{Lsn, SegmentNumber};
 
@@ -227,17 +227,18 @@ mod tests {
     fn a_log_that_lacks_the_last_generation_is_refused() {
         let root = tempfile::tempdir().expect("a directory");
         let data = data(root.path());
-        Metadata::check_log(&data, &recovered(0, 1)).expect("nothing is known of an earlier start");
+        Metadata::check_log(&data, None, &recovered(0, 1)).expect("nothing is known of an earlier start");
         Metadata::new(Generation(3), SlotMap::new(2), 7).write(&data).expect("writable");
-        Metadata::check_log(&data, &recovered(3, 9)).expect("the log has the generation that the file names");
-        Metadata::check_log(&data, &recovered(8, 9)).expect("the file is only behind");
+        Metadata::check_log(&data, None, &recovered(3, 9))
+            .expect("the log has the generation that the file names");
+        Metadata::check_log(&data, None, &recovered(8, 9)).expect("the file is only behind");
         for last in [0, 2] {
-            let error = Metadata::check_log(&data, &recovered(last, 9)).expect_err("the log is gone");
+            let error = Metadata::check_log(&data, None, &recovered(last, 9)).expect_err("the log is gone");
             assert!(error.to_string().contains("generation 3"), "{error}");
         }
         fs::write(path(&data), "{}").expect("writable");
         Metadata::check_format(&data).expect("what nobody wrote says nothing");
-        Metadata::check_log(&data, &recovered(0, 1)).expect("what nobody wrote says nothing");
+        Metadata::check_log(&data, None, &recovered(0, 1)).expect("what nobody wrote says nothing");
     }
 
     #[test]
@@ -246,24 +247,25 @@ mod tests {
         let data = data(root.path());
         let metadata = |generation| Metadata::new(Generation(generation), SlotMap::new(1), 7);
         metadata(9).write(&data).expect("writable");
-        Metadata::check_log(&data, &recovered(5, 100)).expect_err("an older log without a note");
-        let copy = LogCopy {
-            backup: "full_20260130_020000".to_owned(),
-            timestamp: "2026-01-30T02:00:00Z".to_owned(),
-            generation: 5,
-            lanes: LogCopy::reach(&recovered(5, 100)),
-        };
+        Metadata::check_log(&data, None, &recovered(5, 100)).expect_err("an older log without a note");
+        let (backup, time) = ("full_20260130_020000".to_owned(), "2026-01-30T02:00:00Z".to_owned());
+        let copy = LogCopy::of(backup, time, &Covered::default(), &recovered(5, 100));
         fs::write(LogCopy::path(data.wal()), copy.text()).expect("writable");
+        let note = || LogCopy::read(data.wal());
+        let check = |recovered: &Recovered| {
+            let copy = note().expect("it can be read");
+            Metadata::check_log(&data, copy.as_ref(), recovered)
+        };
         for next_lsn in [1, 99] {
-            let error = Metadata::check_log(&data, &recovered(5, next_lsn)).expect_err("it was cut short");
+            let error = check(&recovered(5, next_lsn)).expect_err("it was cut short");
             let text = error.to_string();
             assert!(text.contains("full_20260130_020000") && text.contains("record 100"), "{text}");
         }
-        Metadata::check_log(&data, &recovered(5, 100)).expect("it is whole");
-        Metadata::check_log(&data, &recovered(6, 120)).expect("a start was interrupted after it had gone on");
+        check(&recovered(5, 100)).expect("it is whole");
+        check(&recovered(6, 120)).expect("a start was interrupted after it had gone on");
         metadata(6).write(&data).expect("writable");
-        Metadata::check_log(&data, &recovered(5, 100)).expect_err("it is no copy any more");
+        check(&recovered(5, 100)).expect_err("it is no copy any more");
         fs::write(LogCopy::path(data.wal()), "{").expect("writable");
-        Metadata::check_log(&data, &recovered(6, 120)).expect_err("a note that cannot be read");
+        note().expect_err("a note that cannot be read");
     }
 }

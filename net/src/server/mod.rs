@@ -29,7 +29,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundConfig};
-use stemedb_engine::checkpoint::{ScrubPace, UpkeepConfig, UpkeepFacts};
+use stemedb_engine::checkpoint::{
+    DirManifest, Manifest, ManifestStorage, ScrubPace, UpkeepConfig, UpkeepFacts,
+};
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::LaneConfig;
@@ -45,6 +47,7 @@ use stemedb_engine::snapshots::{DirSnapshots, SnapshotFacts, keep_only};
 use crate::config::Config;
 use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
+use crate::log_copy::LogCopy;
 use crate::run_status::JobFacts;
 use bind::Listeners;
 use cores::Cores;
@@ -195,13 +198,16 @@ fn open(
     let slots = SlotMap::new(config.cpus.len() as u16);
     steps.did(Step::Recovery, format_args!("Starting WAL recovery..."));
     let (wal, db) = (data.wal().to_owned(), data.db().to_owned());
+    let copy = read_copy(data)?;
+    let copy_there = copy.clone();
     let recover = move || {
         // Nobody listens any more if the server was told to stop meanwhile.
-        let _ = sender.send(Event::Recovered(Box::new(recovery::recover(&wal, &db, slots))));
+        let recovered = recovery::recover(&wal, &db, copy_there.as_ref(), slots);
+        let _ = sender.send(Event::Recovered(Box::new(recovered)));
     };
     thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
     let Some(recovery) = wait_for_recovery(events, manager)? else { return Ok(None) };
-    Metadata::check_log(data, &recovery.recovered)?;
+    Metadata::check_log(data, copy.as_ref(), recovery.copied.as_ref().unwrap_or(&recovery.recovered))?;
     recovery.log(steps);
     let snapshot_facts = SnapshotFacts::default();
     if recovery.snapshot_failed {
@@ -216,6 +222,12 @@ fn open(
         tracing::warn!("Index snapshots that are of no use stay: {error}");
     }
 
+    if copy.is_some() && recovery.manifest != Manifest::empty() {
+        // Before the log goes on and is a copy no longer: lanes may have lost what came behind the tables.
+        let manifest = DirManifest::new(data.db());
+        let failed = |source| StartError::Metadata { path: manifest.path(), source };
+        manifest.replace(&recovery.manifest.encode()).map_err(failed)?;
+    }
     let mut disk = DirStorage::new(data.wal());
     let opening = Opening {
         lanes: slots.cores(),
@@ -261,9 +273,12 @@ fn open(
     if !cores.open(shards, events)? {
         return Ok(None);
     }
-    // The log does not need it, and the server serves already.
-    if let Err(error) = metadata.write(data) {
-        tracing::warn!("{error}");
+    match metadata.write(data) {
+        // The log goes on, and is a copy no longer: that must be known before any of its files is removed.
+        Err(error) if copy.is_some() => return Err(error),
+        // The log does not need it, and the server serves already.
+        Err(error) => tracing::warn!("{error}"),
+        Ok(()) => {}
     }
     let upkeep_config = UpkeepConfig {
         checkpoint_bytes: config.checkpoint_bytes,
@@ -284,6 +299,12 @@ fn open(
     let plan = UpkeepPlan { config: upkeep_config, pace, manifest, writing, facts, snapshots };
     let upkeep = UpkeepThread::start(data, plan, teller)?;
     Ok(Some(Opened { metadata, upkeep, _jobs: jobs_watch }))
+}
+
+/// The note that the log is a copy, if it is one.
+fn read_copy(data: &DataDir) -> Result<Option<LogCopy>, StartError> {
+    let path = LogCopy::path(data.wal());
+    LogCopy::read(data.wal()).map_err(|source| StartError::ReadMetadata { path, source })
 }
 
 /// Waits until the log is recovered. `None` when the server was told to stop before.

@@ -121,6 +121,8 @@ impl<'s, 'v> Replay<'s, 'v> {
         let covered = &self.survey.covered;
         let begun = self.survey.begun_generations().pop();
         let last = begun.max(covered.ends.iter().map(|covered| covered.end.generation).max());
+        // Also where the log is a copy from before that one: what was opened once is not opened again with another record.
+        let last = last.max(covered.generation.as_ref().map(|record| record.generation));
         let unbegun = || self.survey.lanes.values().flat_map(|lane| &lane.unbegun);
         let ended = |lane: &LaneEnd| SegmentId { lane: lane.lane, number: lane.segment };
         Recovered {

@@ -271,8 +271,13 @@ impl Survey {
     fn check_ends(&self, storage: &dyn LogStorage) -> Result<(), RecoveryError> {
         for (&generation, surveyed) in &self.generations {
             let record = &surveyed.record;
-            let witness = surveyed.found_in.values().next().expect("the record was found somewhere");
-            let testimony = format!("the record of generation {generation} in {witness} says so");
+            let testimony = match surveyed.found_in.values().next() {
+                Some(witness) => format!("the record of generation {generation} in {witness} says so"),
+                // The log is a copy from before this generation.
+                None => {
+                    format!("the record of generation {generation} in the manifest of the tables says so")
+                }
+            };
             for end in &record.ends {
                 self.check_end(storage, generation, end, &testimony)?;
             }

@@ -319,12 +319,7 @@ impl<'o> Filling<'o> {
                 "the copy of the log does not reach as far as the log: {found:?} instead of {ends:?}"
             )));
         }
-        let note = LogCopy {
-            backup: backup_id.to_owned(),
-            timestamp: moment::format(started),
-            generation: captured.generation().map_or(0, |generation| generation.0),
-            lanes: LogCopy::reach(&recovered),
-        };
+        let note = LogCopy::of(backup_id.to_owned(), moment::format(started), &manifest.covered, &recovered);
         let path = LogCopy::path(&wal);
         write_whole(&path, &note.text(), 0o640)?;
         let digest = self.copier.digest(&path)?;

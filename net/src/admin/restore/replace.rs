@@ -189,15 +189,12 @@ impl<'r> Replacement<'r> {
             )));
         }
         self.assertions = assertions;
-        let note = LogCopy {
-            backup: self.plan.backup.metadata.backup_id.clone(),
-            timestamp: match &self.plan.cut {
-                Some(cut) => moment::format(cut.time),
-                None => self.plan.backup.metadata.timestamp.clone(),
-            },
-            generation: recovered.next_generation.0 - 1,
-            lanes: LogCopy::reach(&recovered),
+        let timestamp = match &self.plan.cut {
+            Some(cut) => moment::format(cut.time),
+            None => self.plan.backup.metadata.timestamp.clone(),
         };
+        let backup = self.plan.backup.metadata.backup_id.clone();
+        let note = LogCopy::of(backup, timestamp, &log.manifest().covered, &recovered);
         write_whole(&LogCopy::path(fresh), &note.text(), 0o640)?;
         Ok(recovered)
     }

@@ -1,9 +1,11 @@
 //! Rebuilds the cores' indexes: from the newest snapshot, what the tables have beyond it, and the log.
 
+mod copied;
 mod rebuild;
 mod restore;
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ use stemedb_engine::snapshots::DirSnapshots;
 use stemedb_engine::table::DirTables;
 
 use super::steps::{Step, Steps};
+use crate::log_copy::LogCopy;
+use copied::Copied;
 pub use rebuild::rebuild;
 use rebuild::{Basis, Filled, Rebuild};
 pub(super) use restore::UsedSnapshot;
@@ -25,7 +29,9 @@ use restore::{Restored, restore};
 #[derive(Debug)]
 pub(super) struct Recovery {
     pub(super) recovered: Recovered,
-    /// Which tables there are.
+    /// What the log is as a copy of a backup, if it is one and has not gone on since: tables may have come further than it.
+    pub(super) copied: Option<Recovered>,
+    /// Which tables there are, and what they cover.
     pub(super) manifest: Manifest,
     /// The snapshot that saved reading most of them, if there was one.
     pub(super) snapshot: Option<UsedSnapshot>,
@@ -51,22 +57,57 @@ pub enum RebuildError {
     /// The claims of the tables do not fit into memory.
     #[error("the claims of the tables do not fit into the index")]
     Full(#[source] IndexFull),
+    /// The note in the log's directory, which says that it is a copy, cannot be read.
+    #[error("cannot read {path}, which says of which backup the log is a copy: {source}")]
+    Copy {
+        /// The note.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A claim of the copied log should be in the tables.
+    #[error(
+        "the log in {wal} is a copy of {backup}, but the tables in {db} have come from another log: the claim {claim} is in the          copy, and the tables, which cover that part, do not have it. Nothing on disk was changed; restore log and tables          together with stemedb-admin restore"
+    )]
+    OtherLog {
+        /// The directory of the log.
+        wal: PathBuf,
+        /// The directory of the tables.
+        db: PathBuf,
+        /// The backup.
+        backup: String,
+        /// The claim's hash.
+        claim: String,
+    },
 }
 
 /// Reads the snapshot, the tables in `db` and the log in `wal` and builds the index of each core: all at once, each core's thread
 /// reads its slots of the snapshot, then of the tables, then all of the log, and keeps what is in its slots.
 ///
 /// What is wrong with a snapshot is told, and makes this slower, but no error.
-pub(super) fn recover(wal: &Path, db: &Path, slots: SlotMap) -> Result<Recovery, RebuildError> {
+///
+/// The log may be a `copy` that is older than the tables. Then snapshots, which may be of what was in its place, are of no use.
+pub(super) fn recover(
+    wal: &Path,
+    db: &Path,
+    copy: Option<&LogCopy>,
+    slots: SlotMap,
+) -> Result<Recovery, RebuildError> {
     let began = Instant::now();
     let hash_seed = hash_seed();
-    let tables = OpenTables::open(&DirManifest::new(db), &DirTables::new(db))?;
+    let mut tables = OpenTables::open(&DirManifest::new(db), &DirTables::new(db))?;
+    if copy.is_some() {
+        let files = DirStorage::new(wal).list().map_err(|source| RecoveryError::List { source })?;
+        tables.go_on_from_copy(&files);
+    }
     let manifest = tables.manifest().clone();
     let list_log = || DirStorage::new(wal).list().map_err(|source| RecoveryError::List { source });
     let is_empty = manifest.tables.is_empty() && list_log()?.is_empty();
 
-    let Restored { mut rebuilds, mut used, failed: mut snapshot_failed } =
-        restore(&DirSnapshots::new(db), slots, hash_seed)?;
+    let Restored { mut rebuilds, mut used, failed: mut snapshot_failed } = match copy {
+        None => restore(&DirSnapshots::new(db), slots, hash_seed)?,
+        Some(_) => Restored { rebuilds: from_nothing(slots, hash_seed), used: None, failed: false },
+    };
     let mut rebuilding = Rebuilding::begin(used.as_ref().is_some_and(UsedSnapshot::is_all) || is_empty);
     let (recovered, filled) = loop {
         let (recovered, filled) = read(wal, &tables, rebuilds)?;
@@ -75,14 +116,31 @@ pub(super) fn recover(wal: &Path, db: &Path, slots: SlotMap) -> Result<Recovery,
         };
         tracing::warn!("{mismatch}; rebuilding the indexes without it");
         (used, snapshot_failed) = (None, true);
-        let own = (0..slots.cores()).map(|core| slots.slots_of(CoreId(core)));
-        rebuilds = own.map(|own| Rebuild::new(own.clone(), vec![Basis::nothing(own)], hash_seed)).collect();
+        rebuilds = from_nothing(slots, hash_seed);
         rebuilding = Rebuilding::begin(false);
     };
     rebuilding.filled(filled.iter().map(Filled::claims).sum());
     let indexes = on_all_cores(filled, |filled| Ok(filled.finish()))?;
     rebuilding.complete();
-    Ok(Recovery { recovered, manifest, snapshot: used, snapshot_failed, indexes, took: began.elapsed() })
+    let copied = match copy {
+        Some(copy) => Copied::of(copy, wal, db)?.check(&recovered, &tables, slots, &indexes)?,
+        None => None,
+    };
+    Ok(Recovery {
+        recovered,
+        copied,
+        manifest,
+        snapshot: used,
+        snapshot_failed,
+        indexes,
+        took: began.elapsed(),
+    })
+}
+
+/// What the cores begin with where there is no snapshot.
+fn from_nothing(slots: SlotMap, hash_seed: u64) -> Vec<Rebuild> {
+    let own = (0..slots.cores()).map(|core| slots.slots_of(CoreId(core)));
+    own.map(|own| Rebuild::new(own.clone(), vec![Basis::nothing(own)], hash_seed)).collect()
 }
 
 /// Reads tables and log for all cores.

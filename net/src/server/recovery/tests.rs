@@ -59,7 +59,7 @@ fn an_interrupted_retraction_spares_what_was_written_after_it() {
         let owned = |path: &String| slots.owner(Slot::of(path.as_bytes())) == CoreId(core);
         (0..).map(|number| format!("s/{number}")).find(owned).expect("every core owns slots")
     };
-    let recovered = recover(directory.path(), directory.path(), slots).expect("an empty log").recovered;
+    let recovered = recover(directory.path(), directory.path(), None, slots).expect("an empty log").recovered;
     let mut lanes = open(&mut disk, &recovered);
     for core in [0, 1] {
         assert(&mut lanes[usize::from(core)], &subject(core), "source/x", "before");
@@ -71,7 +71,7 @@ fn an_interrupted_retraction_spares_what_was_written_after_it() {
         drive(lane, &mut disk, NOW, 0).expect("a working disk");
     }
     for start in 0..3 {
-        let recovery = recover(directory.path(), directory.path(), slots).expect("a sound log");
+        let recovery = recover(directory.path(), directory.path(), None, slots).expect("a sound log");
         let retracted: Vec<_> = recovery.indexes.iter().map(Index::retracted_len).collect();
         assert_eq!((recovery.assertions(), &retracted[..]), (3, &[1, 1][..]), "start {start}");
         open(&mut disk, &recovery.recovered);

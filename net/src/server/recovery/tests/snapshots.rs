@@ -37,7 +37,7 @@ impl World {
     }
 
     fn recover(&self, cores: u16) -> Recovery {
-        recover(&self.path("wal"), &self.path("db"), SlotMap::new(cores)).expect("a sound store")
+        recover(&self.path("wal"), &self.path("db"), None, SlotMap::new(cores)).expect("a sound store")
     }
 
     /// What a start finds with so many cores, and what it had from a snapshot.
@@ -108,7 +108,8 @@ impl World {
 
     /// Takes a snapshot of what there is, as two cores do that have just started.
     fn snapshot(&mut self) {
-        let recovery = recover(&self.path("wal"), &self.path("db"), SlotMap::new(2)).expect("a sound store");
+        let recovery =
+            recover(&self.path("wal"), &self.path("db"), None, SlotMap::new(2)).expect("a sound store");
         self.lanes = open(&mut DirStorage::new(&self.path("wal")), &recovery.recovered);
         let storage = DirSnapshots::new(&self.path("db"));
         let slots = [0, 1].map(|core| SlotMap::new(2).slots_of(CoreId(core)));
