@@ -1,14 +1,22 @@
 #!/usr/bin/env bash
 # Rehearses the loss of everything: takes a backup, restores it into a scratch directory, starts a server there on a port of
-# its own, validates and smoke-tests it, and adds a line to dr-test-log.txt. Production goes on and is only read.
+# its own, validates and smoke-tests it, and adds a line to drill/dr-test-log.txt. Production goes on and is only read. Nothing is
+# written but the backup and what is below drill/, as the unit allows.
 set -euo pipefail
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
 cd -- "$STEMEDB_HOME"
 API=${API:-$(find_program stemedb-api)}
-log=$STEMEDB_HOME/dr-test-log.txt
-scratch=$(mktemp -d "$STEMEDB_HOME/dr-drill.XXXXXX")
+drill=$STEMEDB_HOME/drill
+mkdir -p -- "$drill"
+log=$drill/dr-test-log.txt
+touch -- "$log"
+if ((EUID == 0)); then
+    # The timer's drills, which are no root's, go on in it.
+    chown --reference="$drill" -- "$log"
+fi
+scratch=$(mktemp -d "$drill/scratch.XXXXXX")
 server=
 step=start
 

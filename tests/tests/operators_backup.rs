@@ -583,17 +583,23 @@ fn a_drill_leaves_production_alone_and_a_line_in_the_log() {
     installation.start();
     write_all(&installation, "a", 200);
     let before = installation.typed("ls data; cat systemctl.log");
-    installation.typed("mkdir -p data/status");
+    let home = "ls -A | grep -vx backups";
+    let home_before = installation.typed(&format!("mkdir -p data/status drill; {home}"));
     let output = installation.typed("./scripts/dr-drill.sh");
     assert!(output.contains("Validation: PASSED") && output.contains("Smoke test: PASSED"), "{output}");
-    let log = installation.typed("cat dr-test-log.txt");
+    let log = installation.typed("cat drill/dr-test-log.txt");
     assert!(
         log.starts_with("DR Test 2") && log.contains(": PASSED (full_") && log.contains("200 assertions"),
         "{log}"
     );
     assert_eq!(installation.typed("ls data | grep -v status; cat systemctl.log"), before);
     assert_eq!(installation.assertion_count(), 200);
-    installation.refused("ls -d dr-drill.*");
+    assert_eq!(installation.typed("ls -A drill"), "dr-test-log.txt\n");
+    assert_eq!(
+        installation.typed(home),
+        home_before,
+        "the unit lets a drill write to drill, backups and data only"
+    );
 }
 
 #[test]

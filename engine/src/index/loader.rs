@@ -40,11 +40,6 @@ impl IndexLoader {
         self.0.mark_retracted(hash);
     }
 
-    /// Whether the claim with this hash is there.
-    pub fn contains(&self, hash: &ClaimHash) -> bool {
-        self.0.contains(hash)
-    }
-
     /// Retracts, as [`Index::retract`].
     pub fn retract(&mut self, path: &str, slots: Range<u16>, before: WriteOrder) -> u64 {
         // Sources are looked for in their order.
