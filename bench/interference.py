@@ -23,17 +23,13 @@ import signal
 import socket
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+import pinned
+from pinned import LOAD_CPU, REPOSITORY, ServerFailed
 
-SERVER_CPU = 0
-LOAD_CPU = 1
-START_SECONDS_MAX = 30
-STOP_SECONDS_MAX = 20
 RATIO_MAX = 1.5
 CLAIM_BYTES = 200
 WARM_UP_SECONDS = 0.5
@@ -55,9 +51,8 @@ def main():
     raise_descriptor_limit(IDLE_CONNECTIONS + 1000)
     if not os.access(options.server, os.X_OK):
         sys.exit(f"no {options.server}: cargo build --release --bin stemedb-api")
-    server = Server(options.server)
     rounds = []
-    with tempfile.TemporaryDirectory(dir=options.dir) as directory, server.start(directory):
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory, pinned.stemedb(options.server, directory) as server:
         store_large_claims(server.port)
         for number in range(1, options.rounds + 1):
             print(f"round {number} of {options.rounds}", file=sys.stderr)
@@ -74,61 +69,6 @@ def parse_arguments():
     parser.add_argument("--only", action="append", choices=KINDS, help="this kind of bad clients; may be repeated")
     parser.add_argument("--json", help="also write the figures to this file")
     return parser.parse_args()
-
-
-class ServerFailed(Exception):
-    """The server did not start, or did not answer as it should."""
-
-
-class Server:
-    """A StemeDB server with one core, pinned to SERVER_CPU."""
-
-    def __init__(self, binary):
-        self.binary = binary
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-
-    @contextlib.contextmanager
-    def start(self, directory):
-        """Runs it until the end of the block, its data and its log in `directory`."""
-        environment = {
-            **os.environ,
-            "STEMEDB_BIND_ADDR": f"127.0.0.1:{self.port}",
-            "STEMEDB_WAL_DIR": os.path.join(directory, "wal"),
-            "STEMEDB_DB_DIR": os.path.join(directory, "db"),
-            "STEMEDB_CORES": "1",  # Of the one CPU that it may run on.
-        }
-        log_path = os.path.join(directory, "log")
-        with open(log_path, "wb") as log:
-            process = subprocess.Popen(
-                [self.binary], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
-            )
-        self.process_id = process.pid
-        try:
-            self.wait_until_ready(process, log_path)
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def wait_until_ready(self, process, log_path):
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while not self.is_ready():
-            if process.poll() is not None or time.monotonic() > deadline:
-                with open(log_path, encoding="utf-8", errors="replace") as log:
-                    raise ServerFailed(f"{self.binary} did not start:\n{log.read()[-2000:]}")
-            time.sleep(0.01)
-
-    def is_ready(self):
-        with contextlib.suppress(OSError), contextlib.closing(connect(self.port)) as connection:
-            return exchange(connection, request("GET", "/ready"))[0] == 200
-        return False
 
 
 def measure_round(server, options):

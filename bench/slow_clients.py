@@ -33,7 +33,9 @@ import sys
 import tempfile
 
 import interference
-from interference import LOAD_CPU, REPOSITORY, ServerFailed, connect, exchange, pace, request
+import pinned
+from interference import connect, exchange, pace, request
+from pinned import LOAD_CPU, REPOSITORY, ServerFailed
 
 IDLE = 10_000
 SLOW_HEADS = 400
@@ -57,9 +59,8 @@ def main():
     for binary in (options.server, options.generator):
         if not os.access(binary, os.X_OK):
             sys.exit(f"no {binary}: cargo build --release -p stemedb-net -p stemedb-bench")
-    server = interference.Server(options.server)
     rounds = []
-    with tempfile.TemporaryDirectory(dir=options.dir) as directory, server.start(directory):
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory, pinned.stemedb(options.server, directory) as server:
         is_preferred = prefer(server.process_id, "core-")
         interference.store_large_claims(server.port)
         # The first segments of a fresh log are not what is measured.

@@ -21,18 +21,16 @@ import os
 import random
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-import interference
-from interference import LOAD_CPU, REPOSITORY, SERVER_CPU, ServerFailed
+import pinned
+from pinned import LOAD_CPU, REPOSITORY, ServerFailed
 
 CONNECTIONS = 64
-START_SECONDS_MAX = 30
 ANSWER = '{"status":"ready"}'
 STEMEDB, NGINX = "StemeDB", "nginx"
 PLAIN, TLS, HANDSHAKE = "request, plain HTTP", "request, warm TLS connection", "full handshake"
@@ -54,9 +52,11 @@ def main():
         os.chmod(directory, 0o755)
         certificate = make_certificate(directory)
         servers = {}
-        for name, start in ((STEMEDB, start_stemedb), (NGINX, start_nginx)):
-            for secured in (False, True):
-                servers[name, secured] = running.enter_context(start(directory, certificate if secured else None, options))
+        for secured in (None, certificate):
+            is_secured = secured is not None
+            stemedb = pinned.stemedb(options.server, directory, secured)
+            servers[STEMEDB, is_secured] = running.enter_context(stemedb)
+            servers[NGINX, is_secured] = running.enter_context(start_nginx(directory, secured))
         rounds = [measure_round(number, servers, options) for number in range(1, options.rounds + 1)]
     report(rounds, options)
 
@@ -81,76 +81,9 @@ def make_certificate(directory):
     return certificate, key
 
 
-class Running:
-    """A server that listens on a port, and the process whose CPU is counted."""
-
-    def __init__(self, port, process_id):
-        self.port = port
-        self.process_id = process_id
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.process_id}/stat", encoding="utf-8") as stat:
-            # The name, which may hold anything, is in parentheses.
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextlib.contextmanager
-def started(command, environment, log_path, port):
-    with open(log_path, "wb") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
-        )
-    try:
-        give_up = time.monotonic() + START_SECONDS_MAX
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            if process.poll() is not None or time.monotonic() > give_up:
-                with open(log_path, encoding="utf-8") as log:
-                    raise ServerFailed(f"{command[0]} does not listen:\n{log.read()}")
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(interference.STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@contextlib.contextmanager
-def start_stemedb(directory, certificate, options):
-    port = free_port()
-    data = os.path.join(directory, f"data-{port}")
-    environment = {
-        **os.environ,
-        "STEMEDB_BIND_ADDR": f"127.0.0.1:{port}",
-        "STEMEDB_WAL_DIR": os.path.join(data, "wal"),
-        "STEMEDB_DB_DIR": os.path.join(data, "db"),
-        "STEMEDB_CORES": "1",
-    }
-    if certificate:
-        environment |= {
-            "STEMEDB_TLS_ENABLED": "true", "STEMEDB_TLS_CERT": certificate[0], "STEMEDB_TLS_KEY": certificate[1],
-        }
-    with started([options.server], environment, os.path.join(directory, f"log-{port}"), port) as process:
-        # It listens while it recovers.
-        time.sleep(1)
-        yield Running(port, process.pid)
-
-
-@contextlib.contextmanager
-def start_nginx(directory, certificate, _options):
-    port = free_port()
+def start_nginx(directory, certificate):
+    port = pinned.free_port()
     prefix = os.path.join(directory, f"nginx-{port}")
     os.mkdir(prefix)
     tls = ""
@@ -182,8 +115,9 @@ http {{
         file.write(configuration)
     nginx = "/usr/sbin/nginx" if os.access("/usr/sbin/nginx", os.X_OK) else "nginx"
     command = [nginx, "-p", prefix, "-c", path, "-e", os.path.join(prefix, "error.log")]
-    with started(command, os.environ, os.path.join(directory, f"log-{port}"), port) as process:
-        yield Running(port, process.pid)
+    log_path = os.path.join(directory, f"log-{port}")
+    with pinned.started(command, os.environ, log_path, lambda: pinned.listens(port)) as process_id:
+        yield pinned.Running(port, process_id)
 
 
 def measure_round(number, servers, options):
