@@ -205,12 +205,11 @@ pub enum OpenError {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::log::frame::FRAME_MAGIC;
     use crate::log::recovery::recover;
     use crate::log::segment::SEGMENT_MAGIC;
+    use crate::log::storage::hooked::{Change, Hook, HookedDisk};
     use crate::log::storage::{DirStorage, LogStorage, MemoryStorage};
     use crate::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_MIN, SegmentNumber};
 
@@ -247,83 +246,40 @@ mod tests {
         ));
     }
 
-    /// A disk that notes each change, by lane, segment and what it is.
-    struct NotingDisk {
-        disk: MemoryStorage,
-        notes: Vec<String>,
-    }
+    /// Notes each change, by lane, segment and what it is.
+    struct Notes(Vec<String>);
 
-    impl NotingDisk {
-        fn note(&mut self, what: &str, segment: SegmentId) {
-            self.notes.push(format!("{what} {}.{}", segment.lane.0, segment.number));
+    impl Hook for Notes {
+        fn change(&mut self, disk: &mut MemoryStorage, change: Change<'_>) -> io::Result<usize> {
+            let (what, segment) = match change {
+                Change::Prepare(segment, _) => ("prepare", Some(segment)),
+                Change::Write(segment, offset, bytes) => (name_of(offset, bytes), Some(segment)),
+                Change::Sync(segment) => ("sync", Some(segment)),
+                Change::SyncNames => ("sync names", None),
+                Change::Truncate(segment, _) => ("truncate", Some(segment)),
+                Change::Remove(segment) => ("remove", Some(segment)),
+            };
+            let of = segment.map(|segment| format!(" {}.{}", segment.lane.0, segment.number));
+            self.0.push(what.to_owned() + &of.unwrap_or_default());
+            change.apply(disk)
         }
     }
 
-    impl LogStorage for NotingDisk {
-        fn list(&self) -> io::Result<Vec<SegmentFile>> {
-            self.disk.list()
+    fn name_of(offset: u64, bytes: &[u8]) -> &'static str {
+        if bytes.starts_with(&SEGMENT_MAGIC) {
+            return "header";
         }
-
-        fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-            self.disk.read(segment, offset, buffer)
-        }
-
-        fn path(&self, segment: SegmentId) -> PathBuf {
-            self.disk.path(segment)
-        }
-    }
-
-    impl LogDisk for NotingDisk {
-        fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-            self.note("prepare", segment);
-            self.disk.prepare(segment, bytes)
-        }
-
-        fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-            let is_header = bytes.starts_with(&SEGMENT_MAGIC);
-            assert!(is_header || bytes.starts_with(&FRAME_MAGIC));
-            let first_frame = offset == BLOCK_BYTES as u64;
-            self.note(
-                if is_header {
-                    "header"
-                } else if first_frame {
-                    "record"
-                } else {
-                    "frame"
-                },
-                segment,
-            );
-            self.disk.write(segment, offset, bytes)
-        }
-
-        fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
-            self.note("sync", segment);
-            self.disk.sync(segment)
-        }
-
-        fn sync_names(&mut self) -> io::Result<()> {
-            self.notes.push("sync names".to_owned());
-            self.disk.sync_names()
-        }
-
-        fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-            self.note("truncate", segment);
-            self.disk.truncate(segment, bytes)
-        }
-
-        fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-            self.note("remove", segment);
-            self.disk.remove(segment)
-        }
+        assert!(bytes.starts_with(&FRAME_MAGIC));
+        if offset == BLOCK_BYTES as u64 { "record" } else { "frame" }
     }
 
     #[test]
     fn every_step_is_done_in_all_lanes_before_the_next() {
-        let mut disk = NotingDisk { disk: MemoryStorage::new(), notes: Vec::new() };
+        let mut disk = HookedDisk { disk: MemoryStorage::new(), hook: Notes(Vec::new()) };
         open(&mut disk, 3);
         let unused = SegmentId { lane: LaneId(2), number: SegmentNumber(2) };
         disk.disk.prepare(unused, SEGMENT_BYTES_MIN).unwrap();
-        disk.notes.clear();
+        disk.hook.0.clear();
         open(&mut disk, 2);
         let steps = [
             &["remove 2.2", "sync names", "sync 0.1", "sync 1.1", "sync 2.1"][..],
@@ -331,7 +287,7 @@ mod tests {
             &["frame 0.2", "frame 1.2"],
             &["truncate 0.1", "truncate 1.1", "truncate 2.1"],
         ];
-        assert_eq!(disk.notes, steps.concat());
+        assert_eq!(disk.hook.0, steps.concat());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A running lane's writes do not come this way; they go to the ring.
 
 mod directory;
+#[cfg(test)]
+pub(crate) mod hooked;
 mod memory;
 
 use std::io;

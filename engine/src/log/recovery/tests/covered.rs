@@ -196,7 +196,7 @@ proptest! {
 fn covered_world() -> CoveredWorld {
     let mut world = CoveredWorld::new(2);
     for (lane, segments) in [(0, 2), (1, 1)] {
-        world.world.fill_segments_small(lane, segments);
+        world.world.fill_segments(lane, segments);
     }
     world.cover(u64::MAX, u64::MAX);
     let ends: Vec<_> =
@@ -205,17 +205,6 @@ fn covered_world() -> CoveredWorld {
     assert!(world.covered.ends.iter().all(|covered| covered.continues));
     assert_eq!(world.removed.segments.len(), 3);
     world
-}
-
-impl World {
-    /// Commits until `lane` has gone `segments` segments on.
-    fn fill_segments_small(&mut self, lane: usize, segments: u64) {
-        let writing = |world: &World| world.lanes[lane].writing().expect("it was opened").0;
-        let goal = writing(self) + segments;
-        while writing(self) < goal {
-            self.commit(lane, &[&[0xCD; 3 * BLOCK_BYTES]]);
-        }
-    }
 }
 
 #[test]
@@ -264,7 +253,7 @@ fn nothing_is_read_of_segments_that_are_written_to() {
 fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
     let mut world = covered_world();
     world.take(&Step::Retract { lane: 1, lanes: 1 });
-    world.world.fill_segments_small(1, 2);
+    world.world.fill_segments(1, 2);
     world.cover(u64::MAX, 0);
     assert_eq!(world.covered.retractions.len(), 1);
     let bytes = world.covered.encode();

@@ -5,61 +5,36 @@ use std::io;
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::storage::hooked::{Change, Hook, HookedDisk};
 
-/// A disk that stops in the middle of its `operations_left`-th change, and takes no other after it.
-struct CrashingDisk {
-    disk: MemoryStorage,
+/// Stops in the middle of the `operations_left`-th change, and takes no other after it.
+struct Crash {
     operations_left: usize,
     /// Which blocks of the write that is interrupted arrive, from the lowest bit on, again and again.
     arriving: u64,
 }
 
-impl CrashingDisk {
-    /// Counts a change. `Some` says whether it happens whole.
-    fn change(&mut self) -> io::Result<bool> {
-        match self.operations_left.checked_sub(1) {
-            None => Err(io::Error::from_raw_os_error(libc::EIO)),
-            Some(left) => {
-                self.operations_left = left;
-                Ok(left > 0)
-            }
+impl Hook for Crash {
+    fn change(&mut self, disk: &mut MemoryStorage, change: Change<'_>) -> io::Result<usize> {
+        if let Change::Sync(_) | Change::SyncNames = change {
+            return change.apply(disk);
         }
-    }
-
-    /// Does a change that happens whole or not at all.
-    fn whole(&mut self, change: impl FnOnce(&mut MemoryStorage) -> io::Result<()>) -> io::Result<()> {
-        let survives = self.change()?;
-        if survives || self.arriving & 1 != 0 {
-            change(&mut self.disk)?;
+        let crashed = || io::Error::from_raw_os_error(libc::EIO);
+        self.operations_left = self.operations_left.checked_sub(1).ok_or_else(crashed)?;
+        match change {
+            _ if self.operations_left > 0 => return change.apply(disk),
+            Change::Write(segment, offset, bytes) => self.write_in_part(disk, segment, offset, bytes),
+            // All else happens whole or not at all.
+            _ if self.arriving & 1 != 0 => drop(change.apply(disk)?),
+            _ => {}
         }
-        if survives { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EIO)) }
+        Err(crashed())
     }
 }
 
-impl LogStorage for CrashingDisk {
-    fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        self.disk.list()
-    }
-
-    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.disk.read(segment, offset, buffer)
-    }
-
-    fn path(&self, segment: SegmentId) -> PathBuf {
-        self.disk.path(segment)
-    }
-}
-
-impl LogDisk for CrashingDisk {
-    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.whole(|disk| disk.prepare(segment, bytes))
-    }
-
-    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        if self.change()? {
-            return self.disk.write(segment, offset, bytes);
-        }
-        let file = self.disk.segments.get_mut(&segment).expect("it was prepared");
+impl Crash {
+    fn write_in_part(&self, disk: &mut MemoryStorage, segment: SegmentId, offset: u64, bytes: &[u8]) {
+        let file = disk.segments.get_mut(&segment).expect("it was prepared");
         for (block, bytes) in bytes.chunks(BLOCK_BYTES).enumerate() {
             if self.arriving >> (block % 64) & 1 != 0 {
                 let at = offset as usize + block * BLOCK_BYTES;
@@ -68,23 +43,6 @@ impl LogDisk for CrashingDisk {
                 file[at..at + arrived].copy_from_slice(&bytes[..arrived]);
             }
         }
-        Err(io::Error::from_raw_os_error(libc::EIO))
-    }
-
-    fn sync_names(&mut self) -> io::Result<()> {
-        self.disk.sync_names()
-    }
-
-    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.disk.sync(segment)
-    }
-
-    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.whole(|disk| disk.truncate(segment, bytes))
-    }
-
-    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.whole(|disk| disk.remove(segment))
     }
 }
 
@@ -116,7 +74,7 @@ fn assert_recovers(unsettled: &MemoryStorage, crashes: &[(usize, u64, u16)]) {
     let mut disk = unsettled.clone();
     let (before, _) = read(&disk).unwrap();
     for &(operations_left, arriving, lanes) in crashes {
-        let mut crashing = CrashingDisk { disk, operations_left, arriving };
+        let mut crashing = HookedDisk { disk, hook: Crash { operations_left, arriving } };
         let opened = start(&mut crashing, lanes);
         disk = crashing.disk;
         let (records, recovered) = read(&disk).unwrap();
@@ -135,9 +93,10 @@ fn assert_recovers(unsettled: &MemoryStorage, crashes: &[(usize, u64, u16)]) {
 
 /// How many changes an opening makes when nothing stops it.
 fn changes_of_an_opening(unsettled: &MemoryStorage, lanes: u16) -> usize {
-    let mut disk = CrashingDisk { disk: unsettled.clone(), operations_left: 1000, arriving: 0 };
+    let hook = Crash { operations_left: 1000, arriving: 0 };
+    let mut disk = HookedDisk { disk: unsettled.clone(), hook };
     start(&mut disk, lanes).unwrap();
-    1000 - disk.operations_left
+    1000 - disk.hook.operations_left
 }
 
 #[test]

@@ -98,15 +98,14 @@ impl World {
         }
     }
 
-    /// Commits large records until `lane` has begun `segments` more segments; one record is in the last.
-    fn fill_segments(&mut self, lane: usize, segments: usize) {
-        let begun = |world: &World| {
-            let of_lane = world.disk.segments.iter().filter(|(id, _)| usize::from(id.lane.0) == lane);
-            of_lane.filter(|(_, bytes)| bytes[0] != 0).count()
-        };
-        let goal = begun(self) + segments;
-        while begun(self) < goal {
-            self.commit(lane, &[&[0xCD; 15 * BLOCK_BYTES]]);
+    /// Commits until `lane` is `segments` segments further on; one record is in the last.
+    fn fill_segments(&mut self, lane: usize, segments: u64) {
+        let writing = |world: &World| world.lanes[lane].writing().expect("it was opened").0;
+        let goal = writing(self) + segments;
+        let frame_bytes_max = self.lanes[lane].config().frame_bytes_max;
+        let large = vec![0xCD; (frame_bytes_max - BLOCK_BYTES).min(15 * BLOCK_BYTES)];
+        while writing(self) < goal {
+            self.commit(lane, &[&large]);
         }
     }
 

@@ -9,6 +9,7 @@ use super::history::{Life, Step};
 use super::*;
 use crate::log::lane::{LaneWrite, WriteOutcome};
 use crate::log::storage::SegmentFile;
+use crate::log::storage::hooked::{Change, Hook, HookedDisk};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -22,12 +23,9 @@ pub(super) enum Event {
     Acknowledged(Generation, LaneId, Lsn, UnixMicros),
 }
 
-/// A disk that notes what is done to it.
+/// Notes what is done to a disk.
 #[derive(Default)]
-struct Recorder {
-    disk: MemoryStorage,
-    events: Vec<Event>,
-}
+struct Recorder(Vec<Event>);
 
 impl Event {
     /// Does to the disk what happened to it.
@@ -46,75 +44,51 @@ impl Event {
 }
 
 impl Recorder {
+    fn note(&mut self, disk: &mut MemoryStorage, event: Event) {
+        event.happen(disk);
+        self.0.push(event);
+    }
+}
+
+impl Hook for Recorder {
+    fn change(&mut self, disk: &mut MemoryStorage, change: Change<'_>) -> io::Result<usize> {
+        match change {
+            Change::Prepare(segment, bytes) => self.note(disk, Event::Prepared(segment, bytes)),
+            Change::Write(segment, offset, bytes) => {
+                for (block, part) in bytes.chunks(BLOCK_BYTES).enumerate() {
+                    let offset = offset + (block * BLOCK_BYTES) as u64;
+                    self.note(disk, Event::Arrived(segment, offset, part.to_vec()));
+                }
+                return Ok(bytes.len());
+            }
+            Change::Sync(_) | Change::SyncNames => {}
+            Change::Truncate(segment, bytes) => self.note(disk, Event::Truncated(segment, bytes)),
+            Change::Remove(segment) => self.note(disk, Event::Removed(segment)),
+        }
+        Ok(0)
+    }
+}
+
+impl HookedDisk<Recorder> {
     fn note(&mut self, event: Event) {
-        event.happen(&mut self.disk);
-        self.events.push(event);
+        self.hook.note(&mut self.disk, event);
     }
 
     /// Lets those blocks of a write arrive that `bits` says, one at a time.
     fn arrive(&mut self, segment: SegmentId, write: &LaneWrite, bits: u64) {
         for (block, bytes) in write.buffer[..write.bytes].chunks(BLOCK_BYTES).enumerate() {
             if bits >> (block % 64) & 1 != 0 {
-                self.note(Event::Arrived(
-                    segment,
-                    write.offset + (block * BLOCK_BYTES) as u64,
-                    bytes.to_vec(),
-                ));
+                let offset = write.offset + (block * BLOCK_BYTES) as u64;
+                self.note(Event::Arrived(segment, offset, bytes.to_vec()));
             }
         }
-    }
-}
-
-impl LogStorage for Recorder {
-    fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        self.disk.list()
-    }
-
-    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.disk.read(segment, offset, buffer)
-    }
-
-    fn path(&self, segment: SegmentId) -> PathBuf {
-        self.disk.path(segment)
-    }
-}
-
-impl LogDisk for Recorder {
-    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.note(Event::Prepared(segment, bytes));
-        Ok(())
-    }
-
-    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        for (block, part) in bytes.chunks(BLOCK_BYTES).enumerate() {
-            self.note(Event::Arrived(segment, offset + (block * BLOCK_BYTES) as u64, part.to_vec()));
-        }
-        Ok(bytes.len())
-    }
-
-    fn sync(&mut self, _: SegmentId) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_names(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.note(Event::Truncated(segment, bytes));
-        Ok(())
-    }
-
-    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.note(Event::Removed(segment));
-        Ok(())
     }
 }
 
 /// All that happens in these lives, one after the other, each ended by a crash. Time goes on by ten microseconds with
 /// each step, and stands still while a generation is opened.
 pub(super) fn script(lives: &[Life]) -> Vec<Event> {
-    let mut recorder = Recorder::default();
+    let mut recorder = HookedDisk::<Recorder>::default();
     let mut now = NOW;
     for (number, life) in (1..).zip(lives) {
         let (_, recovered) = read(&recorder.disk).unwrap();
@@ -123,10 +97,16 @@ pub(super) fn script(lives: &[Life]) -> Vec<Event> {
         let lanes = open_generation(&mut recorder, &recovered, &opening).unwrap();
         live(&mut recorder, lanes, life, number, &mut now);
     }
-    recorder.events
+    recorder.hook.0
 }
 
-fn live(recorder: &mut Recorder, mut lanes: Vec<Lane>, life: &Life, number: u32, now: &mut UnixMicros) {
+fn live(
+    recorder: &mut HookedDisk<Recorder>,
+    mut lanes: Vec<Lane>,
+    life: &Life,
+    number: u32,
+    now: &mut UnixMicros,
+) {
     let mut in_flight: Vec<Vec<LaneWrite>> = lanes.iter().map(|_| Vec::new()).collect();
     for step in &life.steps {
         now.0 += 10;
