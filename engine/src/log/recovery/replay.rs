@@ -90,7 +90,6 @@ impl<'s, 'v> Replay<'s, 'v> {
         generation: Generation,
         bytes_max: u64,
     ) -> Result<bool, RecoveryError> {
-        self.begin_generation(generation);
         let mut is_all = true;
         for (&lane, surveyed) in &self.survey.lanes {
             for at in of_generation(surveyed, generation) {
@@ -98,6 +97,8 @@ impl<'s, 'v> Replay<'s, 'v> {
                     is_all = false;
                     break;
                 }
+                // Not before something of it is read: what is covered names the latest generation of which something is.
+                self.begin_generation(generation);
                 self.walk(&surveyed.begun[at], at)?;
             }
         }

@@ -57,8 +57,18 @@ pub(super) struct SurveyedLane {
 #[derive(Debug)]
 pub(super) struct SurveyedGeneration {
     pub(super) record: GenerationRecord,
-    /// The lanes in which it is valid, with the segments that hold it.
+    /// The lanes in which it is valid, with the segments that hold it. None if only the manifest of the tables has it.
     pub(super) found_in: BTreeMap<LaneId, SegmentId>,
+}
+
+impl SurveyedGeneration {
+    /// Where the record was found, for messages: only in the manifest if the log is a copy from before the generation.
+    fn witness(&self) -> String {
+        self.found_in
+            .values()
+            .next()
+            .map_or_else(|| "the manifest of the tables".to_owned(), SegmentId::to_string)
+    }
 }
 
 /// Where the frames of a segment must end, by what was written later.
@@ -259,8 +269,7 @@ impl Survey {
             .entry(generation)
             .or_insert_with(|| SurveyedGeneration { record: record.clone(), found_in: BTreeMap::new() });
         if surveyed.record != record {
-            let other = surveyed.found_in.values().next().expect("the record was found somewhere");
-            let expected = format!("the record of generation {generation} as in {other}");
+            let expected = format!("the record of generation {generation} as in {}", surveyed.witness());
             return Err(contradiction(storage, id, BLOCK, expected, "another".to_owned()));
         }
         surveyed.found_in.insert(id.lane, id);
@@ -271,13 +280,7 @@ impl Survey {
     fn check_ends(&self, storage: &dyn LogStorage) -> Result<(), RecoveryError> {
         for (&generation, surveyed) in &self.generations {
             let record = &surveyed.record;
-            let testimony = match surveyed.found_in.values().next() {
-                Some(witness) => format!("the record of generation {generation} in {witness} says so"),
-                // The log is a copy from before this generation.
-                None => {
-                    format!("the record of generation {generation} in the manifest of the tables says so")
-                }
-            };
+            let testimony = format!("the record of generation {generation} in {} says so", surveyed.witness());
             for end in &record.ends {
                 self.check_end(storage, generation, end, &testimony)?;
             }

@@ -249,6 +249,29 @@ fn nothing_is_read_of_segments_that_are_written_to() {
     assert_eq!((world.covered, world.read.len()), (Covered::default(), 0));
 }
 
+/// The generation's record is in one place, that place is damaged, and all before it is covered.
+#[test]
+fn a_damaged_record_of_a_generation_behind_what_is_covered_is_refused() {
+    let mut world = CoveredWorld::new(1);
+    world.world.fill_segments(0, 1);
+    world.restart(1);
+    let writing = world.world.lanes[0].writing().expect("it was opened").0;
+    world.cover(u64::MAX, u64::MAX);
+    assert_eq!(world.covered.ends[0].end.segment.0, writing - 1);
+    let generation = world.covered.generation.as_ref().map(|record| record.generation);
+    assert_eq!(generation, Some(Generation(1)), "nothing of generation 2 is covered");
+    let (_, recovered) = recovered_after(&world.world.disk, &world.covered).expect("the log is sound");
+    assert_eq!(recovered.next_generation, Generation(3));
+    world.world.segment(0, writing)[BLOCK_BYTES] ^= 1;
+    let damaged = recovered_after(&world.world.disk, &world.covered).unwrap_err().to_string();
+    assert!(damaged.contains(&format!("segment-00-{writing:010}.log")), "{damaged}");
+    // Nor is a manifest taken at its word that names a generation of which it covers nothing.
+    let record = world.covered.generation.as_mut().expect("it was just looked at");
+    (record.generation, record.ends) = (Generation(2), vec![world.covered.ends[0].end]);
+    let damaged = recovered_after(&world.world.disk, &world.covered).unwrap_err().to_string();
+    assert!(damaged.contains(&format!("segment-00-{writing:010}.log")), "{damaged}");
+}
+
 #[test]
 fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
     let mut world = covered_world();
