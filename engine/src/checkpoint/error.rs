@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::ManifestError;
+use super::{ManifestError, ReplaceError};
 use crate::claim::DecodeError;
 use crate::log::recovery::RecoveryError;
 use crate::log::segment::SegmentId;
@@ -85,8 +85,8 @@ pub enum UpkeepError {
     Manifest {
         /// Its file.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why, and which holds.
+        source: ReplaceError,
     },
     /// What is not needed any more cannot be found.
     #[error("cannot look for what is not needed any more")]
@@ -122,8 +122,16 @@ impl UpkeepError {
         }
     }
 
-    /// Whether there was no space on the disk: then it can be tried again later.
+    /// Whether it is not known which manifest holds.
+    pub(super) fn leaves_doubt(&self) -> bool {
+        matches!(self, UpkeepError::Manifest { source: ReplaceError::InDoubt(_), .. })
+    }
+
+    /// Whether there was no space on the disk, and nothing else is the matter: then it can be tried again later.
     pub fn is_no_space(&self) -> bool {
+        if self.leaves_doubt() {
+            return false;
+        }
         let mut source = Some(self as &(dyn std::error::Error + 'static));
         while let Some(error) = source {
             if let Some(error) = error.downcast_ref::<io::Error>() {

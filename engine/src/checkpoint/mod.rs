@@ -28,5 +28,5 @@ pub use facts::{ScrubSnapshot, UpkeepFacts, UpkeepSnapshot};
 pub use manifest::{ListedTable, Manifest, ManifestError};
 pub use open_tables::{OpenTables, ReadError, StoredClaim};
 pub use scrub::{ScrubPace, Scrubbed};
-pub use storage::{DirManifest, ManifestStorage, MemoryManifest};
-pub use upkeep::{Store, Upkeep, UpkeepConfig, Worked};
+pub use storage::{DirManifest, ManifestStorage, MemoryManifest, ReplaceError};
+pub use upkeep::{STEP_BYTES, Store, Upkeep, UpkeepConfig, Worked};

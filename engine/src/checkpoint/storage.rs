@@ -17,10 +17,33 @@ pub trait ManifestStorage {
     fn read(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// Puts these bytes in the place of what is there, durably: after a crash at any moment it is the one or the other.
-    fn replace(&self, bytes: &[u8]) -> io::Result<()>;
+    ///
+    /// # Errors
+    ///
+    /// With it is told which of the two is there now.
+    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError>;
 
     /// The manifest's file, for messages.
     fn path(&self) -> PathBuf;
+}
+
+/// Why a manifest could not be replaced, and what is in its place.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// What was there before is there, and will be.
+    #[error("the old one holds")]
+    Kept(#[from] io::Error),
+    /// The new one is there, but it is not known whether it or the old one is after a power cut.
+    #[error("the new one is there, but may not be after a power cut")]
+    InDoubt(#[source] io::Error),
+}
+
+/// For whoever makes a manifest where there was none, and starts over.
+impl From<ReplaceError> for io::Error {
+    fn from(error: ReplaceError) -> io::Error {
+        let (ReplaceError::Kept(source) | ReplaceError::InDoubt(source)) = error;
+        source
+    }
 }
 
 /// The file `MANIFEST` of a directory.
@@ -49,14 +72,15 @@ impl ManifestStorage for DirManifest {
         }
     }
 
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
         check_length(bytes.len() as u64)?;
         let fresh = self.directory.join("MANIFEST.prepare");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&fresh, self.path())?;
-        File::open(&self.directory)?.sync_all()
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(ReplaceError::InDoubt)
     }
 
     fn path(&self) -> PathBuf {
@@ -90,7 +114,7 @@ impl ManifestStorage for MemoryManifest {
         Ok(self.bytes().clone())
     }
 
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
         *self.bytes() = Some(bytes.to_vec());
         Ok(())
     }
@@ -134,7 +158,8 @@ mod tests {
     fn errors_of_the_file_system_are_passed_on() {
         let directory = tempfile::tempdir().unwrap();
         let manifest = DirManifest::new(&directory.path().join("absent"));
-        assert_eq!(manifest.replace(b"x").unwrap_err().kind(), io::ErrorKind::NotFound);
+        let Err(ReplaceError::Kept(error)) = manifest.replace(b"x") else { panic!("there is no directory") };
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
         fs::create_dir(directory.path().join("MANIFEST")).unwrap();
         assert_eq!(
             DirManifest::new(directory.path()).read().unwrap_err().kind(),

@@ -31,7 +31,8 @@ use crate::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_LEAST};
 use crate::order::WriteOrder;
 use crate::slot::{LaneId, Slot, SlotMap};
 use crate::table::{
-    MemoryTables, Strikes, TABLES_MAX, Table, TableFile, TableNumber, TableSink, TableSource, TableStorage,
+    MemoryTables, Strikes, TABLES_MAX, TIER_BYTES, Table, TableFile, TableNumber, TableSink, TableSource,
+    TableStorage,
 };
 use crate::time::UnixMicros;
 
@@ -40,6 +41,59 @@ const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
 /// A log that keeps what is removed from it.
 #[derive(Debug, Clone, Default)]
 struct KeptLog(Arc<Mutex<(MemoryStorage, MemoryStorage)>>);
+
+/// A log whose directory finds no space to note its next removals in: the files are gone, which is not durable.
+struct RemovingLog {
+    log: KeptLog,
+    failures_left: u64,
+}
+
+impl LogStorage for RemovingLog {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        self.log.list()
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.log.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.log.path(segment)
+    }
+}
+
+impl LogDisk for RemovingLog {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.log.prepare(segment, bytes)
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.log.write(segment, offset, bytes)
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.log.sync(segment)
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.log.sync_names()
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.log.truncate(segment, bytes)
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.log.remove(segment)?;
+        match self.failures_left.checked_sub(1) {
+            None => Ok(()),
+            Some(left) => {
+                self.failures_left = left;
+                Err(io::Error::from_raw_os_error(libc::ENOSPC))
+            }
+        }
+    }
+}
 
 impl KeptLog {
     fn both(&self) -> MutexGuard<'_, (MemoryStorage, MemoryStorage)> {
@@ -142,6 +196,15 @@ fn replay(claims: &mut Claims, record: &Replayed<'_>) {
     }
 }
 
+fn world_config() -> UpkeepConfig {
+    UpkeepConfig {
+        checkpoint_bytes: 100_000,
+        sort_bytes_max: 60_000,
+        step_bytes: STEP_BYTES,
+        tier_bytes: TIER_BYTES,
+    }
+}
+
 struct World {
     log: KeptLog,
     tables: MemoryTables,
@@ -196,8 +259,8 @@ impl World {
             tables: Box::new(tables.clone()),
             manifest: Box::new(place.clone()),
         };
-        let config = UpkeepConfig { checkpoint_bytes: 100_000, sort_bytes_max: 60_000 };
-        let upkeep = Upkeep::new(store, config, manifest, writing(&lanes), UpkeepFacts::default()).unwrap();
+        let upkeep =
+            Upkeep::new(store, world_config(), manifest, writing(&lanes), UpkeepFacts::default()).unwrap();
         World { log, tables, manifest: place, lanes, upkeep, claims }
     }
 
@@ -506,7 +569,7 @@ impl ManifestStorage for FullDisk {
         self.manifest.read()
     }
 
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
         self.change()?;
         self.manifest.replace(bytes)
     }
@@ -554,7 +617,12 @@ fn no_space_is_recognised_through_every_layer() {
                 manifest: Box::new(disk),
             };
             // Several tables a checkpoint: the first of them are written while the log is read.
-            let config = UpkeepConfig { checkpoint_bytes: 200_000, sort_bytes_max: 40_000 };
+            let config = UpkeepConfig {
+                checkpoint_bytes: 200_000,
+                sort_bytes_max: 40_000,
+                step_bytes: STEP_BYTES,
+                tier_bytes: TIER_BYTES,
+            };
             let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };
             assert_eq!(error.is_no_space(), is_no_space, "{error:?}");
             seen.insert(match error {
@@ -580,6 +648,77 @@ fn no_space_is_recognised_through_every_layer() {
         ];
         assert!(by_hand.iter().all(|error| error.is_no_space() == is_no_space), "{by_hand:?}");
     }
+}
+
+/// Goal: upkeep goes on after a removal of which the directory found no space to take note. Method: such a log; the
+/// server tries on after each error that says so, until there is nothing left to do.
+#[test]
+fn a_segment_that_is_gone_is_not_removed_again() {
+    let mut world = World::new(1);
+    (0..60).for_each(|at| world.claim(at, None, 4_000));
+    let store = Store {
+        log: Box::new(RemovingLog { log: world.log.clone(), failures_left: 2 }),
+        tables: Box::new(world.tables.clone()),
+        manifest: Box::new(world.manifest.clone()),
+    };
+    let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
+    world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts).unwrap();
+    let mut failures = 0;
+    loop {
+        match world.upkeep.step(NOW, &mut || true) {
+            Ok(Worked::Idle) => break,
+            Ok(_) => {}
+            Err(error) => {
+                assert!(error.is_no_space(), "{error:?}");
+                failures += 1;
+            }
+        }
+    }
+    assert_eq!(failures, 2);
+    world.check();
+}
+
+/// A manifest that is replaced, but of which that is not durable.
+#[derive(Clone)]
+struct LooseManifest(MemoryManifest);
+
+impl ManifestStorage for LooseManifest {
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        self.0.read()
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
+        self.0.replace(bytes)?;
+        Err(ReplaceError::InDoubt(io::Error::from_raw_os_error(libc::ENOSPC)))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path()
+    }
+}
+
+/// Goal: as long as it is not known which of two manifests holds, nothing is removed that either needs. Method: a manifest that
+/// is replaced with an error, behind which upkeep is asked to go on all the same; a start on either.
+#[test]
+fn nothing_is_removed_while_the_manifest_is_in_doubt() {
+    let mut world = World::new(1);
+    (0..60).for_each(|at| world.claim(at, None, 4_000));
+    let store = Store {
+        log: Box::new(world.log.clone()),
+        tables: Box::new(world.tables.clone()),
+        manifest: Box::new(LooseManifest(world.manifest.clone())),
+    };
+    let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
+    world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts).unwrap();
+    let error = world.upkeep.step(NOW, &mut || true).unwrap_err();
+    assert!(!error.is_no_space(), "it is not to be tried again: {error:?}");
+    for _ in 0..10 {
+        assert_eq!(world.upkeep.step(NOW, &mut || true).unwrap(), Worked::Idle);
+    }
+    world.check();
+    // The power fails, and the old one is back.
+    world.manifest = MemoryManifest::default();
+    world.check();
 }
 
 /// Does all that there is to do in a store, or as much as can be done.

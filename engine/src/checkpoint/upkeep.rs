@@ -21,8 +21,8 @@ use crate::table::{
 };
 use crate::time::UnixMicros;
 
-/// Bytes of records that a step of a merge works on: some milliseconds' worth.
-const STEP_BYTES: usize = 1 << 20;
+/// Bytes of records that a step of a merge works on as a rule: some milliseconds' worth.
+pub const STEP_BYTES: usize = 1 << 20;
 
 /// Where a server keeps its claims.
 pub struct Store {
@@ -41,6 +41,10 @@ pub struct UpkeepConfig {
     pub checkpoint_bytes: u64,
     /// Memory in which the records of a table are sorted: at least that of the largest record, and below 4 GiB.
     pub sort_bytes_max: usize,
+    /// Bytes of records that a step of a merge works on.
+    pub step_bytes: usize,
+    /// Tables below this many bytes are merged without asking which is larger.
+    pub tier_bytes: u64,
 }
 
 /// What a step has done.
@@ -85,6 +89,8 @@ pub struct Upkeep {
     /// Files to be removed, the last one first.
     needless_segments: Vec<SegmentFile>,
     needless_tables: Vec<TableNumber>,
+    /// Whether it is not known which of two manifests holds. Then nothing is done until the next start, which reads it.
+    is_in_doubt: bool,
 }
 
 /// A merge under way.
@@ -123,6 +129,7 @@ impl Upkeep {
             merging: None,
             needless_segments: Vec::new(),
             needless_tables: Vec::new(),
+            is_in_doubt: false,
         };
         upkeep.find_needless_segments()?;
         upkeep.find_needless_tables()?;
@@ -158,19 +165,25 @@ impl Upkeep {
     ///
     /// # Errors
     ///
-    /// When something could not be done; what was begun is given up.
+    /// When something could not be done; what was begun is given up. If that has left a doubt as to which manifest holds, no further
+    /// step does anything.
     pub fn step(
         &mut self,
         now: UnixMicros,
         may_remove: &mut dyn FnMut() -> bool,
     ) -> Result<Worked, UpkeepError> {
+        if self.is_in_doubt {
+            return Ok(Worked::Idle);
+        }
         let error = match self.try_step(now, may_remove) {
             Ok(worked) => return Ok(worked),
             Err(error) => error,
         };
         self.merging = None;
-        // What was finished and is not listed. Where that cannot be found, the next start does.
+        self.is_in_doubt = error.leaves_doubt();
+        // What was finished and is not listed, and what may be gone already. Where that cannot be found, the next start does.
         let _ = self.find_needless_tables();
+        let _ = self.find_needless_segments();
         let found = error.damaged_place().map(|(path, offset)| DamagedPlace::new(path, offset, &error));
         let Some(place) = found else {
             self.facts.failed();
@@ -256,7 +269,7 @@ impl Upkeep {
         let mut begin = 0;
         for sound in tables.split(|table| !is_sound(table)) {
             let sizes: Vec<_> = sound.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect();
-            if let Some(range) = pick(&sizes) {
+            if let Some(range) = pick(&sizes, self.config.tier_bytes) {
                 return Some(begin + range.start..begin + range.end);
             }
             begin += sound.len() + 1;
@@ -266,7 +279,9 @@ impl Upkeep {
 
     fn merge(&mut self) -> Result<Worked, UpkeepError> {
         let merging = self.merging.as_mut().expect("the caller has seen one");
-        let Step::Done(facts) = merging.merge.step(STEP_BYTES)? else { return Ok(Worked::Partly) };
+        let Step::Done(facts) = merging.merge.step(self.config.step_bytes)? else {
+            return Ok(Worked::Partly);
+        };
         let Merging { inputs, checkpoints, .. } = self.merging.take().expect("it has just been done");
         let mut manifest = self.manifest.clone();
         manifest.next_table = manifest.next_table.max(facts.number.next());

@@ -35,7 +35,7 @@ pub use cursor::{Entries, EntryBlock};
 pub use entry::Entry;
 pub use error::{Damage, TableError, TablePart};
 pub use merge::{Merge, MergeOptions};
-pub use pick::{TABLES_MAX, TableSize, pick};
+pub use pick::{TABLES_MAX, TIER_BYTES, TableSize, pick};
 pub use retraction::{Retractions, TableRetraction};
 pub(crate) use storage::sync_directory;
 pub use storage::{DirTables, MemoryTables, TableFile, TableSink, TableSource, TableStorage};

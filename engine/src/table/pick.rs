@@ -9,7 +9,7 @@ pub const TABLES_MAX: usize = 24;
 const TABLES_MERGED: usize = 4;
 
 /// Tables below this many bytes count alike: merging them costs no more than creating them.
-const TIER_BYTES: u64 = 256 << 10;
+pub const TIER_BYTES: u64 = 256 << 10;
 
 /// How large a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,11 +24,13 @@ pub struct TableSize {
 /// it: then tiers only decrease towards the newest, and the tables of a tier are side by side. Four tables of a tier
 /// are merged, those of the lowest tier first; so there are at most three of each, and a claim is written a few times in each tier
 /// that its table grows through. Should these be too many, two of a tier are merged: there are fewer tiers than tables allowed.
-pub fn pick(tables: &[TableSize]) -> Option<Range<usize>> {
+///
+/// Tables below `tier_bytes`, which is [`TIER_BYTES`] but for tests and simulations, are in the lowest tier.
+pub fn pick(tables: &[TableSize], tier_bytes: u64) -> Option<Range<usize>> {
     let least = if tables.len() > TABLES_MAX { 2 } else { TABLES_MERGED };
     let (mut end, mut current) = (tables.len(), 0);
     for at in (0..tables.len()).rev() {
-        let tier = tier(tables[at]);
+        let tier = tier(tables[at], tier_bytes);
         if tier > current {
             if end - (at + 1) >= least {
                 return Some(at + 1..end);
@@ -39,9 +41,9 @@ pub fn pick(tables: &[TableSize]) -> Option<Range<usize>> {
     (end >= least).then_some(0..end)
 }
 
-/// The tier of a table's own size: 0 below [`TIER_BYTES`], one more for each factor of four.
-fn tier(table: TableSize) -> u32 {
-    (table.bytes / TIER_BYTES).checked_ilog2().map_or(0, |log2| log2 / 2 + 1)
+/// The tier of a table's own size: 0 below `tier_bytes`, one more for each factor of four.
+fn tier(table: TableSize, tier_bytes: u64) -> u32 {
+    (table.bytes / tier_bytes).checked_ilog2().map_or(0, |log2| log2 / 2 + 1)
 }
 
 // 2^64 bytes are in tier 23: with the lowest, there are 24.
@@ -66,7 +68,7 @@ mod tests {
             self.tables.push(TableSize { bytes });
             self.bytes_added += u128::from(bytes);
             self.bytes_written += u128::from(bytes);
-            while let Some(range) = pick(&self.tables) {
+            while let Some(range) = pick(&self.tables, TIER_BYTES) {
                 assert!(range.len() >= 2 && range.end <= self.tables.len(), "{range:?}");
                 let sum = self.tables[range.clone()]
                     .iter()
@@ -106,7 +108,7 @@ mod tests {
                 history.add((TIER_BYTES + bytes) << (2 * tiers), 16);
             }
             let sum = TableSize { bytes: history.bytes_added as u64 };
-            prop_assert!(history.amplification() <= 5.0 * f64::from(tier(sum) + 1));
+            prop_assert!(history.amplification() <= 5.0 * f64::from(tier(sum, TIER_BYTES) + 1));
         }
     }
 
@@ -129,6 +131,7 @@ mod tests {
         let sizes = |tiers: &[u32]| -> Vec<TableSize> {
             tiers.iter().map(|tier| TableSize { bytes: (TIER_BYTES / 4) << (2 * tier) }).collect()
         };
+        let pick = |tables: &[TableSize]| pick(tables, TIER_BYTES);
         assert_eq!(pick(&[]), None);
         assert_eq!(pick(&sizes(&[5, 5, 5, 3, 3, 3, 1, 1, 1])), None);
         assert_eq!(pick(&sizes(&[5, 3, 3, 3, 3, 1])), Some(1..5));
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_tier_is_four_times_the_one_below() {
-        let tier = |bytes| tier(TableSize { bytes });
+        let tier = |bytes| tier(TableSize { bytes }, TIER_BYTES);
         let below = TIER_BYTES;
         assert_eq!([0, below - 1, below, 4 * below - 1, 4 * below].map(tier), [0, 0, 1, 1, 2]);
         assert_eq!(tier(u64::MAX), 23);

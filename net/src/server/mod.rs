@@ -23,6 +23,7 @@ mod upkeep;
 pub use certificates::TlsError;
 pub use error::StartError;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundConfig};
 use stemedb_engine::checkpoint::{
-    DirManifest, Manifest, ManifestStorage, ScrubPace, UpkeepConfig, UpkeepFacts,
+    DirManifest, Manifest, ManifestStorage, STEP_BYTES, ScrubPace, UpkeepConfig, UpkeepFacts,
 };
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
@@ -43,6 +44,7 @@ use stemedb_engine::ring::signals::{Signal, Signals};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 use stemedb_engine::snapshots::{DirSnapshots, SnapshotFacts, keep_only};
+use stemedb_engine::table::TIER_BYTES;
 
 use crate::config::Config;
 use crate::core::LogFacts;
@@ -226,7 +228,7 @@ fn open(
         // Before the log goes on and is a copy no longer: lanes may have lost what came behind the tables.
         let manifest = DirManifest::new(data.db());
         let failed = |source| StartError::Metadata { path: manifest.path(), source };
-        manifest.replace(&recovery.manifest.encode()).map_err(failed)?;
+        manifest.replace(&recovery.manifest.encode()).map_err(io::Error::from).map_err(failed)?;
     }
     let mut disk = DirStorage::new(data.wal());
     let opening = Opening {
@@ -283,6 +285,8 @@ fn open(
     let upkeep_config = UpkeepConfig {
         checkpoint_bytes: config.checkpoint_bytes,
         sort_bytes_max: config.checkpoint_bytes as usize,
+        step_bytes: STEP_BYTES,
+        tier_bytes: TIER_BYTES,
     };
     let snapshots = SnapshotPlan {
         storage,

@@ -51,7 +51,7 @@ fn forgetful(world: &mut World) {
         tables: Box::new(world.tables.clone()),
         manifest: Box::new(world.manifest.clone()),
     };
-    let config = UpkeepConfig { checkpoint_bytes: 100_000, sort_bytes_max: 60_000 };
+    let config = world_config();
     let manifest = Manifest::open(&world.manifest, &world.tables).expect("it is sound");
     let facts = UpkeepFacts::default();
     world.upkeep = Upkeep::new(store, config, manifest, writing(&world.lanes), facts).unwrap();

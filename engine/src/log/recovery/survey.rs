@@ -280,7 +280,8 @@ impl Survey {
     fn check_ends(&self, storage: &dyn LogStorage) -> Result<(), RecoveryError> {
         for (&generation, surveyed) in &self.generations {
             let record = &surveyed.record;
-            let testimony = format!("the record of generation {generation} in {} says so", surveyed.witness());
+            let testimony =
+                format!("the record of generation {generation} in {} says so", surveyed.witness());
             for end in &record.ends {
                 self.check_end(storage, generation, end, &testimony)?;
             }

@@ -235,7 +235,7 @@ impl<'o> Filling<'o> {
         let place = DirManifest::new(&self.directory.join("db"));
         let path = place.path();
         let written = place.replace(&manifest.encode());
-        written.map_err(|source| AdminError::File { path: path.clone(), source })?;
+        written.map_err(|source| AdminError::File { path: path.clone(), source: source.into() })?;
         let digest = self.copier.digest(&path)?;
         self.files.push(BackupFile {
             path: "db/MANIFEST".to_owned(),

@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use stemedb_engine::checkpoint::{Store, Upkeep, UpkeepConfig, UpkeepFacts, Worked};
+use stemedb_engine::checkpoint::{STEP_BYTES, Store, Upkeep, UpkeepConfig, UpkeepFacts, Worked};
 use stemedb_engine::index::SnapshotCursor;
 use stemedb_engine::log::Generation;
 use stemedb_engine::snapshots::{Piece, Position, SnapshotStorage, SnapshotWriter, Written};
+use stemedb_engine::table::TIER_BYTES;
 
 use super::*;
 
@@ -99,7 +100,12 @@ impl World {
             manifest: Box::new(DirManifest::new(&db)),
         };
         let manifest = self.recover(1).manifest;
-        let config = UpkeepConfig { checkpoint_bytes: 1 << 20, sort_bytes_max: 1 << 20 };
+        let config = UpkeepConfig {
+            checkpoint_bytes: 1 << 20,
+            sort_bytes_max: 1 << 20,
+            step_bytes: STEP_BYTES,
+            tier_bytes: TIER_BYTES,
+        };
         let writing = self.lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it is open")));
         let mut upkeep = Upkeep::new(store, config, manifest, writing.collect(), UpkeepFacts::default())
             .expect("a sound store");
