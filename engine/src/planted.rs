@@ -41,6 +41,26 @@ pub enum Bug {
     ForgetAnswers,
     /// A claim without a timestamp gets the time of the real clock.
     AskTheClock,
+    /// Segments are removed before the manifest is durable that makes them needless.
+    RemoveTooEarly,
+    /// The manifest is durable before the tables that it lists.
+    ListTooEarly,
+    /// A merge drops the retractions that strike claims of older tables.
+    MergeAwayRetractions,
+    /// A merge drops the claims of one of its inputs.
+    MergeAwayInputs,
+    /// A segment is covered while its lane writes to it.
+    CoverTooMuch,
+    /// What is covered ends one block too far.
+    CoverTooFar,
+    /// A checkpoint forgets the retractions that have not reached all lanes.
+    CoverRetractions,
+    /// A table that the manifest lists is removed as needless.
+    RemoveListedTables,
+    /// Segments are kept that tables have made needless.
+    KeepSegments,
+    /// Tables are kept that were merged into others.
+    KeepTables,
 }
 
 impl Bug {
@@ -62,13 +82,45 @@ impl Bug {
         (Bug::AcceptTooMany, 7),
         (Bug::ForgetAnswers, 7),
         (Bug::AskTheClock, 8),
+        (Bug::RemoveTooEarly, 1),
+        (Bug::ListTooEarly, 1),
+        (Bug::MergeAwayRetractions, 3),
+        (Bug::MergeAwayInputs, 1),
+        (Bug::CoverTooMuch, 1),
+        (Bug::CoverTooFar, 1),
+        (Bug::CoverRetractions, 2),
+        (Bug::RemoveListedTables, 1),
+        (Bug::KeepSegments, 7),
+        (Bug::KeepTables, 7),
     ];
 }
 
 #[cfg(feature = "planted-bugs")]
 thread_local! {
     static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    /// What a bug has put off.
+    static POSTPONED: std::cell::RefCell<Vec<Box<dyn FnOnce()>>> = const { std::cell::RefCell::new(Vec::new()) };
 }
+
+/// Puts something off until [`catch_up`].
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn postpone(job: impl FnOnce() + 'static) {
+    POSTPONED.with_borrow_mut(|jobs| jobs.push(Box::new(job)));
+}
+
+/// Does what was put off.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn catch_up() {
+    POSTPONED.take().into_iter().for_each(|job| job());
+}
+
+/// Puts nothing off: no bug is planted.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) fn postpone(_: impl FnOnce() + 'static) {}
+
+/// Nothing was put off.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) fn catch_up() {}
 
 /// Plants a bug in whatever the calling thread does from now on, or none.
 #[cfg(feature = "planted-bugs")]

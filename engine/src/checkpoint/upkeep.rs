@@ -14,6 +14,7 @@ use crate::log::record::RecordKind;
 use crate::log::recovery::{RecoveryVisitError, Replayed, read_ended};
 use crate::log::storage::{LogDisk, SegmentFile};
 use crate::order::WriteOrder;
+use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 use crate::table::{
     AddError, Entry, Merge, MergeOptions, Step, Table, TableBuilder, TableError, TableFacts, TableNumber,
@@ -239,6 +240,14 @@ impl Upkeep {
             return Ok(Worked::Partly);
         };
         let manifest = making.finish(covered)?;
+        if planted::is(Bug::RemoveTooEarly) {
+            let before = std::mem::replace(&mut self.manifest, manifest.clone());
+            self.find_needless_segments()?;
+            while !self.needless_segments.is_empty() {
+                self.remove_needless()?;
+            }
+            self.manifest = before;
+        }
         self.replace_manifest(manifest)?;
         self.find_needless_segments()?;
         self.facts.checkpointed(now.0.unsigned_abs());
@@ -290,7 +299,9 @@ impl Upkeep {
         manifest.tables.retain(|table| !is_input(table));
         manifest.tables.insert(at, ListedTable { facts, checkpoints });
         self.replace_manifest(manifest)?;
-        self.needless_tables.extend(inputs);
+        if !planted::is(Bug::KeepTables) {
+            self.needless_tables.extend(inputs);
+        }
         self.facts.merged();
         Ok(Worked::Merged)
     }
@@ -315,6 +326,7 @@ impl Upkeep {
     fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), UpkeepError> {
         let place = &self.store.manifest;
         let replaced = place.replace(&manifest.encode());
+        planted::catch_up();
         replaced.map_err(|source| UpkeepError::Manifest { path: place.path(), source })?;
         self.manifest = manifest;
         self.note_tables();
@@ -329,7 +341,10 @@ impl Upkeep {
     fn find_needless_tables(&mut self) -> Result<(), UpkeepError> {
         let files = self.store.tables.list().map_err(|source| UpkeepError::List { source })?;
         let numbers = files.into_iter().map(|file| file.number);
-        self.needless_tables = numbers.filter(|&number| !self.manifest.lists(number)).collect();
+        let first = self.manifest.tables.first().filter(|_| planted::is(Bug::RemoveListedTables));
+        let is_first = |number| first.is_some_and(|first| first.facts.number == number);
+        self.needless_tables =
+            numbers.filter(|&number| !self.manifest.lists(number) || is_first(number)).collect();
         let free = self.needless_tables.iter().map(|number| number.next()).max();
         self.next_table = self.next_table.max(free.unwrap_or(TableNumber::FIRST));
         Ok(())
@@ -337,7 +352,8 @@ impl Upkeep {
 
     fn find_needless_segments(&mut self) -> Result<(), UpkeepError> {
         let mut files = self.store.log.list().map_err(|source| UpkeepError::List { source })?;
-        files.retain(|file| self.manifest.covered.contains(file.id));
+        let keeps = planted::is(Bug::KeepSegments);
+        files.retain(|file| self.manifest.covered.contains(file.id) && !keeps);
         // The oldest one goes first: what remains has no gap.
         files.sort_unstable_by_key(|file| std::cmp::Reverse(file.id.number));
         self.needless_segments = files;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::entry::Key;
 use super::{Entries, Entry, Retractions, Step, Strikes, Table, TableError, TableFacts, TableWriter};
 use crate::claim::ClaimHash;
+use crate::planted::{self, Bug};
 use crate::slot::SLOTS;
 
 /// How tables are merged.
@@ -89,7 +90,7 @@ impl Merge {
             return Ok(1);
         };
         self.strikes.add_record(&first).expect("it was decoded with its block");
-        if !self.bottom {
+        if !self.bottom && !planted::is(Bug::MergeAwayRetractions) {
             writer.push_retraction(&first)?;
         }
         let (bytes, key) = (first.bytes(), first.key());
@@ -108,7 +109,8 @@ impl Merge {
             return Ok(1);
         }
         self.stage = Stage::Begin { input: input + 1 };
-        if self.inputs[input].load()? {
+        let is_left_out = input + 1 == self.inputs.len() && planted::is(Bug::MergeAwayInputs);
+        if self.inputs[input].load()? && !is_left_out {
             self.order.insert(0, input);
             self.sink(0);
         }

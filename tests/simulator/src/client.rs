@@ -64,8 +64,9 @@ pub(crate) enum Question {
     List(Reading),
     /// For the claim that a lens picks, for each predicate.
     Lens { subject: String, lens: &'static str, as_of_us: Option<i64>, sent: Moment },
-    /// How the server is; how many claims it must hold, if that is known of all its cores, and how many lanes had failed.
-    Health { certain: Option<usize>, lanes_failed: usize },
+    /// How the server is; how many claims it must hold, if that is known of all its cores, how many lanes had failed, and
+    /// whether the upkeep had.
+    Health { certain: Option<usize>, lanes_failed: usize, upkeep_failed: bool },
     /// For the figures, of which some may be known; how many lanes had failed.
     Metrics { known: Option<KnownFigures>, lanes_failed: usize },
     /// Whether it is ready; how many lanes had failed.
@@ -81,6 +82,12 @@ pub(crate) struct KnownFigures {
     pub(crate) claims: u64,
     /// Claims that came since the start.
     pub(crate) new_claims: u64,
+    /// Segments of the lanes that have a core, and bytes of their files.
+    pub(crate) segments: u64,
+    pub(crate) segment_bytes: u64,
+    /// Tables, and claims in them.
+    pub(crate) tables: u64,
+    pub(crate) table_entries: u64,
 }
 
 /// A list that is read page by page.
@@ -186,7 +193,8 @@ impl Client {
             82..=90 => self.lens(model, scenario),
             91..=92 => {
                 let certain = model.is_open.then(|| model.certain());
-                (Question::Health { certain, lanes_failed: model.lanes_failed.len() }, get("/v1/health"), 1)
+                let (lanes_failed, upkeep_failed) = (model.lanes_failed.len(), model.upkeep_failed);
+                (Question::Health { certain, lanes_failed, upkeep_failed }, get("/v1/health"), 1)
             }
             93 => {
                 let lanes_failed = model.lanes_failed.len();

@@ -24,6 +24,7 @@ mod simulation;
 mod start;
 mod totals;
 mod turn;
+mod upkeep;
 mod wording;
 
 pub use console::say;

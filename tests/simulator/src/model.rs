@@ -87,6 +87,8 @@ pub(crate) struct Model {
     pub(crate) is_open: bool,
     /// The lanes that a failed write has ended since the last start.
     pub(crate) lanes_failed: BTreeSet<usize>,
+    /// Whether a failure has ended the upkeep since the last start.
+    pub(crate) upkeep_failed: bool,
     moment: Moment,
     claims: Vec<KnownClaim>,
     retractions: Vec<KnownRetraction>,
@@ -286,6 +288,7 @@ impl Model {
         let sent = self.tick();
         let before = self.moment;
         self.lanes_failed.clear();
+        self.upkeep_failed = false;
         for retraction in &mut self.retractions {
             retraction.ended.get_or_insert(before);
         }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use stemedb_engine::checkpoint::UpkeepConfig;
 use stemedb_engine::log::lane::LaneConfig;
 use stemedb_engine::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_LEAST};
 use stemedb_engine::slot::LaneId;
@@ -16,6 +17,12 @@ pub(crate) struct Rate(u64);
 
 impl Rate {
     const NEVER: Rate = Rate(0);
+
+    /// One of `range` in one world of `once_in`, and never in the others.
+    fn of(random: &mut Random, range: std::ops::RangeInclusive<u64>, once_in: u64) -> Rate {
+        let chosen = random.within(range);
+        if random.once_in(once_in) { Rate(chosen) } else { Rate::NEVER }
+    }
 
     /// Whether it happens this time.
     pub(crate) fn happens(self, random: &mut Random) -> bool {
@@ -86,6 +93,18 @@ pub(crate) struct Scenario {
     pub(crate) rude: Rate,
     /// Whether clients speak TLS.
     pub(crate) speaks_tls: bool,
+    /// How large checkpoints, tables and steps are.
+    pub(crate) upkeep: UpkeepConfig,
+    /// Whether the upkeep never gets a processor, so that the log grows as long as there are faults.
+    pub(crate) upkeep_starves: bool,
+    /// Steps of upkeep that come late.
+    pub(crate) upkeep_stalls: Rate,
+    /// Steps of upkeep in which the disk fails.
+    pub(crate) upkeep_errors: Rate,
+    /// Steps of upkeep in which the machine goes down.
+    pub(crate) upkeep_crashes: Rate,
+    /// Steps of upkeep at which somebody holds the files, so that none may be removed.
+    pub(crate) upkeep_holds: Rate,
 }
 
 impl Scenario {
@@ -93,6 +112,7 @@ impl Scenario {
     pub(crate) fn of(random: &mut Random) -> Scenario {
         // By numbers of its own, so that it changes nothing else.
         let speaks_tls = random.fork(42).once_in(10);
+        let mut of_upkeep = random.fork(43);
         let frame_blocks = random.within(2..=12);
         let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
         let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
@@ -118,10 +138,7 @@ impl Scenario {
             send_ms: 1000,
             linger_ms: 200,
         };
-        let mut rate = |range: std::ops::RangeInclusive<u64>, once_in: u64| {
-            let chosen = random.within(range);
-            if random.once_in(once_in) { Rate(chosen) } else { Rate::NEVER }
-        };
+        let mut rate = |range: std::ops::RangeInclusive<u64>, once_in: u64| Rate::of(random, range, once_in);
         Scenario {
             stops: rate(2..=8, 1),
             start_crashes: rate(2..=4, 2),
@@ -140,6 +157,17 @@ impl Scenario {
             clock_jumps: rate(5..=20, 3),
             rude: rate(5..=50, 3),
             speaks_tls,
+            upkeep: UpkeepConfig {
+                checkpoint_bytes: of_upkeep.within(16..=256) << 10,
+                sort_bytes_max: (of_upkeep.within(64..=256) << 10) as usize,
+                step_bytes: (of_upkeep.within(2..=64) << 10) as usize,
+                tier_bytes: of_upkeep.within(8..=64) << 10,
+            },
+            upkeep_starves: of_upkeep.once_in(5),
+            upkeep_stalls: Rate::of(&mut of_upkeep, 3..=50, 3),
+            upkeep_errors: Rate::of(&mut of_upkeep, 5..=50, 3),
+            upkeep_crashes: Rate::of(&mut of_upkeep, 4..=40, 2),
+            upkeep_holds: Rate::of(&mut of_upkeep, 2..=10, 4),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
             http: Arc::new(http),
@@ -169,6 +197,11 @@ impl Scenario {
             resets: calm,
             stalls: calm,
             core_stalls: calm,
+            upkeep_starves: false,
+            upkeep_stalls: calm,
+            upkeep_errors: calm,
+            upkeep_crashes: calm,
+            upkeep_holds: calm,
             clock_jumps: calm,
             rude: calm,
             ..self.clone()

@@ -14,6 +14,7 @@ use stemedb_net::tls::Credentials;
 
 use crate::link::LinkNumber;
 use crate::scenario::Scenario;
+use crate::upkeep::Keeper;
 
 /// Messages that a queue between two cores holds, as the driver's do.
 pub(crate) const QUEUE_MESSAGES_MAX: usize = 256;
@@ -36,6 +37,8 @@ pub(crate) enum Happening {
     Segment(SegmentNumber, Result<(), NotPrepared>),
     Message(CoreId, Message),
     Tick,
+    /// A segment of its lane is gone, of so many bytes.
+    SegmentRemoved(u64),
     Open(Box<(Shard<Ticket>, LogFacts)>),
     Serve,
     Drain,
@@ -78,6 +81,10 @@ pub(crate) struct Running {
     pub(crate) writes: Vec<WriteUnderWay>,
     pub(crate) links: BTreeMap<ConnectionKey, LinkNumber>,
     pub(crate) stage: Stage,
+    /// Whether a segment is being prepared for it.
+    pub(crate) is_preparing: bool,
+    /// The segment that the upkeep was told of.
+    pub(crate) writing: Option<SegmentNumber>,
 }
 
 /// How far a core's end has come.
@@ -104,11 +111,13 @@ pub(crate) struct Server {
     pub(crate) serving: usize,
     /// Claims that recovery found.
     pub(crate) recovered_claims: u64,
+    /// What keeps log and tables in order.
+    pub(crate) keeper: Keeper,
 }
 
 impl Server {
     /// A server whose cores have no shards yet, and that speaks TLS if it has credentials for it.
-    pub(crate) fn new(cores: u16, scenario: &Scenario, tls: Option<Credentials>) -> Server {
+    pub(crate) fn new(cores: u16, scenario: &Scenario, tls: Option<Credentials>, keeper: Keeper) -> Server {
         let slots = SlotMap::new(cores);
         let LaneConfig { frame_buffers, frame_bytes_max, .. } = scenario.lane;
         let running = |core| {
@@ -131,6 +140,8 @@ impl Server {
                 writes: Vec::new(),
                 links: BTreeMap::new(),
                 stage: Stage::Running,
+                is_preparing: false,
+                writing: None,
             }
         };
         let by_pair = || (0..cores).map(|_| VecDeque::new()).collect();
@@ -141,6 +152,7 @@ impl Server {
             opened: 0,
             serving: 0,
             recovered_claims: 0,
+            keeper,
         }
     }
 

@@ -13,7 +13,7 @@ use stemedb_tests::Random;
 use crate::answers::Answers;
 use crate::auditor::Auditor;
 use crate::client::Client;
-use crate::disk::{Crash, Disk};
+use crate::disk::{Crash, Disk, SharedDisk};
 use crate::link::{Link, LinkNumber};
 use crate::model::Model;
 use crate::scenario::Scenario;
@@ -56,6 +56,10 @@ pub(crate) enum Event {
     Messages(usize, usize),
     /// Time passes for a core.
     Tick(usize),
+    /// The upkeep hears which segment a lane writes to.
+    LaneWrites(LaneId, SegmentNumber),
+    /// The upkeep takes a step.
+    Upkeep,
     /// The run ends.
     End(Ending),
     /// There is room on the disk again.
@@ -80,7 +84,7 @@ pub struct Simulation {
     /// What the wall clock is ahead of the time since the beginning.
     pub(crate) wall_ahead_us: i64,
     pub(crate) schedule: Schedule<Event>,
-    pub(crate) disk: Disk,
+    pub(crate) disk: SharedDisk,
     pub(crate) server: Option<Server>,
     pub(crate) links: BTreeMap<LinkNumber, Link>,
     pub(crate) links_made: LinkNumber,
@@ -117,7 +121,7 @@ impl Simulation {
         let auditor = Auditor::new(trace);
         auditor.tell(0, || format!("{scenario:#?}"));
         Simulation {
-            disk: Disk::new(random.fork(1)),
+            disk: SharedDisk::new(Disk::new(random.fork(1))),
             random: random.fork(2),
             time_us: 0,
             wall_ahead_us: BEGINNING_US,
@@ -162,14 +166,14 @@ impl Simulation {
         }
         self.calm = true;
         self.scenario = self.scenario.without_faults();
-        self.disk.is_full = false;
+        self.disk.get().is_full = false;
         self.start();
         self.serve(self.scenario.operations_a_run);
         self.start();
         self.totals.count_answers(&self.answers);
-        self.totals.disk_bytes = self.disk.bytes();
+        self.totals.disk_bytes = self.disk.get().bytes();
         self.totals.virtual_us = self.time_us;
-        let fingerprint = self.disk.fingerprint();
+        let fingerprint = self.disk.get().fingerprint();
         self.auditor.note(self.time_us, "end", fingerprint, 0);
         self.totals.events = self.auditor.events();
         Outcome { totals: self.totals, sum: self.auditor.to_string() }
@@ -215,9 +219,12 @@ impl Simulation {
         }
     }
 
-    /// Whether the server serves and no client waits for anything.
+    /// Whether the server serves, no client waits for anything, and log and tables are in order.
     fn is_at_rest(&self) -> bool {
-        let serves = |server: &Server| server.serving == server.cores.len();
+        let serves = |server: &Server| {
+            let is_preparing = server.cores.iter().any(|running| running.is_preparing);
+            server.serving == server.cores.len() && server.keeper.is_idle() && !is_preparing
+        };
         self.server.as_ref().is_some_and(serves)
             && self.clients.iter().all(|client| client.outstanding() == 0 && !client.is_reading())
     }
@@ -276,7 +283,7 @@ impl Simulation {
             Event::Written(core, id) => self.written(core, id),
             Event::SegmentAppears(core, number) => self.segment_appears(core, number),
             Event::SegmentReady(core, number) => {
-                self.disk.sync_directory();
+                self.disk.get().sync_directory();
                 self.tell(core, Happening::Segment(number, Ok(())));
             }
             Event::SegmentFails(core, number, why) => self.tell(core, Happening::Segment(number, Err(why))),
@@ -286,7 +293,9 @@ impl Simulation {
                 self.schedule.add(self.time_us + 100_000, Event::Tick(core));
             }
             Event::End(ending) => self.end(ending),
-            Event::DiskHasRoom => self.disk.is_full = false,
+            Event::LaneWrites(lane, number) => self.lane_writes(lane, number),
+            Event::Upkeep => self.upkeep(),
+            Event::DiskHasRoom => self.disk.get().is_full = false,
         }
     }
 
@@ -302,6 +311,10 @@ impl Simulation {
                 self.schedule.add(self.time_us + 1_000, Event::End(Ending::Stop));
             }
             Ending::Stop => {
+                // It ends with the step at hand, or is left with it when all else has ended.
+                if !self.random.once_in(4) {
+                    self.server().keeper.stop();
+                }
                 let cores = self.server().cores.len();
                 for core in 0..cores {
                     let in_us = self.random.within(0..=2_000);
@@ -324,19 +337,21 @@ impl Simulation {
     }
 
     /// The machine goes down, or only the server.
-    fn crash(&mut self, crash: Crash) {
+    pub(crate) fn crash(&mut self, crash: Crash) {
         self.totals.crashes += 1;
         self.auditor.note(self.time_us, "crash", u64::from(crash == Crash::PowerCut), 0);
         let server = self.server.take().expect("only a running server crashes");
+        self.disk.get().go_down();
+        drop(server.keeper);
         for (core, running) in server.cores.into_iter().enumerate() {
             for under_way in running.writes {
                 let LaneWrite { segment: number, offset, buffer, bytes, .. } = under_way.write;
                 let segment = SegmentId { lane: LaneId(core as u16), number };
-                self.disk.write_partly(segment, offset, &buffer[..bytes]);
+                self.disk.get().write_partly(segment, offset, &buffer[..bytes]);
                 self.totals.writes_torn += 1;
             }
         }
-        self.disk.crash(crash);
+        self.disk.get().crash(crash);
     }
 
     pub(crate) fn server(&mut self) -> &mut Server {

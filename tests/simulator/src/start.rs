@@ -4,8 +4,9 @@ use stemedb_engine::checkpoint::OpenTables;
 use stemedb_engine::index::Index;
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::{Lane, LaneConfig};
-use stemedb_engine::log::opening::{OpenError, Opening, open_generation};
-use stemedb_engine::log::recovery::{Recovered, RecoveryError};
+use stemedb_engine::log::opening::{Opening, open_generation};
+use stemedb_engine::log::record::RecordKind;
+use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover_after};
 use stemedb_engine::log::storage::LogStorage;
 use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, SubjectFilter};
 use stemedb_engine::shard::Shard;
@@ -14,15 +15,17 @@ use stemedb_net::core::LogFacts;
 use stemedb_net::server::recovery::{RebuildError, rebuild};
 
 use crate::client::KnownFigures;
-use crate::disk::{Crash, Lie};
+use crate::disk::{Crash, Lie, StoreLie};
 use crate::model::{Asked, Stored};
 use crate::secured::Tls;
 use crate::server::{Happening, Server};
 use crate::simulation::{Event, Simulation};
+use crate::upkeep::Keeper;
 use crate::wording::stored;
 
 /// What a start has found and made.
 struct Opened {
+    tables: OpenTables,
     recovered: Recovered,
     indexes: Vec<Index>,
     lanes: Vec<Lane>,
@@ -38,14 +41,9 @@ impl Simulation {
             self.totals.clock_jumps += 1;
         }
         if self.scenario.lies.happens(&mut self.random) {
-            let lies = [Lie::Rot, Lie::Lost, Lie::Misdirected, Lie::RotOfNothing, Lie::Unreadable];
-            let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
-            if let Some(segment) = self.disk.lie(lie) {
-                self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
-                self.totals.lies += 1;
-            }
+            self.lie();
         }
-        let (cores, Opened { recovered, indexes, lanes }) = loop {
+        let (cores, Opened { tables, recovered, indexes, lanes }) = loop {
             let cores = self.random.within(1..=u64::from(self.scenario.cores_max)) as u16;
             if let Some(opened) = self.try_start(cores) {
                 break (cores, opened);
@@ -55,8 +53,13 @@ impl Simulation {
         self.auditor.note(self.time_us, "start", u64::from(cores), rows.len() as u64);
         self.model.restarted(&rows);
         self.model.is_open = false;
+        self.check_once(&tables, rows.len() as u64);
+        let manifest = tables.manifest().clone();
+        self.totals.starts_on_tables += u64::from(!manifest.tables.is_empty());
+        let writing = |lane: &Lane| (lane.config().lane, lane.writing().expect("it was opened"));
+        let keeper = Keeper::new(manifest, lanes.iter().map(writing).collect());
         let slots = SlotMap::new(cores);
-        let mut server = Server::new(cores, &self.scenario, self.tls.as_ref().map(Tls::credentials));
+        let mut server = Server::new(cores, &self.scenario, self.tls.as_ref().map(Tls::credentials), keeper);
         server.recovered_claims = rows.len() as u64;
         self.server = Some(server);
         let generation = recovered.next_generation.0;
@@ -75,17 +78,25 @@ impl Simulation {
     /// refused has been repaired.
     fn try_start(&mut self, cores: u16) -> Option<Opened> {
         let slots = SlotMap::new(cores);
-        let rebuilt: Result<Vec<_>, _> = (0..cores)
-            .map(|core| rebuild(&self.disk, &OpenTables::none(), slots.slots_of(CoreId(core)), 1))
-            .collect();
-        let rebuilt = match rebuilt {
+        let rebuilt: Result<(OpenTables, Vec<_>), RebuildError> =
+            OpenTables::open(&self.disk, &self.disk).map_err(RebuildError::from).and_then(|tables| {
+                let of_core = |core| rebuild(&self.disk, &tables, slots.slots_of(CoreId(core)), 1);
+                let all = (0..cores).map(of_core).collect::<Result<_, _>>()?;
+                Ok((tables, all))
+            });
+        let (tables, rebuilt) = match rebuilt {
             Ok(rebuilt) => rebuilt,
             Err(RebuildError::Log(error)) => {
                 self.refused(&error);
                 return None;
             }
-            Err(error) => panic!("there is no table that could be damaged: {error}"),
+            Err(error) => {
+                self.store_refused(&error);
+                return None;
+            }
         };
+        let lied_about = self.disk.get().lied_about_in_store();
+        assert!(lied_about.is_none(), "{lied_about:?} is damaged, and was taken for sound");
         let (mut all, indexes): (Vec<_>, Vec<_>) = rebuilt.into_iter().unzip();
         let recovered = all.pop().expect("there is at least one core");
         assert!(all.iter().all(|other| *other == recovered), "two readings of one log differ");
@@ -97,26 +108,26 @@ impl Simulation {
         );
         if self.scenario.start_crashes.happens(&mut self.random) {
             let steps = self.random.within(0..=5 + 8 * u64::from(cores));
-            self.disk.go_down_after(Some(steps));
+            self.disk.get().go_down_after(Some(steps));
         }
         let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
         let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
         let opened = open_generation(&mut self.disk, &recovered, &opening);
-        let is_down = self.disk.is_down();
-        self.disk.go_down_after(None);
+        let is_down = self.disk.get().is_down();
+        self.disk.get().go_down_after(None);
         match opened {
-            Ok(lanes) => Some(Opened { recovered, indexes, lanes }),
+            Ok(lanes) => Some(Opened { tables, recovered, indexes, lanes }),
             Err(_) if is_down => {
                 let crash = if self.random.once_in(2) { Crash::Kill } else { Crash::PowerCut };
                 self.auditor.note(self.time_us, "crash of a start", u64::from(crash == Crash::PowerCut), 0);
-                self.disk.crash(crash);
+                self.disk.get().crash(crash);
                 self.totals.crashes += 1;
                 self.totals.start_crashes += 1;
                 None
             }
             Err(error) => {
-                assert!(self.disk.is_full, "a generation cannot be opened: {}", chain(&error));
-                self.disk.is_full = false;
+                let was_full = std::mem::take(&mut self.disk.get().is_full);
+                assert!(was_full, "a generation cannot be opened: {}", chain(&error));
                 None
             }
         }
@@ -124,7 +135,7 @@ impl Simulation {
 
     /// A start has refused the log: that must be because of a lie, and is repaired.
     fn refused(&mut self, error: &RecoveryError) {
-        let lied_about = self.disk.lied_about();
+        let lied_about = self.disk.get().lied_about();
         self.auditor.tell(self.time_us, || format!("refused: {error}"));
         assert!(!lied_about.is_empty(), "a sound log is refused: {error}");
         let text = error.to_string();
@@ -133,14 +144,61 @@ impl Simulation {
             "damage in {lied_about:?} is not where the message says: {text}"
         );
         self.totals.lies_refused += 1;
-        self.disk.repair();
+        self.disk.get().repair();
+    }
+
+    /// A start has refused the tables or their manifest: that must be because of a lie about that very file, and is repaired.
+    fn store_refused(&mut self, error: &RebuildError) {
+        let lied_about = self.disk.get().lied_about_in_store();
+        let text = chain(error);
+        self.auditor.tell(self.time_us, || format!("refused: {text}"));
+        let Some(file) = lied_about else { panic!("a sound store is refused: {text}") };
+        assert!(text.contains(&file.name()), "damage in {file:?} is not where the message says: {text}");
+        self.totals.lies_refused += 1;
+        self.disk.get().repair_store();
+    }
+
+    /// Checks that each claim is in one place: a table, or the log behind the tables.
+    fn check_once(&self, tables: &OpenTables, held: u64) {
+        let mut in_log = 0;
+        let counted = recover_after(&self.disk, tables.covered(), &mut |records| {
+            in_log += records.iter().filter(|record| record.kind == RecordKind::Assertion).count() as u64;
+            Ok(())
+        });
+        counted.expect("it was just recovered");
+        let in_tables = tables.manifest().entries();
+        assert_eq!(
+            held,
+            in_tables + in_log,
+            "claims held, and those of tables ({in_tables}) and log ({in_log})"
+        );
+    }
+
+    /// Changes something on the disk.
+    fn lie(&mut self) {
+        if self.random.once_in(3) {
+            let lies = [StoreLie::Rot, StoreLie::Lost, StoreLie::Cut];
+            let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
+            if let Some(file) = self.disk.get().lie_about_store(lie) {
+                self.auditor.tell(self.time_us, || format!("{lie:?} in {file:?}"));
+                self.totals.lies += 1;
+            }
+            return;
+        }
+        let lies = [Lie::Rot, Lie::Lost, Lie::Misdirected, Lie::RotOfNothing, Lie::Unreadable];
+        let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
+        if let Some(segment) = self.disk.get().lie(lie) {
+            self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
+            self.totals.lies += 1;
+        }
     }
 
     fn log_facts(&self, core: usize, generation: u32) -> LogFacts {
-        let files = self.disk.list().expect("the disk can be listed");
+        let upkeep = self.server.as_ref().expect("it is being started").keeper.facts().clone();
+        let files = LogStorage::list(&self.disk).expect("the disk can be listed");
         let own: Vec<_> = files.iter().filter(|file| usize::from(file.id.lane.0) == core).collect();
         LogFacts {
-            upkeep: stemedb_engine::checkpoint::UpkeepFacts::default(),
+            upkeep,
             jobs: stemedb_net::run_status::JobFacts::default(),
             snapshots: stemedb_engine::snapshots::SnapshotFacts::default(),
             recovery_us: 1,
@@ -162,7 +220,16 @@ impl Simulation {
         assert_eq!(retracted, rows.iter().filter(|row| row.retracted).count() as u64, "retracted claims");
         let sent = self.model.tick();
         self.model.check_list(&rows, Asked::All, sent, |_| true, "at rest");
-        KnownFigures { claims: held, new_claims: held - server.recovered_claims }
+        let files = LogStorage::list(&self.disk).expect("the disk can be listed");
+        let upkeep = server.keeper.facts().snapshot();
+        KnownFigures {
+            claims: held,
+            new_claims: held - server.recovered_claims,
+            segments: files.len() as u64,
+            segment_bytes: files.iter().map(|file| file.bytes).sum(),
+            tables: upkeep.tables,
+            table_entries: upkeep.table_entries,
+        }
     }
 }
 
@@ -188,9 +255,10 @@ fn list(index: &Index) -> Vec<Stored> {
     }
 }
 
-fn chain(error: &OpenError) -> String {
+/// An error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(error) = source {
         text = format!("{text}: {error}");
         source = error.source();

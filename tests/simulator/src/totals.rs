@@ -26,6 +26,22 @@ pub struct Totals {
     pub writes_torn: u64,
     /// Those of them that failed.
     pub writes_failed: u64,
+    /// Steps of upkeep.
+    pub upkeep_steps: u64,
+    /// Those of them in the midst of which the machine went down.
+    pub upkeep_crashes: u64,
+    /// Those of them that failed.
+    pub upkeep_failures: u64,
+    /// Checkpoints that were made.
+    pub checkpoints: u64,
+    /// Merges of tables.
+    pub merges: u64,
+    /// Segments whose claims are in tables, and that were removed.
+    pub segments_removed: u64,
+    /// Tables that were merged into others, or never listed, and were removed.
+    pub tables_removed: u64,
+    /// Starts that found tables.
+    pub starts_on_tables: u64,
     /// Changes made to what the disk held.
     pub lies: u64,
     /// Those of them that a start refused.
@@ -65,6 +81,14 @@ impl AddAssign<&Totals> for Totals {
         self.writes += other.writes;
         self.writes_torn += other.writes_torn;
         self.writes_failed += other.writes_failed;
+        self.upkeep_steps += other.upkeep_steps;
+        self.upkeep_crashes += other.upkeep_crashes;
+        self.upkeep_failures += other.upkeep_failures;
+        self.checkpoints += other.checkpoints;
+        self.merges += other.merges;
+        self.segments_removed += other.segments_removed;
+        self.tables_removed += other.tables_removed;
+        self.starts_on_tables += other.starts_on_tables;
         self.lies += other.lies;
         self.lies_refused += other.lies_refused;
         self.resets += other.resets;

@@ -3,6 +3,7 @@
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::LaneWrite;
 use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId};
 
 use crate::server::{Happening, NotPrepared, QUEUE_MESSAGES_MAX, Running, Stage, WriteEnd, WriteUnderWay};
@@ -31,6 +32,7 @@ impl Simulation {
         }
         let mut more = self.server().cores[core].core.turn(now);
         more |= self.do_wants(core);
+        self.tell_segment(core);
         self.advance(core);
         let cost_us = if self.scenario.core_stalls.happens(&mut self.random) {
             self.random.within(1_000..=1_500_000)
@@ -65,15 +67,26 @@ impl Simulation {
                 }
                 core.write_done(id, buffer, result, elapsed_us, now);
             }
-            Happening::Segment(number, Ok(())) => core.segment_ready(number),
-            Happening::Segment(_, Err(why)) => core.segment_failed(why.no_space, now),
+            Happening::Segment(number, outcome) => {
+                running.is_preparing = false;
+                match outcome {
+                    Ok(()) => core.segment_ready(number),
+                    Err(why) => core.segment_failed(why.no_space, now),
+                }
+            }
             Happening::Message(from, message) => core.message(from, message, now),
             Happening::Tick => core.tick(now),
+            Happening::SegmentRemoved(bytes) => core.segment_removed(bytes),
             Happening::Open(shard) => {
                 core.open(shard.0, shard.1);
                 server.opened += 1;
                 if server.opened == server.cores.len() {
                     self.model.is_open = true;
+                    let begin_us = self.time_us + self.random.within(0..=5_000);
+                    if !self.scenario.upkeep_starves {
+                        server.keeper.begin_at(begin_us);
+                        self.schedule.add(begin_us, Event::Upkeep);
+                    }
                     for core in 0..server.cores.len() {
                         let in_us = self.random.within(0..=500);
                         let serve = Event::Tell(core, Box::new(Happening::Serve));
@@ -160,7 +173,7 @@ impl Simulation {
         self.auditor.note(self.time_us, "write", core as u64, write.offset);
         self.auditor.bytes(&write.buffer[..write.bytes.min(64)]);
         self.schedule.add(self.time_us + takes_us, Event::Written(core, write.id.0));
-        let began = self.disk.moment();
+        let began = self.disk.get().moment();
         let began_us = self.time_us;
         self.server().cores[core].writes.push(WriteUnderWay { write, began_us, began, end });
         self.totals.writes += 1;
@@ -183,16 +196,16 @@ impl Simulation {
         let bytes = &write.buffer[..write.bytes];
         let result = match end {
             WriteEnd::Done => {
-                self.disk.write_durable(segment, write.offset, bytes, began);
+                self.disk.get().write_durable(segment, write.offset, bytes, began);
                 Ok(write.bytes)
             }
             WriteEnd::Failed(errno) => {
-                self.disk.write_partly(segment, write.offset, bytes);
+                self.disk.get().write_partly(segment, write.offset, bytes);
                 self.totals.writes_failed += 1;
                 Err(errno)
             }
             WriteEnd::Short(written) => {
-                self.disk.write_partly(segment, write.offset, bytes);
+                self.disk.get().write_partly(segment, write.offset, bytes);
                 self.totals.writes_failed += 1;
                 Ok(written)
             }
@@ -206,16 +219,18 @@ impl Simulation {
 
     /// Has a segment prepared, or not.
     fn prepare_segment(&mut self, core: usize, number: SegmentNumber) {
+        self.server().cores[core].is_preparing = true;
         let in_us = match self.random.within(0..=5) {
             0 => self.random.within(1_000..=500_000),
             _ => self.random.within(100..=5_000),
         };
-        if self.scenario.full_disk.happens(&mut self.random) && !self.disk.is_full {
-            self.disk.is_full = true;
+        let is_full = self.disk.get().is_full;
+        if self.scenario.full_disk.happens(&mut self.random) && !is_full {
+            self.disk.get().is_full = true;
             let room_in_us = self.random.within(10_000..=5_000_000);
             self.schedule.add(self.time_us + room_in_us, Event::DiskHasRoom);
         }
-        let event = if self.disk.is_full {
+        let event = if self.disk.get().is_full {
             Event::SegmentFails(core, number, NotPrepared { no_space: true })
         } else if self.scenario.prepare_errors.happens(&mut self.random) {
             Event::SegmentFails(core, number, NotPrepared { no_space: false })
@@ -228,7 +243,7 @@ impl Simulation {
     /// A prepared segment gets its name.
     pub(crate) fn segment_appears(&mut self, core: usize, number: SegmentNumber) {
         let segment = SegmentId { lane: LaneId(core as u16), number };
-        self.disk.appear(segment, self.scenario.lane.segment_bytes);
+        self.disk.get().appear(segment, self.scenario.lane.segment_bytes);
         let in_us = self.random.within(50..=2_000);
         self.schedule.add(self.time_us + in_us, Event::SegmentReady(core, number));
     }
@@ -265,6 +280,18 @@ impl Simulation {
         self.totals.messages += messages.len() as u64;
         for message in messages {
             self.tell(to, Happening::Message(CoreId(from as u16), message));
+        }
+    }
+
+    /// Tells the upkeep when the lane has gone over to another segment.
+    fn tell_segment(&mut self, core: usize) {
+        let running = &mut self.server().cores[core];
+        let Some(lane) = running.core.shard().map(Shard::lane) else { return };
+        let (id, writing) = (lane.config().lane, lane.writing());
+        if let Some(number) = writing.filter(|_| writing != running.writing) {
+            running.writing = writing;
+            let in_us = self.random.within(0..=200);
+            self.schedule.add(self.time_us + in_us, Event::LaneWrites(id, number));
         }
     }
 

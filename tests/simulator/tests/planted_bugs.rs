@@ -53,6 +53,13 @@ fn sign(bug: Bug) -> &'static str {
         Bug::AcceptTooMany => " connections",
         Bug::ForgetAnswers => "has had no answer",
         Bug::AskTheClock => "two runs of one seed differ",
+        Bug::RemoveTooEarly | Bug::CoverTooMuch | Bug::CoverTooFar => "a sound log is refused",
+        Bug::ListTooEarly | Bug::RemoveListedTables => "a sound store is refused",
+        Bug::MergeAwayRetractions => "was retracted by",
+        Bug::MergeAwayInputs => "is gone",
+        Bug::CoverRetractions => "half a retraction",
+        Bug::KeepSegments => "segments that have ended are there",
+        Bug::KeepTables => "tables that are there are not those that are listed",
     }
 }
 

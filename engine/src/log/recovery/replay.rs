@@ -93,7 +93,9 @@ impl<'s, 'v> Replay<'s, 'v> {
         let mut is_all = true;
         for (&lane, surveyed) in &self.survey.lanes {
             for at in of_generation(surveyed, generation) {
-                if self.bytes >= bytes_max || self.survey.required_end(lane, at).is_none() {
+                let has_ended =
+                    self.survey.required_end(lane, at).is_some() || planted::is(Bug::CoverTooMuch);
+                if self.bytes >= bytes_max || !has_ended {
                     is_all = false;
                     break;
                 }
@@ -111,10 +113,17 @@ impl<'s, 'v> Replay<'s, 'v> {
             let begun = self.survey.lanes.get(&end.lane).and_then(|lane| lane.begun.last());
             begun.is_some_and(|last| last.file.id.number > end.segment)
         };
-        let ends =
+        let mut ends: Vec<_> =
             self.ends.values().map(|end| CoveredEnd { end: *end, continues: continues(end) }).collect();
         let lanes = self.generation.as_ref().map_or(0, |record| record.lanes);
-        Covered { ends, generation: self.generation, retractions: self.sink.retractions.into_covered(lanes) }
+        if planted::is(Bug::CoverTooFar) {
+            ends.iter_mut().for_each(|covered| covered.end.end_offset += BLOCK);
+        }
+        let mut retractions = self.sink.retractions.into_covered(lanes);
+        if planted::is(Bug::CoverRetractions) {
+            retractions.clear();
+        }
+        Covered { ends, generation: self.generation, retractions }
     }
 
     pub(super) fn finish(mut self) -> Recovered {

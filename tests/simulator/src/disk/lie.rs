@@ -55,8 +55,13 @@ impl Disk {
                     return None;
                 }
                 let place = self.random.within(0..=other_bytes / BLOCK_BYTES as u64 - 1);
-                // Blocks that are still to be written are written over: the lie would be forgotten.
-                if self.is_unwritten(other, place) {
+                // Blocks that are still to be written are written over: the lie would be forgotten. And what nobody testifies
+                // for, nobody would miss, if what should have been written here instead is needed no more.
+                let at = place * BLOCK_BYTES as u64;
+                let is_there = |written: &&Written| {
+                    written.segment == other && (written.offset..written.offset + written.bytes).contains(&at)
+                };
+                if !testified.iter().any(|written| is_there(&written)) {
                     return None;
                 }
                 self.falsify(segment, block, None);
@@ -115,13 +120,6 @@ impl Disk {
         self.written.iter().filter(is_testified).copied().collect()
     }
 
-    fn is_unwritten(&self, segment: SegmentId, block: u64) -> bool {
-        let at = block * BLOCK_BYTES as u64;
-        !self.written.iter().any(|written| {
-            written.segment == segment && (written.offset..written.offset + written.bytes).contains(&at)
-        })
-    }
-
     fn falsify(&mut self, segment: SegmentId, block: u64, content: Option<Block>) {
         let file = self.files.get_mut(&segment).expect("only files that are there are lied about");
         let truth = file.blocks.remove(&block);
@@ -133,5 +131,6 @@ impl Disk {
 
     pub(super) fn drop_lies(&mut self, segment: SegmentId) {
         self.lies.retain(|(lied, _), _| *lied != segment);
+        self.unreadable.take_if(|(lied, _)| *lied == segment);
     }
 }

@@ -5,6 +5,8 @@
 //! Beyond what disks promise, a few blocks rot or get written elsewhere: see [`lie`].
 
 mod lie;
+mod shared;
+mod store;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,6 +19,9 @@ use stemedb_engine::log::storage::{LogDisk, LogStorage, SegmentFile};
 use stemedb_tests::Random;
 
 pub(crate) use lie::Lie;
+pub(crate) use shared::SharedDisk;
+use store::StoreDirectory;
+pub(crate) use store::StoreLie;
 
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -38,14 +43,17 @@ pub(crate) enum Crash {
 #[derive(Debug)]
 pub(crate) struct Disk {
     files: BTreeMap<SegmentId, File>,
+    store: StoreDirectory,
     /// Removed, but their directory has not been made durable since.
     removed: BTreeMap<SegmentId, File>,
     random: Random,
-    /// Operations of a start until the machine goes down, if it is to go down then.
+    /// Operations of a start or of upkeep until the machine goes down, if it is to go down then.
     steps_left: Option<u64>,
     /// Whether it has.
     is_down: bool,
-    /// Whether a segment finds room.
+    /// Operations until one fails, and with which error, if one is to fail.
+    fault: Option<(u64, i32)>,
+    /// Whether a segment, a table or a manifest finds room.
     pub(crate) is_full: bool,
     /// Blocks whose content is not what was written there, and what it ought to be.
     lies: BTreeMap<(SegmentId, u64), Option<Block>>,
@@ -84,10 +92,12 @@ impl Disk {
     pub(crate) fn new(random: Random) -> Disk {
         Disk {
             files: BTreeMap::new(),
+            store: StoreDirectory::default(),
             removed: BTreeMap::new(),
             random,
             steps_left: None,
             is_down: false,
+            fault: None,
             is_full: false,
             lies: BTreeMap::new(),
             unreadable: None,
@@ -96,9 +106,24 @@ impl Disk {
         }
     }
 
-    /// Lets the machine go down after so many operations of the start that follows.
+    /// Lets the machine go down after so many operations of the start, or of the step of upkeep, that follows.
     pub(crate) fn go_down_after(&mut self, steps: Option<u64>) {
         self.steps_left = steps;
+    }
+
+    /// The machine goes down: nobody can tidy up any more.
+    pub(crate) fn go_down(&mut self) {
+        self.is_down = true;
+    }
+
+    /// Lets an operation fail, after so many others that do not.
+    pub(crate) fn fail_after(&mut self, operations: u64, errno: i32) {
+        self.fault = Some((operations, errno));
+    }
+
+    /// Whether an operation has failed that was to. None will any more.
+    pub(crate) fn has_failed(&mut self, was_to: bool) -> bool {
+        was_to && self.fault.take().is_none()
     }
 
     /// Whether it has gone down by itself.
@@ -168,9 +193,11 @@ impl Disk {
     pub(crate) fn crash(&mut self, crash: Crash) {
         self.steps_left = None;
         self.is_down = false;
+        self.fault = None;
         if crash == Crash::Kill {
             return;
         }
+        self.store.cut_power(&mut self.random);
         let Disk { files, removed, random, lies, .. } = self;
         let came_back: Vec<_> = removed.keys().copied().filter(|_| random.once_in(2)).collect();
         for segment in came_back {
@@ -192,12 +219,12 @@ impl Disk {
 
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.bytes).sum()
+        self.files.values().map(|file| file.bytes).sum::<u64>() + self.store.bytes()
     }
 
     /// A number that changes with the content of any file.
     pub(crate) fn fingerprint(&self) -> u64 {
-        let mut fingerprint = 0_u64;
+        let mut fingerprint = self.store.fingerprint();
         for (id, file) in &self.files {
             fingerprint = mix(fingerprint, u64::from(id.lane.0) << 48 | id.number.0);
             fingerprint = mix(fingerprint, file.bytes);
@@ -211,7 +238,7 @@ impl Disk {
         fingerprint
     }
 
-    /// Counts an operation of a start. The machine may go down instead of doing it.
+    /// Counts an operation of a start or of upkeep. The machine may go down instead of doing it, or it may fail.
     fn step(&mut self) -> io::Result<()> {
         if self.is_down {
             return Err(down());
@@ -221,11 +248,21 @@ impl Disk {
                 self.is_down = true;
                 Err(down())
             }
-            Some(left) => {
-                *left -= 1;
-                Ok(())
+            left => {
+                *left = left.map(|left| left - 1);
+                match &mut self.fault {
+                    Some((0, errno)) => {
+                        let errno = *errno;
+                        self.fault = None;
+                        Err(io::Error::from_raw_os_error(errno))
+                    }
+                    Some((left, _)) => {
+                        *left -= 1;
+                        Ok(())
+                    }
+                    None => Ok(()),
+                }
             }
-            None => Ok(()),
         }
     }
 }

@@ -1,0 +1,272 @@
+//! The thread that keeps log and tables in order, as the server runs it: one step after the other, each at once for
+//! whoever looks on, and any of them the machine's last.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use stemedb_engine::checkpoint::{Manifest, Store, Upkeep, UpkeepError, UpkeepFacts, Worked};
+use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::storage::LogStorage;
+use stemedb_engine::slot::LaneId;
+use stemedb_engine::table::TABLES_MAX;
+
+use crate::disk::Crash;
+use crate::server::Happening;
+use crate::simulation::{Ending, Event, Simulation};
+use crate::start::chain;
+
+/// How long the thread waits when there is nothing to do, and when there is no space, in microseconds.
+const LOOK_AGAIN_US: u64 = 1_000_000;
+const NO_SPACE_PAUSE_US: u64 = 5_000_000;
+
+/// The most operations of a disk before it fails, or the machine goes down: a checkpoint has some more than ten.
+const OPERATIONS_MAX: u64 = 14;
+
+/// The thread.
+pub(crate) struct Keeper {
+    /// Where the thread stands.
+    state: State,
+    /// What it counts, for all cores.
+    facts: UpkeepFacts,
+    /// The segment that each lane was said to write to.
+    writing: BTreeMap<LaneId, SegmentNumber>,
+    /// When it takes its next step: what was foreseen for another time does not count any more.
+    next_us: u64,
+    /// Whether there was nothing to do when it last looked, and no news since.
+    is_idle: bool,
+}
+
+enum State {
+    /// It has not begun yet, with this manifest.
+    New(Box<Manifest>),
+    Runs(Box<Upkeep>),
+    /// It has ended for this run.
+    Ended,
+}
+
+impl Keeper {
+    /// A thread that is about to begin.
+    pub(crate) fn new(manifest: Manifest, writing: BTreeMap<LaneId, SegmentNumber>) -> Keeper {
+        Keeper {
+            state: State::New(Box::new(manifest)),
+            facts: UpkeepFacts::default(),
+            writing,
+            next_us: 0,
+            is_idle: false,
+        }
+    }
+
+    /// Says when it begins.
+    pub(crate) fn begin_at(&mut self, time_us: u64) {
+        self.next_us = time_us;
+    }
+
+    /// What it counts.
+    pub(crate) fn facts(&self) -> &UpkeepFacts {
+        &self.facts
+    }
+
+    /// Whether it has done what there was to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
+    /// Ends it between two steps.
+    pub(crate) fn stop(&mut self) {
+        self.state = State::Ended;
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("facts", &self.facts.snapshot()).finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// Tells the thread that a lane writes to a segment, all before it being sealed.
+    pub(crate) fn lane_writes(&mut self, lane: LaneId, number: SegmentNumber) {
+        let Keeper { state, writing, is_idle, .. } = &mut self.server().keeper;
+        writing.insert(lane, number);
+        *is_idle = false;
+        if let State::Runs(upkeep) = state {
+            upkeep.lane_writes(lane, number);
+            self.foresee_upkeep(0);
+        }
+    }
+
+    /// Has the thread take its next step in a while.
+    pub(crate) fn foresee_upkeep(&mut self, pause_us: u64) {
+        let takes_us = if self.scenario.upkeep_stalls.happens(&mut self.random) {
+            self.random.within(10_000..=3_000_000)
+        } else {
+            self.random.within(100..=5_000)
+        };
+        let next_us = self.time_us + pause_us + takes_us;
+        self.server().keeper.next_us = next_us;
+        self.schedule.add(next_us, Event::Upkeep);
+    }
+
+    /// The thread takes a step, or begins.
+    pub(crate) fn upkeep(&mut self) {
+        if self.server().keeper.next_us != self.time_us {
+            return;
+        }
+        let state = std::mem::replace(&mut self.server().keeper.state, State::Ended);
+        if matches!(state, State::Ended) {
+            return;
+        }
+        let faults = self.foresee_faults();
+        self.totals.upkeep_steps += 1;
+        let mut may_remove = None;
+        let (state, worked) = match state {
+            State::New(manifest) => match self.begin_upkeep(*manifest) {
+                Ok(upkeep) => (State::Runs(Box::new(upkeep)), Ok(Worked::Partly)),
+                // The thread does not begin without.
+                Err(error) => (State::Ended, Err(error)),
+            },
+            State::Runs(mut upkeep) => {
+                let is_held = self.scenario.upkeep_holds.happens(&mut self.random);
+                let worked = upkeep.step(self.now().wall, &mut || {
+                    may_remove = Some(!is_held);
+                    !is_held
+                });
+                (State::Runs(upkeep), worked)
+            }
+            State::Ended => return,
+        };
+        self.server().keeper.state = state;
+        self.auditor.note(self.time_us, "upkeep", what(&worked), self.disk.get().moment());
+        self.auditor.tell(self.time_us, || format!("{worked:?}"));
+        if self.disk.get().is_down() {
+            self.totals.upkeep_crashes += 1;
+            let Ending::Crash(crash) = self.crash_kind() else { unreachable!("a crash is an ending") };
+            self.end_at_once(crash);
+            return;
+        }
+        self.disk.get().go_down_after(None);
+        let has_failed = self.disk.get().has_failed(faults);
+        match worked {
+            Ok(worked) => self.worked(worked, may_remove != Some(false)),
+            Err(error) => self.upkeep_failed(&error, has_failed),
+        }
+    }
+
+    /// Decides whether the disk fails in the step that follows, or the machine goes down. True for the former.
+    fn foresee_faults(&mut self) -> bool {
+        if self.scenario.upkeep_crashes.happens(&mut self.random) {
+            let operations = self.random.within(0..=OPERATIONS_MAX);
+            self.disk.get().go_down_after(Some(operations));
+        }
+        let fails = self.scenario.upkeep_errors.happens(&mut self.random);
+        if fails {
+            let operations = self.random.within(0..=OPERATIONS_MAX);
+            let errno = if self.random.once_in(2) { libc::ENOSPC } else { libc::EIO };
+            self.disk.get().fail_after(operations, errno);
+        }
+        fails
+    }
+
+    fn begin_upkeep(&mut self, manifest: Manifest) -> Result<Upkeep, UpkeepError> {
+        let store = Store {
+            log: Box::new(self.disk.clone()),
+            tables: Box::new(self.disk.clone()),
+            manifest: Box::new(self.disk.clone()),
+        };
+        let config = self.scenario.upkeep;
+        let keeper = &self.server().keeper;
+        let (writing, facts) = (keeper.writing.clone(), keeper.facts.clone());
+        Upkeep::new(store, config, manifest, writing, facts)
+    }
+
+    /// A step was taken.
+    fn worked(&mut self, worked: Worked, could_remove: bool) {
+        let pause_us = match worked {
+            Worked::Idle => LOOK_AGAIN_US,
+            _ => 0,
+        };
+        self.server().keeper.is_idle = worked == Worked::Idle;
+        match worked {
+            Worked::Idle if could_remove => self.check_kept(),
+            Worked::Idle | Worked::Partly => {}
+            Worked::Checkpointed => self.totals.checkpoints += 1,
+            Worked::Merged => self.totals.merges += 1,
+            Worked::RemovedSegment(file) => {
+                self.totals.segments_removed += 1;
+                let core = usize::from(file.id.lane.0);
+                if core < self.server().cores.len() {
+                    self.tell(core, Happening::SegmentRemoved(file.bytes));
+                }
+            }
+            Worked::RemovedTable(_) => self.totals.tables_removed += 1,
+            Worked::FoundDamage(place) => {
+                let lied_about = self.disk.get().lied_about();
+                assert!(!lied_about.is_empty(), "upkeep finds damage in a sound store: {place:?}");
+                self.model.upkeep_failed = self.server().keeper.facts.snapshot().has_ended;
+            }
+        }
+        self.foresee_upkeep(pause_us);
+    }
+
+    /// A step has failed, which only what the disk did excuses. Without space the thread tries on; otherwise it ends.
+    fn upkeep_failed(&mut self, error: &UpkeepError, has_failed: bool) {
+        self.totals.upkeep_failures += 1;
+        let disk = self.disk.get();
+        let is_excused = has_failed || disk.is_full || !disk.lied_about().is_empty();
+        drop(disk);
+        assert!(is_excused, "upkeep fails on a sound store: {}", chain(error));
+        let is_new = matches!(self.server().keeper.state, State::Ended);
+        if error.is_no_space() && !is_new {
+            self.foresee_upkeep(NO_SPACE_PAUSE_US);
+        } else {
+            self.server().keeper.state = State::Ended;
+            self.server().keeper.facts.ended();
+            self.model.upkeep_failed = true;
+        }
+    }
+
+    /// Checks that there is nothing too much when there is nothing to do.
+    fn check_kept(&mut self) {
+        let Keeper { state: State::Runs(upkeep), writing, facts, .. } = &self.server().keeper else { return };
+        let manifest = upkeep.manifest().clone();
+        let (writing, facts) = (writing.clone(), facts.snapshot());
+        if facts.has_ended {
+            return;
+        }
+        let mut listed: Vec<_> = manifest.tables.iter().map(|table| table.facts.number).collect();
+        assert!(listed.len() <= TABLES_MAX, "upkeep is idle with {} tables", listed.len());
+        listed.sort_unstable();
+        let there = self.disk.get().tables();
+        assert_eq!(there, listed, "upkeep is idle, and tables that are there are not those that are listed");
+        let counted = (facts.tables, facts.table_bytes, facts.table_entries);
+        let held = (listed.len() as u64, manifest.bytes(), manifest.entries());
+        assert_eq!(counted, held, "tables, their bytes and claims, as counted and as listed");
+        let files = LogStorage::list(&self.disk).expect("the disk can be listed");
+        let is_left = |id: stemedb_engine::log::segment::SegmentId| {
+            writing.get(&id.lane).is_none_or(|writing| id.number < *writing)
+        };
+        let left: Vec<_> = files.iter().filter(|file| is_left(file.id)).map(|file| file.id).collect();
+        assert!(left.is_empty(), "upkeep is idle, and segments that have ended are there: {left:?}");
+    }
+
+    /// The machine goes down in the midst of something.
+    fn end_at_once(&mut self, crash: Crash) {
+        self.auditor.tell(self.time_us, || format!("down in a step of upkeep: {crash:?}"));
+        self.crash(crash);
+        self.has_ended = true;
+    }
+}
+
+/// What a step has done, as a number.
+fn what(worked: &Result<Worked, UpkeepError>) -> u64 {
+    match worked {
+        Ok(Worked::Idle) => 0,
+        Ok(Worked::Partly) => 1,
+        Ok(Worked::Checkpointed) => 2,
+        Ok(Worked::Merged) => 3,
+        Ok(Worked::RemovedSegment(_)) => 4,
+        Ok(Worked::RemovedTable(_)) => 5,
+        Ok(Worked::FoundDamage(_)) => 7,
+        Err(_) => 6,
+    }
+}
