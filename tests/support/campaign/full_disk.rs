@@ -129,9 +129,10 @@ fn start_on_full(start: &Start, disk: &Disk, history: &History, filler: Filler, 
         }
         Err(refused) => {
             let error = refused.text.lines().find(|line| line.contains("ERROR")).unwrap_or_default();
-            // The first file for which there is no space may be any of the data directory's.
-            let says_why = error.contains("No space left on device")
-                && error.contains(&*data_dir(disk).to_string_lossy());
+            // The first file for which there is no space may be a segment or any other of the data directory's.
+            let names_a_file =
+                error.contains("segment-") || error.contains(&*data_dir(disk).to_string_lossy());
+            let says_why = error.contains("No space left on device") && names_a_file;
             assert!(says_why, "it refused to start with\n{}", refused.text);
             figures.add("starts on a full disk that were refused", 1);
         }
