@@ -10,6 +10,7 @@ use stemedb_engine::lens::Lens;
 use stemedb_engine::order::WriteOrder;
 use stemedb_engine::query::{Execution, LifecycleFilter, Query, Step, SubjectFilter};
 use stemedb_engine::slot::SLOTS;
+use stemedb_engine::snapshots::Position;
 use stemedb_engine::time::UnixMicros;
 
 use crate::program::Program;
@@ -33,8 +34,11 @@ enum Event {
     Retract(&'static str, WriteOrder),
 }
 
-/// A program that fills an index, takes a snapshot of it while it goes on, and damages that.
+/// A program that fills an index, takes a snapshot of it while it goes on, and damages that. Or a position.
 pub fn snapshot(input: &[u8]) {
+    if let Ok(position) = Position::decode(input) {
+        assert_eq!(position.encode(), input, "a position is written in one way");
+    }
     let mut program = Program::new(input);
     let (mode, budget_bytes, steps_each) = (program.byte(), 1 + program.number() % 5_000, program.byte() % 4);
     let events = read_events(&mut program);

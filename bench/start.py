@@ -1,0 +1,279 @@
+"""How long a start takes: from an index snapshot, and without one. And what taking a snapshot costs, on disk and those who write meanwhile.
+
+  cargo build --release --bin stemedb-api --bin stemedb-bench
+  python3 bench/start.py
+
+A server is filled with claims and left alone until their tables are merged and a snapshot is taken. Then it is started over and
+over, in turns with its snapshot and with `data/db/indexes` moved aside, and timed from the process' start until `/ready` says 200. Starts find
+snapshot and tables on the disk and not in the page cache, which neither goes through or stays in.
+
+A start without a snapshot is followed by a snapshot of everything. Load of 64 connections that store single claims is measured
+while that is taken, and again, as long, when it is done.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RELEASE = os.path.join(REPOSITORY, "target", "release")
+
+START_SECONDS_MAX = 600
+STOP_SECONDS_MAX = 60
+SETTLE_SECONDS_MAX = 900
+READY_TARGET_SECONDS = 5.0
+BATCH_CLAIMS = 5_000
+FILLERS = 4
+CONNECTIONS = 64
+RATE = 5_000
+LOAD_SECONDS = 4
+
+
+def main():
+    options = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    busy = os.getloadavg()[0]
+    if busy > 0.3:
+        print(f"warning: this machine is busy (load average {busy:.1f}); the figures will say little", file=sys.stderr)
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory:
+        host = Host(options, directory)
+        fill(host, options.claims)
+        figures = measure(host, options)
+    figures["load_average"] = busy
+    report(figures, options)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--claims", type=int, default=10_000_000)
+    parser.add_argument("--cores", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dir", default="/var/tmp", help="where the data goes while it is measured; a real disk (default: %(default)s)")
+    parser.add_argument("--server", default=os.path.join(RELEASE, "stemedb-api"))
+    parser.add_argument("--bench", default=os.path.join(RELEASE, "stemedb-bench"))
+    parser.add_argument("--json", help="also write the figures to this file")
+    options = parser.parse_args()
+    for binary in (options.server, options.bench):
+        if not os.access(binary, os.X_OK):
+            sys.exit(f"no {binary}: cargo build --release --bin stemedb-api --bin stemedb-bench")
+    return options
+
+
+class Failed(Exception):
+    """The server did not do what it should."""
+
+
+class Host:
+    """A data directory, and the servers that are started on it."""
+
+    def __init__(self, options, directory):
+        self.options = options
+        self.directory = directory
+        self.indexes = os.path.join(directory, "db", "indexes")
+        self.aside = os.path.join(directory, "aside")
+        self.loads = 0
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    @contextlib.contextmanager
+    def serving(self):
+        """Runs a server until the end of the block. Gives how long its start took, in seconds, and where its log is."""
+        environment = {
+            **os.environ,
+            "STEMEDB_BIND_ADDR": f"127.0.0.1:{self.port}",
+            "STEMEDB_WAL_DIR": os.path.join(self.directory, "wal"),
+            "STEMEDB_DB_DIR": os.path.join(self.directory, "db"),
+            "STEMEDB_CORES": str(self.options.cores),
+        }
+        log_path = os.path.join(self.directory, "log")
+        began = time.perf_counter()
+        with open(log_path, "wb") as log:
+            process = subprocess.Popen([self.options.server], stdout=log, stderr=subprocess.STDOUT, env=environment)
+        try:
+            while not self.is_ready():
+                if process.poll() is not None or time.perf_counter() > began + START_SECONDS_MAX:
+                    raise Failed(f"the server did not start:\n{self.log()[-2000:]}")
+                time.sleep(0.005)
+            yield time.perf_counter() - began
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def log(self):
+        with open(os.path.join(self.directory, "log"), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def is_ready(self):
+        try:
+            return self.get("/ready")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    def metric(self, name):
+        found = re.search(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
+        return float(found.group(1))
+
+    def count(self):
+        return json.loads(self.get("/v1/health")[1])["assertion_count"]
+
+    def wait_until(self, what, is_so):
+        deadline = time.monotonic() + SETTLE_SECONDS_MAX
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise Failed(f"not within {SETTLE_SECONDS_MAX} s: {what}\n{self.log()[-2000:]}")
+            time.sleep(0.1)
+
+
+def fill(host, claims):
+    """Stores claims, and waits until a snapshot of most of them is there and nothing goes on any more."""
+    with host.serving():
+        began = time.perf_counter()
+        numbers = iter(range(0, claims, BATCH_CLAIMS))
+        lock, failures = threading.Lock(), []
+
+        def store():
+            connection = http.client.HTTPConnection("127.0.0.1", host.port, timeout=120)
+            while not failures:
+                with lock:
+                    first = next(numbers, None)
+                if first is None:
+                    return
+                body = "".join(map(claim, range(first, min(claims, first + BATCH_CLAIMS))))
+                connection.request("POST", "/v1/assert/batch", body)
+                response = connection.getresponse()
+                answer = response.read()
+                if response.status != 200:
+                    failures.append((response.status, answer))
+
+        threads = [threading.Thread(target=store) for _ in range(FILLERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures or host.count() != claims:
+            raise Failed(f"{host.count()} of {claims} claims were stored: {failures[:1]}")
+        print(f"{claims} claims stored in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+        settle(host)
+
+
+def claim(number):
+    """About 200 bytes in the log: packages with sixteen fields each."""
+    # A permutation, so that subjects come in no order.
+    number = number * 7_919 % 1_000_000_007
+    return (
+        f'{{"subject":"debian/package/lib{number // 16:08}-dev","predicate":"field-{number % 16}",'
+        f'"object":"{number:010} (>= 2:1.18.4-3+deb12u1) | libexample{number}-dev (<< 3.0)",'
+        f'"source":"source/debian/bookworm-{number % 3}","timestamp":1700000000}}\n'
+    )
+
+
+def settle(host):
+    """Waits until upkeep has done what there was to do, the snapshot included, and for some seconds nothing else."""
+    seen = {"at": time.monotonic(), "figures": None}
+    names = ["stemedb_checkpoints_total", "stemedb_table_merges_total", "stemedb_index_snapshots_total"]
+
+    def is_quiet():
+        figures = [host.metric(name) for name in names]
+        if figures != seen["figures"]:
+            seen.update(at=time.monotonic(), figures=figures)
+        return time.monotonic() - seen["at"] > 8
+
+    host.wait_until("a snapshot is taken", lambda: host.metric("stemedb_index_snapshots_total") >= 1)
+    host.wait_until("nothing goes on", is_quiet)
+
+
+def measure(host, options):
+    figures = {"claims": options.claims, "cores": options.cores, "with_s": [], "without_s": [], "restored": [], "rebuild_s": []}
+    figures.update(snapshot_s=[], snapshot_bytes=[], during=[], after=[])
+    for number in range(1, options.rounds + 1):
+        print(f"round {number} of {options.rounds}", file=sys.stderr)
+        with host.serving() as seconds:
+            check(host, options, "Restored")
+            figures["with_s"].append(seconds)
+            print(f"with a snapshot: ready after {seconds:.2f} s", file=sys.stderr)
+            figures["restored"].append(host.metric("stemedb_index_snapshot_restored_assertions"))
+        shutil.rmtree(host.aside, ignore_errors=True)
+        os.rename(host.indexes, host.aside)
+        with host.serving() as seconds:
+            check(host, options, "Index rebuild complete in")
+            figures["without_s"].append(seconds)
+            print(f"without: ready after {seconds:.2f} s", file=sys.stderr)
+            found = re.search(r"Index rebuild complete in ([0-9.]+)s", host.log())
+            figures["rebuild_s"].append(float(found.group(1)))
+            measure_load(host, options, figures)
+        # The load has made the log longer, and the next rounds start from what is there now.
+    return figures
+
+
+def check(host, options, line):
+    """Whether the start was of the kind that is measured, and nothing is missing."""
+    if host.count() < options.claims or line not in host.log():
+        raise Failed(f"{host.count()} claims, {line!r} expected:\n{host.log()[-3000:]}")
+
+
+def measure_load(host, options, figures):
+    """What clients see while a snapshot of everything is taken, which a start without one is followed by; and afterwards."""
+    during = load(host, options, LOAD_SECONDS)
+    if "Index snapshot" in host.log() and "taken" in host.log():
+        print("the snapshot was taken before the load had ended: part of it was measured without", file=sys.stderr)
+    settle(host)
+    figures["during"].append(during)
+    figures["after"].append(load(host, options, LOAD_SECONDS))
+    figures["snapshot_s"].append(host.metric("stemedb_index_snapshot_duration_seconds"))
+    figures["snapshot_bytes"].append(host.metric("stemedb_index_snapshot_bytes") / host.count())
+
+
+def load(host, options, seconds):
+    """Latencies of single claims at a moderate rate, in microseconds, from when each was due."""
+    host.loads += 1
+    done = subprocess.run(
+        [options.bench, "run", "--address", f"127.0.0.1:{host.port}", "--connections", str(CONNECTIONS), "--rate", str(RATE),
+         "--duration-s", str(seconds), "--warm-up-s", "0.2", "--seed", str(host.loads), "--json"],
+        check=True, stdout=subprocess.PIPE,
+    )
+    measured = json.loads(done.stdout)["runs"][0]["all"]["operations"]["assert"]
+    return {name: measured["latency_us"][name] for name in ("p50", "p99", "p999")}
+
+
+def report(figures, options):
+    median = lambda name: statistics.median(figures[name])
+    claims, cores = figures["claims"], figures["cores"]
+    print(f"{claims} claims, {cores} cores, load average {figures['load_average']:.1f} when it began; medians of {options.rounds} rounds")
+    print(f"start to ready with a snapshot:    {median('with_s'):.2f} s, {median('restored'):.0f} claims from it (target {READY_TARGET_SECONDS:g} s)")
+    rate = claims / median("rebuild_s") / cores
+    print(f"start to ready without a snapshot: {median('without_s'):.2f} s; a core rebuilds {rate / 1e6:.2f} million claims a second (target 1)")
+    print(f"a snapshot: {median('snapshot_bytes'):.0f} bytes a claim, taken in {median('snapshot_s'):.1f} s under load")
+    for name, when in (("during", "while it is taken"), ("after", "afterwards")):
+        latency = {key: statistics.median(row[key] for row in figures[name]) for key in ("p50", "p99", "p999")}
+        print(f"{RATE} claims a second {when}: p50 {latency['p50']:.0f} µs, p99 {latency['p99']:.0f} µs, p99.9 {latency['p999']:.0f} µs")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(figures, file, indent=2)
+    sys.exit(0 if statistics.median(figures["with_s"]) <= READY_TARGET_SECONDS else 1)
+
+
+if __name__ == "__main__":
+    main()
