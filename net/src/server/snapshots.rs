@@ -14,7 +14,11 @@ use crate::core::SnapshotOrder;
 use crate::driver::{Control, PieceSender};
 
 /// Pieces of one core that may wait to be written.
-const PIECES_MAX: usize = 4;
+const PIECES_MAX: usize = 1;
+
+/// How long to wait after a piece of each core. A core that has nothing to wait for works on its snapshot without a pause, and takes the CPU
+/// from the kernel's workers for its own log writes; so it is made to wait, and gives 64 MB/s.
+const PIECE_PAUSE: Duration = Duration::from_millis(4);
 
 /// A snapshot is due when at least this part of the tables, in bytes, is not in the last one: a start reads them anew.
 const BYTES_DUE_SHARE: u64 = 4;
@@ -56,6 +60,10 @@ struct Taking {
     began: Instant,
     /// By core. None once its last piece was there.
     pieces: Vec<Option<Receiver<Piece>>>,
+    /// When the next pieces may be taken.
+    next_write: Instant,
+    /// Whether there may be one.
+    has_pieces: bool,
 }
 
 /// Why a snapshot was given up.
@@ -85,7 +93,19 @@ impl Snapshots {
         }
     }
 
-    /// Writes what has come, and lets the cores go on.
+    /// Notes that a piece has come.
+    pub(super) fn piece_came(&mut self) {
+        if let Some(taking) = &mut self.taking {
+            taking.has_pieces = true;
+        }
+    }
+
+    /// When there is something to be written.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.taking.as_ref().filter(|taking| taking.has_pieces).map(|taking| taking.next_write)
+    }
+
+    /// Writes a piece of each core that has one, and lets these cores go on.
     pub(super) fn write(&mut self) {
         let Some(taking) = &mut self.taking else { return };
         match taking.write(&self.plan) {
@@ -111,7 +131,8 @@ impl Snapshots {
         };
         let pieces = (0..self.plan.slots.len()).map(begin).collect();
         tracing::debug!(number = writer.number().0, "index snapshot begun");
-        self.taking = Some(Taking { writer, order, began: Instant::now(), pieces });
+        let began = Instant::now();
+        self.taking = Some(Taking { writer, order, began, pieces, next_write: began, has_pieces: false });
     }
 
     fn end(&mut self, bytes: u64) {
@@ -136,21 +157,24 @@ impl Snapshots {
 
 impl Taking {
     fn write(&mut self, plan: &SnapshotPlan) -> Result<Written, GivenUp> {
+        self.has_pieces = false;
+        self.next_write = Instant::now() + PIECE_PAUSE;
         for (core, receiver) in self.pieces.iter_mut().enumerate() {
-            while let Some(pieces) = receiver {
-                let piece = match pieces.try_recv() {
-                    Ok(piece) => piece,
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return Err(GivenUp::Core { core }),
-                };
-                plan.cores.wake(core);
-                if piece.is_last {
-                    *receiver = None;
-                }
-                let written = self.writer.write(&plan.storage, core, &piece)?;
-                if written != Written::Partly {
-                    return Ok(written);
-                }
+            let Some(pieces) = receiver else { continue };
+            let piece = match pieces.try_recv() {
+                Ok(piece) => piece,
+                Err(TryRecvError::Empty) => continue,
+                Err(TryRecvError::Disconnected) => return Err(GivenUp::Core { core }),
+            };
+            // The next one may be there already, whose coming was noted together with this one's.
+            self.has_pieces = true;
+            plan.cores.wake(core);
+            if piece.is_last {
+                *receiver = None;
+            }
+            let written = self.writer.write(&plan.storage, core, &piece)?;
+            if written != Written::Partly {
+                return Ok(written);
             }
         }
         Ok(Written::Partly)

@@ -160,11 +160,14 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                     continue;
                 }
                 Ok(Order::Piece) => {
-                    self.snapshots.write();
+                    self.snapshots.piece_came();
                     continue;
                 }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.snapshots.due().is_some_and(|due| due <= Instant::now()) {
+                self.snapshots.write();
             }
             if self.due.is_some_and(|due| due <= Instant::now()) {
                 self.keep_up();
@@ -178,7 +181,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
 
     /// How long to wait for orders until there is something to do.
     fn pause(&self) -> Duration {
-        let due = self.due.into_iter().chain(self.scrub_due()).min();
+        let due = self.due.into_iter().chain(self.scrub_due()).chain(self.snapshots.due()).min();
         due.map_or(LOOK_AGAIN, |due| due.saturating_duration_since(Instant::now()))
     }
 
