@@ -7,15 +7,11 @@ here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
 cd -- "$STEMEDB_HOME"
+become_owner "$@"
 API=${API:-$(find_program stemedb-api)}
 drill=$STEMEDB_HOME/drill
 mkdir -p -- "$drill"
 log=$drill/dr-test-log.txt
-touch -- "$log"
-if ((EUID == 0)); then
-    # The timer's drills, which are no root's, go on in it.
-    chown --reference="$drill" -- "$log"
-fi
 scratch=$(mktemp -d "$drill/scratch.XXXXXX")
 server=
 step=start

@@ -79,7 +79,7 @@ impl Document {
                     let kind = Kind::from_fence(word).unwrap_or_else(|| {
                         let known = Kind::ALL.map(|(name, _)| name);
                         panic!(
-                            "{path}, line {line}: expected one of {known:?} behind the fence, found {word:?}"
+                            "{path}, line {line}: expected one of {known:?} behind the fence, found `{word}`"
                         )
                     });
                     blocks.push(Block { section: section.clone(), kind, text: String::new(), line });
