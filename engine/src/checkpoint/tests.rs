@@ -31,8 +31,8 @@ use crate::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_LEAST};
 use crate::order::WriteOrder;
 use crate::slot::{LaneId, Slot, SlotMap};
 use crate::table::{
-    MemoryTables, Strikes, TABLES_MAX, TIER_BYTES, Table, TableFile, TableNumber, TableSink, TableSource,
-    TableStorage,
+    MemoryTables, Strikes, TABLES_MAX, TIER_BYTES, Table, TableFile, TableNumber, TableSink, TableSize,
+    TableSource, TableStorage, pick,
 };
 use crate::time::UnixMicros;
 
@@ -202,6 +202,7 @@ fn world_config() -> UpkeepConfig {
         sort_bytes_max: 60_000,
         step_bytes: STEP_BYTES,
         tier_bytes: TIER_BYTES,
+        spare_bytes: 1 << 20,
     }
 }
 
@@ -536,6 +537,10 @@ impl FullDisk {
 }
 
 impl TableStorage for FullDisk {
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.tables.free_bytes()
+    }
+
     fn list(&self) -> io::Result<Vec<TableFile>> {
         self.tables.list()
     }
@@ -622,6 +627,7 @@ fn no_space_is_recognised_through_every_layer() {
                 sort_bytes_max: 40_000,
                 step_bytes: STEP_BYTES,
                 tier_bytes: TIER_BYTES,
+                spare_bytes: 0,
             };
             let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };
             assert_eq!(error.is_no_space(), is_no_space, "{error:?}");
@@ -648,6 +654,34 @@ fn no_space_is_recognised_through_every_layer() {
         ];
         assert!(by_hand.iter().all(|error| error.is_no_space() == is_no_space), "{by_hand:?}");
     }
+}
+
+/// Goal: merges leave the log the room that it needs, and wait for more. Method: room for a byte less than four tables and what is
+/// to spare, then for that byte too.
+#[test]
+fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
+    let mut world = World::new(1);
+    world.tables.set_free_bytes(0);
+    while world.upkeep.manifest().tables.len() < 4 {
+        (0..60).for_each(|at| world.claim(at, None, 4_000));
+        world.upkeep.lane_writes(LaneId(0), world.lanes[0].writing().expect("it was opened"));
+        while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
+    }
+    let merges = |world: &World| world.upkeep.facts().snapshot().merges;
+    let tables = &world.upkeep.manifest().tables;
+    let merged = pick(
+        &tables.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect::<Vec<_>>(),
+        TIER_BYTES,
+    )
+    .expect("there are as many as are merged");
+    let bytes =
+        tables[merged].iter().map(|table| table.facts.bytes).sum::<u64>() + world_config().spare_bytes;
+    world.tables.set_free_bytes(bytes - 1);
+    assert_eq!((world.upkeep.step(NOW, &mut || true).unwrap(), merges(&world)), (Worked::Idle, 0));
+    world.tables.set_free_bytes(bytes);
+    while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
+    assert!(merges(&world) > 0);
+    world.check();
 }
 
 /// Goal: upkeep goes on after a removal of which the directory found no space to take note. Method: such a log; the

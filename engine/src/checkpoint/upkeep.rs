@@ -46,6 +46,8 @@ pub struct UpkeepConfig {
     pub step_bytes: usize,
     /// Tables below this many bytes are merged without asking which is larger.
     pub tier_bytes: u64,
+    /// Bytes of the disk that merges leave for the log: a merge holds its inputs and its output for a while.
+    pub spare_bytes: u64,
 }
 
 /// What a step has done.
@@ -258,6 +260,12 @@ impl Upkeep {
         let Some(range) = self.pick_sound() else { return Ok(false) };
         let bottom = range.start == 0;
         let inputs = &self.manifest.tables[range];
+        // It would fill the disk, to which the log writes what is acknowledged, give up, and begin again.
+        let needed_bytes =
+            inputs.iter().map(|table| table.facts.bytes).sum::<u64>() + self.config.spare_bytes;
+        if self.store.tables.free_bytes().map_err(|source| UpkeepError::List { source })? < needed_bytes {
+            return Ok(false);
+        }
         let (first, last) = (inputs.first(), inputs.last());
         let (first, last) = first.zip(last).expect("a merge has inputs");
         let checkpoints = *first.checkpoints.start()..=*last.checkpoints.end();

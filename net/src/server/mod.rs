@@ -287,6 +287,8 @@ fn open(
         sort_bytes_max: config.checkpoint_bytes as usize,
         step_bytes: STEP_BYTES,
         tier_bytes: TIER_BYTES,
+        // What each lane writes to next, and what is prepared behind that.
+        spare_bytes: 2 * u64::from(slots.cores()) * config.segment_bytes,
     };
     let snapshots = SnapshotPlan {
         storage,

@@ -162,6 +162,7 @@ impl Scenario {
                 sort_bytes_max: (of_upkeep.within(64..=256) << 10) as usize,
                 step_bytes: (of_upkeep.within(2..=64) << 10) as usize,
                 tier_bytes: of_upkeep.within(8..=64) << 10,
+                spare_bytes: 0,
             },
             upkeep_starves: of_upkeep.once_in(5),
             upkeep_stalls: Rate::of(&mut of_upkeep, 3..=50, 3),

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::statvfs;
+
 use super::{TableFile, TableSink, TableSource, TableStorage};
 use crate::direct_file;
 use crate::table::TableNumber;
@@ -67,6 +69,11 @@ impl TableStorage for DirTables {
             }
         }
         sync_directory(&self.directory)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let space = statvfs(&self.directory)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 
     fn path(&self, number: TableNumber) -> PathBuf {

@@ -18,6 +18,8 @@ pub struct MemoryTables {
 struct Files {
     finished: BTreeMap<TableNumber, Arc<Vec<u8>>>,
     unfinished: BTreeMap<TableNumber, Vec<u8>>,
+    /// What is said of the room that there still is, if it has an end.
+    free_bytes: Option<u64>,
     /// Calls that change something and will still succeed, if there is an end to them.
     changes_left: Option<u64>,
 }
@@ -46,6 +48,11 @@ impl MemoryTables {
     /// The same tables after such a stop: changes succeed again.
     pub fn restart(&self) {
         self.files().changes_left = None;
+    }
+
+    /// Says from now on that there is room for so many bytes.
+    pub fn set_free_bytes(&self, bytes: u64) {
+        self.files().free_bytes = Some(bytes);
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -98,6 +105,10 @@ impl TableStorage for MemoryTables {
         files.change()?;
         files.unfinished.clear();
         Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.files().free_bytes.unwrap_or(u64::MAX))
     }
 
     fn path(&self, number: TableNumber) -> PathBuf {

@@ -38,6 +38,9 @@ pub trait TableStorage {
     /// Removes what is left of tables that were never finished. Nobody may be writing one.
     fn remove_unfinished(&self) -> io::Result<()>;
 
+    /// How many bytes there is still room for.
+    fn free_bytes(&self) -> io::Result<u64>;
+
     /// The table's file, for messages.
     fn path(&self, number: TableNumber) -> PathBuf;
 }

@@ -105,6 +105,7 @@ impl World {
             sort_bytes_max: 1 << 20,
             step_bytes: STEP_BYTES,
             tier_bytes: TIER_BYTES,
+            spare_bytes: 0,
         };
         let writing = self.lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it is open")));
         let mut upkeep = Upkeep::new(store, config, manifest, writing.collect(), UpkeepFacts::default())
