@@ -6,6 +6,8 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use stemedb_engine::checkpoint::{DirManifest, Manifest};
 use stemedb_engine::data_dir::Hold;
@@ -104,6 +106,56 @@ fn damage_that_the_scrub_finds_is_told_with_file_and_offset_and_claims_are_serve
     fill(&server, CLAIMS, &mut random);
     assert_eq!(server.client().get("/ready").expect("an answer").status, 200);
     server.stop();
+}
+
+/// Goal: who deletes old segments loses nothing as far as tables have their claims, and is told where they have not. Method: the
+/// command that operators type, on a log of which the covered segments are old, and then all of them.
+#[test]
+fn old_segments_may_be_deleted_if_tables_have_their_claims() {
+    let mut random = Random::for_test("old segments");
+    let data = Data::new();
+    let server = Start::on(&data).serve();
+    let hold = Hold::on(&data.wal()).expect("nobody removes anything");
+    fill(&server, 0, &mut random);
+    server.wait_for_line("Checkpoint:");
+    server.stop();
+    drop(hold);
+
+    let manifest = Manifest::open(&DirManifest::new(&data.db()), &DirTables::new(&data.db()));
+    let covered = manifest.expect("it is sound").covered;
+    let segments = wal::segments(&data.wal());
+    let (needless, needed): (Vec<_>, Vec<_>) =
+        segments.iter().partition(|segment| covered.contains(segment.id));
+    assert!(!needless.is_empty() && !needed.is_empty(), "{covered:?}");
+    needless.iter().for_each(|segment| make_old(&segment.path));
+    delete_old_segments(&data);
+    assert!(needless.iter().all(|segment| !segment.path.exists()), "the command deletes them");
+    assert!(needed.iter().all(|segment| segment.path.exists()));
+    let server = Start::on(&data).serve();
+    assert_eq!(server.assertion_count(), CLAIMS);
+    server.stop();
+
+    wal::segments(&data.wal()).iter().for_each(|segment| make_old(&segment.path));
+    delete_old_segments(&data);
+    let refused = Start::on(&data).refused();
+    for part in ["segment-00-", "is missing", "recovery.md"] {
+        assert!(refused.text.contains(part), "no {part} in {}", refused.text);
+    }
+}
+
+/// Types `find data/wal -name "*.log" -mtime +7 -delete` where `data` is.
+fn delete_old_segments(data: &Data) {
+    let place = tempfile::tempdir().expect("there is room");
+    std::os::unix::fs::symlink(data.root(), place.path().join("data")).expect("a free name");
+    let command = r#"find data/wal -name "*.log" -mtime +7 -delete"#;
+    let status = Command::new("sh").args(["-c", command]).current_dir(place.path()).status();
+    assert!(status.expect("there is a shell").success(), "{command}");
+}
+
+/// Has a file look as if nobody had written to it for nine days.
+fn make_old(path: &Path) {
+    let file = OpenOptions::new().write(true).open(path).expect("it is there");
+    file.set_modified(SystemTime::now() - Duration::from_secs(9 * 86_400)).expect("it is ours");
 }
 
 /// Changes one bit of a file.
