@@ -27,8 +27,8 @@ import sys
 import tempfile
 import time
 
-import pinned
-from pinned import LOAD_CPU, REPOSITORY, ServerFailed
+import measured
+from measured import LOAD_CPU, REPOSITORY, ServerFailed
 
 RATIO_MAX = 1.5
 CLAIM_BYTES = 200
@@ -41,18 +41,10 @@ LARGE_VALUE_BYTES = 2000
 
 def main():
     options = parse_arguments()
-    # So that whatever is running is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if os.cpu_count() < 2:
-        sys.exit("not here, but needed: a second CPU")
-    busy = os.getloadavg()[0]
-    if busy > 0.3:
-        print(f"warning: this machine is busy (load average {busy:.1f}); the figures will say little", file=sys.stderr)
+    measured.begin(options.server)
     raise_descriptor_limit(IDLE_CONNECTIONS + 1000)
-    if not os.access(options.server, os.X_OK):
-        sys.exit(f"no {options.server}: cargo build --release --bin stemedb-api")
     rounds = []
-    with tempfile.TemporaryDirectory(dir=options.dir) as directory, pinned.stemedb(options.server, directory) as server:
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory, measured.stemedb(options.server, directory) as server:
         store_large_claims(server.port)
         for number in range(1, options.rounds + 1):
             print(f"round {number} of {options.rounds}", file=sys.stderr)

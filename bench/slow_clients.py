@@ -33,9 +33,9 @@ import sys
 import tempfile
 
 import interference
-import pinned
+import measured
 from interference import connect, exchange, pace, request
-from pinned import LOAD_CPU, REPOSITORY, ServerFailed
+from measured import LOAD_CPU, REPOSITORY, ServerFailed
 
 IDLE = 10_000
 SLOW_HEADS = 400
@@ -51,16 +51,10 @@ KINDS = ("assert", "query")
 
 def main():
     options = parse_arguments()
-    # So that whatever is running is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if os.cpu_count() < 2:
-        sys.exit("not here, but needed: a second CPU")
+    measured.begin(options.server, options.generator)
     interference.raise_descriptor_limit(IDLE + SLOW_HEADS + SLOW_BODIES + SLOW_READERS + 1000)
-    for binary in (options.server, options.generator):
-        if not os.access(binary, os.X_OK):
-            sys.exit(f"no {binary}: cargo build --release -p stemedb-net -p stemedb-bench")
     rounds = []
-    with tempfile.TemporaryDirectory(dir=options.dir) as directory, pinned.stemedb(options.server, directory) as server:
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory, measured.stemedb(options.server, directory) as server:
         is_preferred = prefer(server.process_id, "core-")
         interference.store_large_claims(server.port)
         # The first segments of a fresh log are not what is measured.

@@ -18,8 +18,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,11 +25,12 @@ import tempfile
 import threading
 import time
 
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+import measured
+from measured import REPOSITORY, ServerFailed
+
 RELEASE = os.path.join(REPOSITORY, "target", "release")
 
 START_SECONDS_MAX = 600
-STOP_SECONDS_MAX = 60
 SETTLE_SECONDS_MAX = 900
 READY_TARGET_SECONDS = 5.0
 BATCH_CLAIMS = 5_000
@@ -43,10 +42,7 @@ LOAD_SECONDS = 4
 
 def main():
     options = parse_arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    busy = os.getloadavg()[0]
-    if busy > 0.3:
-        print(f"warning: this machine is busy (load average {busy:.1f}); the figures will say little", file=sys.stderr)
+    busy = measured.begin(options.server, options.bench, cpus_min=1)
     with tempfile.TemporaryDirectory(dir=options.dir) as directory:
         host = Host(options, directory)
         fill(host, options.claims)
@@ -64,15 +60,7 @@ def parse_arguments():
     parser.add_argument("--server", default=os.path.join(RELEASE, "stemedb-api"))
     parser.add_argument("--bench", default=os.path.join(RELEASE, "stemedb-bench"))
     parser.add_argument("--json", help="also write the figures to this file")
-    options = parser.parse_args()
-    for binary in (options.server, options.bench):
-        if not os.access(binary, os.X_OK):
-            sys.exit(f"no {binary}: cargo build --release --bin stemedb-api --bin stemedb-bench")
-    return options
-
-
-class Failed(Exception):
-    """The server did not do what it should."""
+    return parser.parse_args()
 
 
 class Host:
@@ -83,10 +71,9 @@ class Host:
         self.directory = directory
         self.indexes = os.path.join(directory, "db", "indexes")
         self.aside = os.path.join(directory, "aside")
+        self.log_path = os.path.join(directory, "log")
         self.loads = 0
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = measured.free_port()
 
     @contextlib.contextmanager
     def serving(self):
@@ -98,27 +85,15 @@ class Host:
             "STEMEDB_DB_DIR": os.path.join(self.directory, "db"),
             "STEMEDB_CORES": str(self.options.cores),
         }
-        log_path = os.path.join(self.directory, "log")
         began = time.perf_counter()
-        with open(log_path, "wb") as log:
-            process = subprocess.Popen([self.options.server], stdout=log, stderr=subprocess.STDOUT, env=environment)
-        try:
-            while not self.is_ready():
-                if process.poll() is not None or time.perf_counter() > began + START_SECONDS_MAX:
-                    raise Failed(f"the server did not start:\n{self.log()[-2000:]}")
-                time.sleep(0.005)
+        all_cpus = os.sched_getaffinity(0)
+        with measured.started(
+            [self.options.server], environment, self.log_path, self.is_ready, all_cpus, START_SECONDS_MAX
+        ):
             yield time.perf_counter() - began
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
     def log(self):
-        with open(os.path.join(self.directory, "log"), encoding="utf-8", errors="replace") as log:
-            return log.read()
+        return measured.read(self.log_path)
 
     def is_ready(self):
         try:
@@ -143,7 +118,7 @@ class Host:
         deadline = time.monotonic() + SETTLE_SECONDS_MAX
         while not is_so():
             if time.monotonic() > deadline:
-                raise Failed(f"not within {SETTLE_SECONDS_MAX} s: {what}\n{self.log()[-2000:]}")
+                raise ServerFailed(f"not within {SETTLE_SECONDS_MAX} s: {what}\n{self.log()[-2000:]}")
             time.sleep(0.1)
 
 
@@ -174,7 +149,7 @@ def fill(host, claims):
         for thread in threads:
             thread.join()
         if failures or host.count() != claims:
-            raise Failed(f"{host.count()} of {claims} claims were stored: {failures[:1]}")
+            raise ServerFailed(f"{host.count()} of {claims} claims were stored: {failures[:1]}")
         print(f"{claims} claims stored in {time.perf_counter() - began:.0f} s", file=sys.stderr)
         settle(host)
 
@@ -231,7 +206,7 @@ def measure(host, options):
 def check(host, options, line):
     """Whether the start was of the kind that is measured, and nothing is missing."""
     if host.count() < options.claims or line not in host.log():
-        raise Failed(f"{host.count()} claims, {line!r} expected:\n{host.log()[-3000:]}")
+        raise ServerFailed(f"{host.count()} claims, {line!r} expected:\n{host.log()[-3000:]}")
 
 
 def measure_load(host, options, figures):

@@ -20,15 +20,14 @@ import json
 import os
 import random
 import re
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-import pinned
-from pinned import LOAD_CPU, REPOSITORY, ServerFailed
+import measured
+from measured import LOAD_CPU, REPOSITORY, ServerFailed
 
 CONNECTIONS = 64
 ANSWER = '{"status":"ready"}'
@@ -38,15 +37,7 @@ PLAIN, TLS, HANDSHAKE = "request, plain HTTP", "request, warm TLS connection", "
 
 def main():
     options = parse_arguments()
-    # So that whatever is running is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if os.cpu_count() < 2:
-        sys.exit("not here, but needed: a second CPU")
-    busy = os.getloadavg()[0]
-    if busy > 0.3:
-        print(f"warning: this machine is busy (load average {busy:.1f})", file=sys.stderr)
-    if not os.access(options.server, os.X_OK):
-        sys.exit(f"no {options.server}: cargo build --release --bin stemedb-api")
+    measured.begin(options.server)
     with tempfile.TemporaryDirectory(dir=options.dir) as directory, contextlib.ExitStack() as running:
         # Workers of an nginx that root starts run as nobody.
         os.chmod(directory, 0o755)
@@ -54,7 +45,7 @@ def main():
         servers = {}
         for secured in (None, certificate):
             is_secured = secured is not None
-            stemedb = pinned.stemedb(options.server, directory, secured)
+            stemedb = measured.stemedb(options.server, directory, secured)
             servers[STEMEDB, is_secured] = running.enter_context(stemedb)
             servers[NGINX, is_secured] = running.enter_context(start_nginx(directory, secured))
         rounds = [measure_round(number, servers, options) for number in range(1, options.rounds + 1)]
@@ -83,7 +74,7 @@ def make_certificate(directory):
 
 @contextlib.contextmanager
 def start_nginx(directory, certificate):
-    port = pinned.free_port()
+    port = measured.free_port()
     prefix = os.path.join(directory, f"nginx-{port}")
     os.mkdir(prefix)
     tls = ""
@@ -116,8 +107,8 @@ http {{
     nginx = "/usr/sbin/nginx" if os.access("/usr/sbin/nginx", os.X_OK) else "nginx"
     command = [nginx, "-p", prefix, "-c", path, "-e", os.path.join(prefix, "error.log")]
     log_path = os.path.join(directory, f"log-{port}")
-    with pinned.started(command, os.environ, log_path, lambda: pinned.listens(port)) as process_id:
-        yield pinned.Running(port, process_id)
+    with measured.started(command, os.environ, log_path, lambda: measured.listens(port)) as process_id:
+        yield measured.Running(port, process_id)
 
 
 def measure_round(number, servers, options):

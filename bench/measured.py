@@ -1,20 +1,38 @@
-"""Servers that are measured: each on a CPU of its own, stopped at the end whatever happens."""
+"""Servers that are measured: what they need of the machine, where they run, and that they stop at the end whatever happens."""
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SERVER_CPU = 0
 LOAD_CPU = 1
 START_SECONDS_MAX = 30
-STOP_SECONDS_MAX = 20
+STOP_SECONDS_MAX = 60
+LOAD_AVERAGE_MAX = 0.3
 
 
 class ServerFailed(Exception):
     """A server did not start, or did not answer as it should."""
+
+
+def begin(*binaries, cpus_min=2):
+    """Ends the program here if it cannot measure on this machine. Gives the load average, which it is measured beside."""
+    # So that whatever is running is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if os.cpu_count() < cpus_min:
+        sys.exit(f"not here, but needed: {cpus_min} CPUs")
+    for binary in binaries:
+        if not os.access(binary, os.X_OK):
+            sys.exit(f"no {binary}: cargo build --release -p stemedb-net -p stemedb-bench")
+    busy = os.getloadavg()[0]
+    if busy > LOAD_AVERAGE_MAX:
+        print(f"warning: this machine is busy (load average {busy:.1f}); the figures will say little", file=sys.stderr)
+    return busy
 
 
 class Running:
@@ -55,19 +73,19 @@ def stemedb(binary, directory, certificate=None):
 
 
 @contextlib.contextmanager
-def started(command, environment, log_path, is_ready):
-    """Runs a server on SERVER_CPU until the end of the block, which begins when it is ready."""
+def started(command, environment, log_path, is_ready, cpus=frozenset({SERVER_CPU}), start_seconds_max=START_SECONDS_MAX):
+    """Runs a server on these CPUs until the end of the block, which begins when it is ready."""
     with open(log_path, "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-            preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )
     try:
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + start_seconds_max
         while not is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ServerFailed(f"{command[0]} did not start:\n{read(log_path)[-2000:]}")
-            time.sleep(0.01)
+            time.sleep(0.005)
         yield process.pid
     finally:
         process.terminate()
