@@ -43,11 +43,16 @@ class Running:
         self.process_id = process_id
 
     def cpu_seconds(self):
-        """User and system, as the kernel counted it."""
-        with open(f"/proc/{self.process_id}/stat", encoding="utf-8") as stat:
-            # The name, which may hold anything, is in parentheses.
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """What the process has taken so far."""
+        return cpu_seconds(self.process_id)
+
+
+def cpu_seconds(process_id):
+    """The CPU time of a process, user and system, as the kernel counted it."""
+    with open(f"/proc/{process_id}/stat", encoding="utf-8") as stat:
+        # The name, which may hold anything, is in parentheses.
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
