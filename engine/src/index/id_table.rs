@@ -22,6 +22,12 @@ const EMPTY: u64 = 0;
 /// The bit that is set in the hash of every slot that is taken, so that no hash is that of an empty slot.
 const TAKEN: u32 = 1 << 31;
 
+/// How many parts of pages a table is made by, one after the other. A power of two.
+const PARTS: usize = 256;
+
+/// The most ids that are put in parts together.
+const PARTED_AT_ONCE_MAX: u32 = if cfg!(test) { 1 << 16 } else { 1 << 22 };
+
 /// A hash table of `u32` ids; what an id stands for, its owner knows.
 ///
 /// Extendible hashing (Fagin, Nievergelt, Pippenger, Strong 1979): a directory, indexed by some bits of the
@@ -50,26 +56,24 @@ impl IdTable {
 
     /// A table of the ids from 0 to `count`, or two of them that are equal.
     ///
-    /// Made at once, with as many pages as it takes: an insertion waits for little, and no page is split.
+    /// Made at once, with as many pages as it takes, so that no page is split; and a part after the other, each of pages that stay in a
+    /// near cache, so that no insertion waits for memory. Takes up to 64 MiB meanwhile.
     pub(super) fn of_distinct(
         count: u32,
         hash: impl Fn(u32) -> u64,
         are_equal: impl Fn(u32, u32) -> bool,
     ) -> Result<IdTable, (u32, u32)> {
-        const GROUP_IDS: u32 = 32;
         let mut table = IdTable::with_pages_for(count as usize);
-        let mut hashes = [0; GROUP_IDS as usize];
-        for start in (0..count).step_by(GROUP_IDS as usize) {
-            let group = start..count.min(start + GROUP_IDS);
-            for (id, slot) in group.clone().zip(&mut hashes) {
-                *slot = hash(id);
-                table.prefetch_page(*slot);
-            }
-            for (_, &hash) in group.clone().zip(&hashes) {
-                table.prefetch_line(hash);
-            }
-            for (id, &hash) in group.zip(&hashes) {
-                match table.find(hash, |other| are_equal(other, id)) {
+        let group_ids = count.min(PARTED_AT_ONCE_MAX) as usize;
+        let (mut slots, mut parted) = (Vec::with_capacity(group_ids), vec![EMPTY; group_ids]);
+        for start in (0..count).step_by(PARTED_AT_ONCE_MAX as usize) {
+            let group = start..count.min(start + PARTED_AT_ONCE_MAX);
+            slots.clear();
+            slots.extend(group.map(|id| slot(taken_hash(hash(id)), id)));
+            part_by_page(&slots, &mut parted);
+            for &slot in &parted[..slots.len()] {
+                let id = slot_id(slot);
+                match table.find_taken(slot_hash(slot), |other| are_equal(other, id)) {
                     Ok(other) => return Err((other, id)),
                     Err(vacancy) => table.insert(vacancy, id),
                 }
@@ -114,9 +118,7 @@ impl IdTable {
 
     /// The id with this hash for which `is_it` is true, or where it would be inserted.
     pub(super) fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Result<u32, Vacancy> {
-        let hash = taken_hash(hash);
-        let page = self.page_of(hash);
-        self.pages[page].find(hash, is_it).map_err(|line| Vacancy { hash, page, line, len: self.len })
+        self.find_taken(taken_hash(hash), is_it)
     }
 
     /// An id with this hash, or with one that is as good as the same; likely the one that a search would find.
@@ -150,6 +152,12 @@ impl IdTable {
             + insertions * 24
             + self.pages.growth_bytes_max(splits + insertions / 256)
             + self.directory.capacity() * size_of::<u32>()
+    }
+
+    /// The same for what slots hold of a hash.
+    fn find_taken(&self, hash: u32, is_it: impl FnMut(u32) -> bool) -> Result<u32, Vacancy> {
+        let page = self.page_of(hash);
+        self.pages[page].find(hash, is_it).map_err(|line| Vacancy { hash, page, line, len: self.len })
     }
 
     fn page_of(&self, hash: u32) -> u32 {
@@ -301,6 +309,22 @@ impl Page {
 
     fn next_line(&self, line: usize) -> usize {
         if line + 1 == self.lines.len() { 0 } else { line + 1 }
+    }
+}
+
+/// Puts slots in parts by the lowest bits of their hashes, which choose the page. Within a part they keep their order.
+fn part_by_page(slots: &[u64], parted: &mut [u64]) {
+    let part_of = |slot: u64| slot_hash(slot) as usize % PARTS;
+    let mut places = [0; PARTS];
+    slots.iter().for_each(|&slot| places[part_of(slot)] += 1);
+    let mut before = 0;
+    for place in &mut places {
+        before += std::mem::replace(place, before);
+    }
+    for &slot in slots {
+        let place = &mut places[part_of(slot)];
+        parted[*place] = slot;
+        *place += 1;
     }
 }
 
