@@ -8,9 +8,6 @@ use super::row::Link;
 use super::seeded_hash::SeededHash;
 use super::sorted_ids::{Forward, SortedIds};
 
-/// The most paths that may be out of order: sorting them takes 16 bytes for each.
-const ORDER_PUT_OFF_MAX: u32 = if cfg!(test) { 64 } else { 1 << 22 };
-
 /// A set of paths, each with a number counted from 0 in the order in which they came. Subjects with the
 /// chains of their series are one, sources with the chains of their claims another.
 pub(super) struct PathChains {
@@ -49,7 +46,7 @@ impl PathChains {
         self.last = Some(id);
         if id as usize == self.heads.len() {
             self.heads.push(Link::NONE);
-            if !self.puts_order_off || id + 1 - self.ordered_count == ORDER_PUT_OFF_MAX {
+            if !self.puts_order_off {
                 self.put_in_order();
             }
         }
@@ -58,9 +55,9 @@ impl PathChains {
 
     /// Gives `path`, which is new, a number and an empty chain. It is not found before [`Self::index_all`], and not in
     /// order before [`Self::append_in_order`].
-    pub(super) fn push_path(&mut self, path: &str) {
-        self.paths.push(path.as_bytes());
+    pub(super) fn push_path(&mut self, path: &str) -> u32 {
         self.heads.push(Link::NONE);
+        self.paths.push(path.as_bytes())
     }
 
     /// Makes all paths found, or answers two numbers whose paths are the same.
@@ -95,7 +92,7 @@ impl PathChains {
         self.ordered_count as usize == self.heads.len()
     }
 
-    /// From now on, paths are put in order when it is asked for, or when they have become many.
+    /// From now on, paths are put in order when it is asked for. That takes 16 bytes for each, less than a tenth of what an index has for it.
     pub(super) fn put_order_off(&mut self) {
         self.puts_order_off = true;
     }
@@ -112,14 +109,17 @@ impl PathChains {
         let count = self.heads.len() as u32;
         let new = self.ordered_count..count;
         self.ordered_count = count;
-        let mut insert = |id| {
-            let path = paths.string(id);
-            ordered.insert(id, |other| paths.string(other).cmp(path));
-        };
         if new.len() == 1 {
-            insert(new.start);
+            insert(paths, ordered, new.start);
+            return;
+        }
+        let sorted = sorted(paths, new);
+        let Some((_, first)) = sorted.first() else { return };
+        if ordered.last().is_none_or(|last| paths.string(last) < paths.string(*first)) {
+            // They are not compared again: that would wait for the memory of each.
+            sorted.into_iter().for_each(|(_, id)| ordered.append(id));
         } else {
-            sorted(paths, new).into_iter().for_each(|(_, id)| insert(id));
+            sorted.into_iter().for_each(|(_, id)| insert(paths, ordered, id));
         }
     }
 
@@ -175,6 +175,12 @@ impl PathChains {
             + self.heads.growth_bytes_max(paths)
             + SortedIds::growth_bytes_max(self.ordered.bytes(), paths)
     }
+}
+
+/// Puts a path in its place in the order.
+fn insert(paths: &Interner, ordered: &mut SortedIds, id: u32) {
+    let path = paths.string(id);
+    ordered.insert(id, |other| paths.string(other).cmp(path));
 }
 
 /// The paths with these numbers, by their bytes, each behind a key by which most comparisons are decided: where
@@ -258,17 +264,6 @@ mod tests {
                 prop_assert!(expected.iter().eq(&in_order(&chains)));
             }
         }
-    }
-
-    #[test]
-    fn only_so_many_paths_are_out_of_order() {
-        let (hash, mut chains) = (SeededHash::new(1), PathChains::new(1 << 16));
-        chains.put_order_off();
-        for number in 0..3 * ORDER_PUT_OFF_MAX - 1 {
-            chains.intern(&hash, &format!("{number}"));
-            assert!(number + 1 - chains.ordered_count < ORDER_PUT_OFF_MAX);
-        }
-        assert_eq!(chains.ordered_count, 2 * ORDER_PUT_OFF_MAX);
     }
 
     #[test]
