@@ -123,16 +123,20 @@ impl Index {
     fn look_up_series(&self, group: &[NewClaim<'_>], searches: &mut [Search]) {
         let subjects = self.subjects.paths();
         let mut last_subject = None;
+        // A subject that is new will likely get the next number. Its series, new as well, will be looked for by that.
+        let mut subjects_expected = subjects.len() as u32;
+        let mut last_number = 0;
         for (NewClaim { claim, .. }, search) in group.iter().zip(&mut *searches) {
             if !search.same_subject {
                 let find = |_| subjects.find_hashed(search.subject_hash, claim.subject.as_str().as_bytes());
                 last_subject = search.guess.take().and_then(find);
+                last_number = last_subject.unwrap_or(subjects_expected);
+                subjects_expected += u32::from(last_subject.is_none());
             }
             search.known.subject = last_subject;
-            let Some(subject) = last_subject else { continue };
             search.predicate = self.predicates.find(&self.hash, claim.predicate.as_str().as_bytes());
             let Some(predicate) = search.predicate else { continue };
-            search.series_hash = SeriesStore::hash(&self.hash, subject, predicate);
+            search.series_hash = SeriesStore::hash(&self.hash, last_number, predicate);
             self.series.ids().prefetch_page(search.series_hash);
         }
         for search in searches.iter().filter(|search| search.predicate.is_some()) {
