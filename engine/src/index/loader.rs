@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::appending::Appending;
 use super::batch::BatchFull;
 use super::{Index, IndexConfig, NewClaim};
 use crate::claim::ClaimHash;
@@ -10,8 +11,12 @@ use crate::order::WriteOrder;
 /// An index that is being built, as at a start from the log. What it gives in the end is what insertions one by one give.
 ///
 /// Paths are put in order together and late: each path by itself is compared with twenty others that are anywhere in
-/// memory.
-pub struct IndexLoader(pub(super) Index);
+/// memory. Claims that come in the order of a table are put one behind the other.
+pub struct IndexLoader {
+    pub(super) index: Index,
+    /// As long as all claims have come in the order of a table.
+    appending: Option<Appending>,
+}
 
 impl IndexLoader {
     /// Begins with an empty index.
@@ -19,7 +24,14 @@ impl IndexLoader {
         let mut index = Index::new(config);
         index.subjects.put_order_off();
         index.sources.put_order_off();
-        IndexLoader(index)
+        // What is found late counts late, too: not where memory has a bound.
+        let appending = (config.bytes_max == u64::MAX).then(Appending::default);
+        IndexLoader { index, appending }
+    }
+
+    /// Goes on with an index whose paths need not be in order.
+    pub(super) fn of(index: Index) -> IndexLoader {
+        IndexLoader { index, appending: None }
     }
 
     /// Inserts claims, as [`Index::insert_all`].
@@ -28,7 +40,16 @@ impl IndexLoader {
     ///
     /// At the first claim that there is no room for.
     pub fn insert_all(&mut self, claims: &[NewClaim<'_>]) -> Result<(), BatchFull> {
-        self.0.insert_all(claims)
+        let appended = match &mut self.appending {
+            Some(appending) => appending.append(&mut self.index, claims),
+            None => 0,
+        };
+        let rest = &claims[appended..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.stop_appending();
+        self.index.insert_all(rest).map_err(|batch| BatchFull { at: appended + batch.at, ..batch })
     }
 
     /// Marks the claim with this hash, which is there, as retracted.
@@ -37,30 +58,40 @@ impl IndexLoader {
     ///
     /// When it is not there.
     pub fn mark_retracted(&mut self, hash: &ClaimHash) {
-        self.0.mark_retracted(hash);
+        if self.appending.as_mut().is_some_and(|appending| appending.mark_retracted(hash)) {
+            return;
+        }
+        self.stop_appending();
+        self.index.mark_retracted(hash);
     }
 
     /// Retracts, as [`Index::retract`].
     pub fn retract(&mut self, path: &str, slots: Range<u16>, before: WriteOrder) -> u64 {
+        self.stop_appending();
         // Sources are looked for in their order.
-        self.0.sources.put_in_order();
-        self.0.retract(path, slots, before)
+        self.index.sources.put_in_order();
+        self.index.retract(path, slots, before)
     }
 
     /// How many claims there are.
     pub fn len(&self) -> u64 {
-        self.0.len()
+        self.index.len()
     }
 
     /// Whether there is no claim.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.index.is_empty()
     }
 
     /// The index.
     pub fn finish(mut self) -> Index {
-        self.0.subjects.stop_putting_order_off();
-        self.0.sources.stop_putting_order_off();
-        self.0
+        self.stop_appending();
+        self.index.subjects.stop_putting_order_off();
+        self.index.sources.stop_putting_order_off();
+        self.index
+    }
+
+    fn stop_appending(&mut self) {
+        self.appending.take().into_iter().for_each(|appending| appending.finish(&mut self.index));
     }
 }

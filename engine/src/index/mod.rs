@@ -5,6 +5,7 @@
 //! no insertion ever waits for the copy of something large, and it never gives memory back: claims are only
 //! added.
 
+mod appending;
 mod batch;
 mod body;
 mod byte_arena;
@@ -179,7 +180,13 @@ impl Index {
             Err(vacancy) => vacancy,
         };
         let series = known.series.unwrap_or_else(|| self.series_of(claim, known));
+        let id = self.push(hash, claim, order, series);
+        self.by_hash.insert(vacancy, id);
+        Ok(Inserted::New)
+    }
 
+    /// Adds a claim that is new, and for which there is room, to its series. It is not found by its hash.
+    fn push(&mut self, hash: &ClaimHash, claim: &Claim<'_>, order: WriteOrder, series: u32) -> u32 {
         let ids = self.intern_shared(claim);
         self.body.clear();
         body::encode(claim, ids, &mut self.body);
@@ -190,10 +197,8 @@ impl Index {
         let pushed = self.rows.push(Row::new(&key, body, series, same_source));
         assert_eq!(pushed, id);
         self.series.insert(series, id, &mut self.rows);
-        self.by_hash.insert(vacancy, id);
-
         self.claims_that_fit -= 1;
-        Ok(Inserted::New)
+        id
     }
 
     /// Retracts, at once, the claims about `path` and those whose source is `path` or below it, as far as
@@ -358,6 +363,14 @@ impl Index {
         // again.
         let (prefix, _) = hash.0.split_first_chunk().expect("32 bytes are more than 8");
         self.hash.of_u64(u64::from_le_bytes(*prefix))
+    }
+
+    /// Makes all claims found by their hashes, or answers two that have the same.
+    fn index_claims(&mut self) -> Result<(), (u32, u32)> {
+        let hash_of = |id| self.table_hash(&ClaimHash(self.rows[id].hash));
+        let are_equal = |one, other| self.rows[one].hash == self.rows[other].hash;
+        self.by_hash = IdTable::of_distinct(self.rows.len() as u32, hash_of, are_equal)?;
+        Ok(())
     }
 
     fn find_or_vacancy(&self, hash: &ClaimHash) -> Result<u32, Vacancy> {

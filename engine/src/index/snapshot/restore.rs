@@ -57,7 +57,7 @@ impl IndexLoader {
             }
             restoring.take(section, payload).map_err(|problem| problem.at(section, offset))?;
             if section == Section::Footer {
-                return Ok((IndexLoader(restoring.index), header.position));
+                return Ok((IndexLoader::of(restoring.index), header.position));
             }
         }
     }
@@ -140,7 +140,7 @@ struct Restoring {
 impl Restoring {
     fn new(config: IndexConfig, slots: Range<u16>, counts: Counts) -> Restoring {
         Restoring {
-            index: IndexLoader::new(config).0,
+            index: IndexLoader::new(config).index,
             slots,
             counts,
             section: Section::Predicates,
@@ -361,12 +361,7 @@ impl Restoring {
         if self.next_body != (index.bodies.chunks(), 0) {
             return Err(wrong("there are bodies without claims".to_owned()));
         }
-        let hash_of = |id| index.table_hash(&crate::claim::ClaimHash(index.rows[id].hash));
-        let are_equal = |one, other| index.rows[one].hash == index.rows[other].hash;
-        let by_hash =
-            crate::index::IdTable::of_distinct(self.counts.claims, hash_of, are_equal).map_err(same)?;
-        index.by_hash = by_hash;
-        Ok(())
+        index.index_claims().map_err(same)
     }
 
     fn take_series_order(&mut self, payload: &[u8]) -> Result<(), Problem> {
