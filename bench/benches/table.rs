@@ -1,13 +1,15 @@
-//! What tables cost without their disk: making one of claims in the order of a log, reading one as a start does, and merging.
+//! What tables cost without their disk: making one of claims in the order of a log, reading one as a start does, building an index of what was
+//! read, and merging.
 //!
 //! `cargo bench -p stemedb-bench --bench table`. The elements are claims, whose records have about 200 bytes; two million a
-//! second on one core is the aim for reading.
+//! second on one core is the aim for reading, one million for building an index.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use stemedb_engine::claim::{Assertion, Claim, ConceptPath, Predicate, Timestamp, Value, assertion};
+use stemedb_engine::index::{Index, IndexConfig, IndexLoader, NewClaim};
 use stemedb_engine::order::WriteOrder;
 use stemedb_engine::slot::SLOTS;
 use stemedb_engine::table::{
@@ -51,6 +53,10 @@ fn bench(criterion: &mut Criterion) {
                 |(_, payload): &(_, Vec<u8>)| decoded(black_box(payload)).claim.subject.as_str().len();
             records.iter().map(subject_bytes).sum::<usize>()
         });
+    });
+    group.bench_function("read_into_an_index", |bencher| {
+        // The index is dropped outside of what is measured.
+        bencher.iter_batched(|| (), |()| read_into_an_index(&table), BatchSize::PerIteration);
     });
     group.bench_function("verify", |bencher| {
         bencher.iter(|| {
@@ -133,6 +139,19 @@ fn read(table: &Arc<Table>, figure: impl Fn(&[u8]) -> usize) -> usize {
         sum += block.iter().map(|entry| figure(entry.payload)).sum::<usize>();
     }
     sum
+}
+
+fn read_into_an_index(table: &Arc<Table>) -> Index {
+    let mut index = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed: 0x5EED });
+    let mut entries = table.entries(0..SLOTS);
+    while let Some(block) = entries.next_block().expect("a sound table") {
+        let claims = block.iter().map(|entry| {
+            let Assertion { hash, claim, .. } = decoded(entry.payload);
+            NewClaim { hash, claim, order: entry.order }
+        });
+        index.insert_all(&claims.collect::<Vec<_>>()).expect("there is room");
+    }
+    index.finish()
 }
 
 fn decoded(payload: &[u8]) -> Assertion<'_> {
