@@ -1,5 +1,6 @@
 //! The second pass of recovery: reads every frame, finds the lanes' ends, and hands out the records.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -91,7 +92,10 @@ impl<'s, 'v> Replay<'s, 'v> {
         bytes_max: u64,
     ) -> Result<bool, RecoveryError> {
         let mut is_all = true;
-        for (&lane, surveyed) in &self.survey.lanes {
+        let mut lanes: Vec<_> = self.survey.lanes.iter().collect();
+        // The lane that is furthest behind comes first: one that never rests would keep the others from their turn.
+        lanes.sort_by_key(|(_, surveyed)| Reverse(of_generation(surveyed, generation).len()));
+        for (&lane, surveyed) in lanes {
             for at in of_generation(surveyed, generation) {
                 let has_ended =
                     self.survey.required_end(lane, at).is_some() || planted::is(Bug::CoverTooMuch);
