@@ -48,6 +48,7 @@ impl Server {
             batch_bytes_open_max: 8 << 20,
             process: ProcessFigures::default,
             tls: None,
+            wal_bytes_max: u64::MAX,
             clients_bytes_max: CLIENTS_BYTES_MAX,
         });
         let lane = LaneConfig {

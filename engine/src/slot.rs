@@ -33,6 +33,14 @@ pub struct CoreId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(pub u16);
 
+impl LaneId {
+    /// Which of `cores` cores answers for what the lane takes on disk: the one that writes it, or, where none does any more, another
+    /// one, always the same.
+    pub fn charged_to(self, cores: u16) -> CoreId {
+        CoreId(self.0 % cores)
+    }
+}
+
 /// Which core owns which slots: contiguous ranges whose sizes differ by at most one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotMap {

@@ -66,6 +66,7 @@ impl World {
                 tls: None,
                 batch_bytes_open_max,
                 process: ProcessFigures::default,
+                wal_bytes_max: u64::MAX,
                 clients_bytes_max: CLIENTS_BYTES_MAX,
             });
             let lane = LaneConfig {

@@ -80,6 +80,7 @@ fn provoke(code: ErrorCode) -> Option<ApiError> {
         | ErrorCode::MethodNotAllowed
         | ErrorCode::StorageFailed
         | ErrorCode::DiskFull
+        | ErrorCode::LogFull
         | ErrorCode::MemoryFull
         | ErrorCode::Overloaded
         | ErrorCode::NotReady

@@ -46,6 +46,8 @@ pub enum Refusal {
     IndexFull,
     /// The disk has no room for a further segment. Nothing was written.
     DiskFull,
+    /// The log has as many bytes as it may have until tables hold some of its claims. Nothing was written.
+    LogFull,
     /// A further segment cannot be prepared, for another reason. Nothing was written.
     NoSegment,
     /// A write to the lane has failed. Whether this one is on disk shows after the next start.
@@ -320,6 +322,12 @@ impl<T: Copy> Shard<T> {
     /// Until one is ready, writes that would need it are refused, also those that were let in already.
     pub fn segment_failed(&mut self, no_space: bool) {
         self.no_segment = Some(if no_space { Refusal::DiskFull } else { Refusal::NoSegment });
+    }
+
+    /// Notes that the lane may not have the segment that it wants, for now. Until it is ready, writes that would need it are
+    /// refused as when it [could not be prepared](Self::segment_failed).
+    pub fn log_full(&mut self) {
+        self.no_segment = Some(Refusal::LogFull);
     }
 
     /// Whether a new claim may come in.

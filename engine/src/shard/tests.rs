@@ -301,6 +301,36 @@ fn a_full_disk_refuses_what_finds_no_place_until_there_is_a_segment() {
 }
 
 #[test]
+fn a_full_log_refuses_what_needs_a_segment_and_goes_on_when_there_is_one() {
+    let config = LaneConfig {
+        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
+        ..LaneConfig::new(LaneId(0), Generation::FIRST)
+    };
+    let mut world = World::with(config, u64::MAX);
+    world.prepares = false;
+    let value = "v".repeat(60 << 10);
+    // Some are let in before anybody knows, and the last of them need a second segment.
+    for ticket in 0..40 {
+        world.shard.assert(&payload_of(&format!("a/{ticket}"), &value), Admission::Stream, ticket);
+    }
+    world.shard.log_full();
+    world.flush();
+    let outcomes = world.outcomes();
+    let stored = outcomes.iter().take_while(|(_, outcome)| *outcome == Outcome::Created).count();
+    assert!((1..=33).contains(&stored), "{stored} claims of 60 KiB in a segment of 2 MiB");
+    let refused = &outcomes[stored..];
+    assert!(refused.iter().all(|(_, outcome)| *outcome == Outcome::Refused(Refusal::LogFull)), "{refused:?}");
+    let tickets: Vec<_> = outcomes.iter().map(|(ticket, _)| *ticket).collect();
+    assert_eq!(tickets, (0..40).collect::<Vec<_>>(), "each is answered once");
+    world.assert(&payload_of("a/0", &value), 40);
+    assert_eq!(world.outcomes(), [(40, Outcome::Exists)], "what is stored is known");
+    world.shard.segment_ready(SegmentNumber::FIRST.next());
+    world.assert(&payload_of("a/39", &value), 41);
+    world.flush();
+    assert_eq!(world.outcomes(), [(41, Outcome::Created)]);
+}
+
+#[test]
 fn what_was_let_in_before_the_disk_was_full_is_refused_and_not_left_waiting() {
     let config = LaneConfig {
         segment_bytes: crate::log::SEGMENT_BYTES_MIN,

@@ -186,6 +186,8 @@ error_codes! {
     CascadeNotImplemented = "cascade_not_implemented", NotImplemented;
     /// No space is left for the log.
     DiskFull = "disk_full", ServiceUnavailable;
+    /// The log is as large as it may be until tables hold some of its claims.
+    LogFull = "log_full", ServiceUnavailable;
     /// The memory that claims may use is used up.
     MemoryFull = "memory_full", ServiceUnavailable;
     /// A queue is full.

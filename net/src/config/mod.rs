@@ -30,6 +30,8 @@ pub struct Config {
     pub log: String,
     /// Bytes of a log segment.
     pub segment_bytes: u64,
+    /// Bytes that all segments of the log together may take before writes are refused.
+    pub wal_bytes_max: u64,
     /// Bytes of the log that go into one checkpoint, and of memory to sort its records in.
     pub checkpoint_bytes: u64,
     /// Bytes a second at which what is stored is read again and checked; 0 for never.

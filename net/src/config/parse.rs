@@ -21,6 +21,13 @@ const CONNECTIONS_MAX: u64 = 16_384;
 /// The least memory for a core's index. An empty one grows by chunks of which the first few need about half of it.
 const INDEX_BYTES_MIN: u64 = 16 * MIB;
 
+/// The least number of segments that a core's part of the log may have: the one that is written, the next one, what a checkpoint
+/// is made of, and some that fill meanwhile.
+const SEGMENTS_MIN: u64 = 6;
+
+/// Their number where nobody says otherwise: enough for checkpoints to be late by minutes, and few enough to be read again by a start.
+const SEGMENTS_USUAL: u64 = 64;
+
 /// The slowest pace of the scrub: slower, it would not see the end of a table in a day.
 const SCRUB_BYTES_PER_SECOND_MIN: u64 = 64 * KIB;
 
@@ -31,12 +38,14 @@ pub(super) fn config(
     memory_bytes: u64,
 ) -> Result<Config, ConfigError> {
     let cpus = cpus(values, cpus_allowed)?;
+    let segment_bytes = blocks(values, &settings::SEGMENT_BYTES, 2 * MIB..=GIB)?;
     Ok(Config {
         bind_addr: bind_addr(values)?,
         wal_dir: directory(values, &settings::WAL_DIR)?,
         db_dir: directory(values, &settings::DB_DIR)?,
         log: log_filter(values)?,
-        segment_bytes: blocks(values, &settings::SEGMENT_BYTES, 2 * MIB..=GIB)?,
+        segment_bytes,
+        wal_bytes_max: wal_bytes_max(values, segment_bytes * cpus.len() as u64)?,
         checkpoint_bytes: size(values, &settings::CHECKPOINT_BYTES, 4 * MIB..=GIB)?,
         scrub_bytes_per_second: match size(values, &settings::SCRUB_BYTES_PER_SECOND, 0..=GIB)? {
             1..SCRUB_BYTES_PER_SECOND_MIN => {
@@ -166,6 +175,14 @@ fn index_bytes_max(values: &Values, memory_bytes: u64, cores: u64) -> Result<u64
     match values.text(&settings::INDEX_BYTES_MAX).0 {
         "auto" => Ok(memory_bytes / 4 * 3),
         _ => size(values, &settings::INDEX_BYTES_MAX, cores * INDEX_BYTES_MIN..=1024 * GIB),
+    }
+}
+
+/// `segments_bytes` are those of one segment of each core.
+fn wal_bytes_max(values: &Values, segments_bytes: u64) -> Result<u64, ConfigError> {
+    match values.text(&settings::WAL_BYTES_MAX).0 {
+        "auto" => Ok(SEGMENTS_USUAL * segments_bytes),
+        _ => size(values, &settings::WAL_BYTES_MAX, SEGMENTS_MIN * segments_bytes..=1 << 50),
     }
 }
 

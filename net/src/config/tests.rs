@@ -28,6 +28,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!(config.db_dir, PathBuf::from("data/db"));
     assert_eq!(config.cpus, [0, 1, 2, 5]);
     assert_eq!(config.segment_bytes, 64 << 20);
+    assert_eq!(config.wal_bytes_max, 64 * 4 * (64 << 20));
     assert_eq!(config.frame_bytes_max, 1 << 20);
     assert_eq!(config.frames_in_flight, 2);
     assert_eq!(config.spin, Duration::from_micros(100));
@@ -76,6 +77,8 @@ fn each_wrong_value_names_variable_value_and_what_is_right() {
         ("STEMEDB_SEGMENT_BYTES", "1MiB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "64MB", "a size from 2MiB to 1GiB"),
         ("STEMEDB_SEGMENT_BYTES", "3000001", "a multiple of 4KiB"),
+        ("STEMEDB_WAL_BYTES_MAX", "1535MiB", "a size from 1536MiB to"),
+        ("STEMEDB_WAL_BYTES_MAX", "none", "a size from 1536MiB to"),
         ("STEMEDB_FRAME_BYTES_MAX", "2MiB", "a size from 128KiB to 1MiB"),
         ("STEMEDB_FRAMES_IN_FLIGHT", "3", "a whole number from 1 to 2"),
         ("STEMEDB_SPIN_US", "1001", "a whole number from 0 to 1000"),

@@ -111,6 +111,10 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         Refusal::DiskFull => {
             (ErrorCode::DiskFull, "no space is left on the log's disk; writes go on when there is")
         }
+        Refusal::LogFull => (
+            ErrorCode::LogFull,
+            "the log has reached STEMEDB_WAL_BYTES_MAX; writes go on when checkpoints have caught up",
+        ),
         Refusal::NoSegment => (
             ErrorCode::StorageFailed,
             "the log cannot be extended, its server knows why; nothing was written, and writes go on when it can",

@@ -211,5 +211,5 @@ fn send_copies(router: &mut Router, ticket: Ticket, payload: &Arc<[u8]>) {
 
 /// Whether what was refused may be taken later, without a restart.
 fn may_pass(refusal: Refusal) -> bool {
-    matches!(refusal, Refusal::Busy | Refusal::DiskFull | Refusal::NoSegment)
+    matches!(refusal, Refusal::Busy | Refusal::DiskFull | Refusal::LogFull | Refusal::NoSegment)
 }

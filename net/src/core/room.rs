@@ -51,6 +51,8 @@ pub struct CoreConfig {
     pub process: fn() -> ProcessFigures,
     /// By what the core proves who it is, if it speaks TLS.
     pub tls: Option<Credentials>,
+    /// Bytes that the core's part of the log may take on disk before writes are refused until some of it is in tables.
+    pub wal_bytes_max: u64,
     /// Bytes that connections may hold together: what came in and was not read yet, and answers that were not taken.
     pub clients_bytes_max: usize,
 }
@@ -141,6 +143,7 @@ pub(super) struct Room {
     lookups: VecDeque<Lookup>,
     pub(super) retractions: Retractions,
     segment: SegmentWish,
+    wal_bytes_max: u64,
     pub(super) snapshotting: Snapshotting,
 }
 
@@ -162,6 +165,8 @@ enum SegmentWish {
     Asked,
     /// It could not be prepared; to be asked again at this time, monotonic microseconds.
     Failed(u64),
+    /// The log is as large as it may be; to be asked when a segment was removed.
+    LogFull,
 }
 
 impl Room {
@@ -190,6 +195,7 @@ impl Room {
             lookups: VecDeque::new(),
             retractions: Retractions::default(),
             segment: SegmentWish::None,
+            wal_bytes_max: config.wal_bytes_max,
             snapshotting: Snapshotting::default(),
         }
     }
@@ -307,14 +313,25 @@ impl Room {
         while let Some(write) = shard.next_write(now.wall) {
             writes.push_back(write);
         }
+        let has_room = self.counters.wal_disk_bytes + self.log.segment_bytes_each <= self.wal_bytes_max;
         let due = match self.segment {
             SegmentWish::None => true,
+            SegmentWish::LogFull => has_room,
             SegmentWish::Asked => false,
             SegmentWish::Failed(again_us) => again_us <= now.monotonic_us,
         };
-        if due && let Some(number) = shard.lane().segment_wanted() {
+        let Some(number) = shard.lane().segment_wanted().filter(|_| due) else { return };
+        if has_room {
             self.segment = SegmentWish::Asked;
             *segment = Some(number);
+        } else {
+            self.segment = SegmentWish::LogFull;
+            shard.log_full();
+            tracing::warn!(
+                bytes = self.counters.wal_disk_bytes,
+                "The log has reached STEMEDB_WAL_BYTES_MAX: writes are refused when the last segment is full, until checkpoints \
+                 have moved older ones into tables; docs/operations/full.md says more"
+            );
         }
     }
 
@@ -383,6 +400,7 @@ impl Room {
             figures.assertions = shard.index().len();
             figures.index_bytes = shard.index().bytes();
             figures.index_bytes_max = shard.index_bytes_max();
+            figures.wal_bytes_max = self.wal_bytes_max;
             figures.lane_failed = shard.lane().failure().is_some();
         }
         CoreState { phase: self.phase, figures }

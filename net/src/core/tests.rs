@@ -19,6 +19,7 @@ mod batches;
 mod clients;
 mod clocks;
 mod dates;
+mod full_log;
 mod overdue;
 mod retractions;
 mod snapshots;
@@ -31,6 +32,8 @@ struct World {
     now: Now,
     /// Writes that have been wanted and not been done, by core.
     writes: Vec<Vec<LaneWrite>>,
+    /// The segment that each core has asked for, until the test prepares it.
+    segments: Vec<Option<SegmentNumber>>,
     /// Whether writes are done as soon as they are wanted.
     disk_is_on: bool,
     /// Whether clients take what is sent to them.
@@ -64,6 +67,7 @@ impl World {
                 batch_bytes_open_max: 1 << 20,
                 process: ProcessFigures::default,
                 tls: None,
+                wal_bytes_max: u64::MAX,
                 clients_bytes_max: CLIENTS_BYTES_MAX,
             };
             configure(&mut config);
@@ -73,6 +77,7 @@ impl World {
             cores: (0..cores).map(core).collect(),
             now,
             writes: (0..cores).map(|_| Vec::new()).collect(),
+            segments: vec![None; usize::from(cores)],
             disk_is_on: true,
             clients_read: true,
             unread: Vec::new(),
@@ -138,6 +143,7 @@ impl World {
         let now = self.now;
         let mut busy = self.cores[core].turn(now);
         let mut wants = std::mem::replace(self.cores[core].wants(), Wants::new(self.writes.len() as u16));
+        self.segments[core] = wants.segment.or(self.segments[core]);
         match wants.piece.take() {
             Some(piece) if self.takes_pieces => self.pieces.push(piece),
             piece => self.cores[core].wants().piece = piece,

@@ -97,6 +97,8 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     text.single("stemedb_wal_segments_total", Kind::GaugeNamedTotal, segments, all.wal_segments);
     let disk = "Disk space that the segments take.";
     text.single("stemedb_wal_disk_usage_bytes", Kind::Gauge, disk, all.wal_disk_bytes);
+    let most = "Disk space that the segments may take before writes are refused until checkpoints catch up.";
+    text.single("stemedb_wal_bytes_max", Kind::Gauge, most, all.wal_bytes_max);
     let rotations = "Full segments that gave way to the next.";
     text.single("stemedb_wal_rotations_total", Kind::Counter, rotations, all.wal_rotations);
     let recovery_s = server.recovery_us as f64 / US_PER_SECOND;

@@ -45,6 +45,8 @@ pub struct CoreSnapshot {
     pub wal_segments: u64,
     /// Disk space that those segments take, in bytes.
     pub wal_disk_bytes: u64,
+    /// Disk space that they may take before writes are refused, in bytes.
+    pub wal_bytes_max: u64,
     /// How often a full segment gave way to the next.
     pub wal_rotations: u64,
     /// Whether a failed write has ended the lane.
@@ -142,6 +144,7 @@ impl CoreSnapshot {
             wal_batch_records: Histogram::of_batch_records(),
             wal_segments: 0,
             wal_disk_bytes: 0,
+            wal_bytes_max: 0,
             wal_rotations: 0,
             lane_failed: false,
             connections: 0,
@@ -182,6 +185,7 @@ impl CoreSnapshot {
         self.wal_batch_records.merge(&other.wal_batch_records);
         self.wal_segments += other.wal_segments;
         self.wal_disk_bytes += other.wal_disk_bytes;
+        self.wal_bytes_max = self.wal_bytes_max.saturating_add(other.wal_bytes_max);
         self.wal_rotations += other.wal_rotations;
         self.lane_failed |= other.lane_failed;
         self.connections += other.connections;

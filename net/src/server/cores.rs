@@ -98,6 +98,7 @@ impl Cores {
                     batch_bytes_open_max: batch_bytes_open_max(config),
                     process: process::figures,
                     tls: tls.cloned(),
+                    wal_bytes_max: config.wal_bytes_max / config.cpus.len() as u64,
                     clients_bytes_max: CLIENTS_BYTES_MAX,
                 },
                 cpu,
@@ -152,12 +153,10 @@ impl Cores {
         let cores: Vec<_> =
             self.cores.iter().map(|core| (core.control.clone(), core.waker.clone())).collect();
         move |file| {
-            // Lanes of earlier generations may have no core any more.
-            if let Some((control, waker)) = cores.get(usize::from(file.id.lane.0)) {
-                // A core that has ended by itself has reported that.
-                let _ = control.send(Control::SegmentRemoved(file.bytes));
-                waker.wake();
-            }
+            let (control, waker) = &cores[usize::from(file.id.lane.charged_to(cores.len() as u16).0)];
+            // A core that has ended by itself has reported that.
+            let _ = control.send(Control::SegmentRemoved(file.bytes));
+            waker.wake();
         }
     }
 

@@ -259,7 +259,7 @@ fn open(
     let generation = recovery.recovered.next_generation.0;
     let recovery_us = recovery.took.as_micros() as u64;
     let shards = lanes.into_iter().zip(recovery.indexes).enumerate().map(|(core, (lane, index))| {
-        let own = files.iter().filter(|file| usize::from(file.id.lane.0) == core);
+        let own = files.iter().filter(|file| usize::from(file.id.lane.charged_to(slots.cores()).0) == core);
         let log = LogFacts {
             recovery_us,
             generation,

@@ -276,7 +276,7 @@ fn tell_damage(place: &DamagedPlace) {
 fn give_up(error: &UpkeepError, facts: &UpkeepFacts) {
     facts.ended();
     tracing::error!(
-        "Checkpoints have failed: {}. Claims are safe in the log, which grows until a restart; \
+        "Checkpoints have failed: {}. Claims are safe in the log, which grows up to STEMEDB_WAL_BYTES_MAX until a restart; \
          docs/operations/recovery.md says what to do",
         chain(error)
     );

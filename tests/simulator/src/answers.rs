@@ -10,6 +10,7 @@ use crate::wording::{BatchAnswer, HealthAnswer, LineError, Page, Response, Retra
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     by_status: BTreeMap<u16, u64>,
+    log_full: u64,
 }
 
 /// What an answer says about a write.
@@ -32,6 +33,11 @@ impl Answers {
         &self.by_status
     }
 
+    /// How many said that something was refused because the log is as large as it may be.
+    pub(crate) fn log_full(&self) -> u64 {
+        self.log_full
+    }
+
     /// Checks the answer to a question. Gives claims whose fate stays unknown, or was refused, and the rest of a list
     /// that is to be asked for.
     pub(crate) fn check(
@@ -40,6 +46,8 @@ impl Answers {
         response: &Response,
         model: &mut Model,
     ) -> (Vec<ClaimNumber>, Option<Reading>) {
+        let is_write = matches!(question, Question::Claim(_) | Question::Batch(_) | Question::Retraction(_));
+        self.log_full += u64::from(is_write && response.body.windows(8).any(|part| part == b"log_full"));
         match question {
             Question::Claim(number) => (check_claim(number, response, model), None),
             Question::Batch(lines) => (check_batch(&lines, response, model), None),
@@ -204,7 +212,9 @@ fn check_batch(lines: &[Option<ClaimNumber>], response: &Response, model: &mut M
         let is_wrong = lines[line - 1].is_none();
         let fate = match code.as_str() {
             "storage_failed" => Fate::Unknown,
-            "overloaded" | "disk_full" | "memory_full" | "not_ready" | "shutting_down" => Fate::Refused,
+            "overloaded" | "disk_full" | "log_full" | "memory_full" | "not_ready" | "shutting_down" => {
+                Fate::Refused
+            }
             "invalid_confidence" if is_wrong => Fate::Refused,
             code => panic!("line {line} of a batch was refused for {code}"),
         };

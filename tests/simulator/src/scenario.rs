@@ -41,6 +41,8 @@ pub(crate) struct Scenario {
     pub(crate) http: Arc<Limits>,
     /// Connections that a core takes.
     pub(crate) connections_max: usize,
+    /// Bytes that a core's part of the log may have.
+    pub(crate) wal_bytes_max: u64,
     /// Bytes that the connections of a core may hold together.
     pub(crate) clients_bytes_max: usize,
     /// Bytes that the index of a core may have. An empty one has room for little below 7 MB.
@@ -113,6 +115,7 @@ impl Scenario {
         // By numbers of its own, so that it changes nothing else.
         let speaks_tls = random.fork(42).once_in(10);
         let mut of_upkeep = random.fork(43);
+        let mut of_log = random.fork(44);
         let frame_blocks = random.within(2..=12);
         let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
         let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
@@ -171,6 +174,7 @@ impl Scenario {
             upkeep_holds: Rate::of(&mut of_upkeep, 2..=10, 4),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
+            wal_bytes_max: if of_log.once_in(3) { of_log.within(6..=12) * segment_bytes } else { u64::MAX },
             http: Arc::new(http),
             connections_max: random.within(3..=16) as usize,
             index_bytes_max: if random.once_in(8) { random.within(6_700_000..=9_000_000) } else { u64::MAX },

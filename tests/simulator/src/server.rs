@@ -130,6 +130,7 @@ impl Server {
                 batch_bytes_open_max: frame_buffers * frame_bytes_max / 4 / usize::from(cores),
                 process: ProcessFigures::default,
                 tls: tls.clone(),
+                wal_bytes_max: scenario.wal_bytes_max,
                 clients_bytes_max: scenario.clients_bytes_max,
             };
             Running {

@@ -7,7 +7,7 @@ use stemedb_engine::log::lane::{Lane, LaneConfig};
 use stemedb_engine::log::opening::{Opening, open_generation};
 use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover_after};
-use stemedb_engine::log::storage::LogStorage;
+use stemedb_engine::log::storage::{LogStorage, SegmentFile};
 use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, SubjectFilter};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
@@ -193,10 +193,17 @@ impl Simulation {
         }
     }
 
+    /// The segments that count as those of a core.
+    pub(crate) fn files_of(&self, core: usize) -> Vec<SegmentFile> {
+        let cores = self.server.as_ref().expect("it is there").cores.len() as u16;
+        let mut files = LogStorage::list(&self.disk).expect("the disk can be listed");
+        files.retain(|file| usize::from(file.id.lane.charged_to(cores).0) == core);
+        files
+    }
+
     fn log_facts(&self, core: usize, generation: u32) -> LogFacts {
         let upkeep = self.server.as_ref().expect("it is being started").keeper.facts().clone();
-        let files = LogStorage::list(&self.disk).expect("the disk can be listed");
-        let own: Vec<_> = files.iter().filter(|file| usize::from(file.id.lane.0) == core).collect();
+        let own = self.files_of(core);
         LogFacts {
             upkeep,
             jobs: stemedb_net::run_status::JobFacts::default(),

@@ -60,6 +60,8 @@ pub struct Totals {
     pub virtual_us: u64,
     /// Everything that was noted.
     pub events: u64,
+    /// Writes, or batches with some, that were refused because the log was as large as it may be.
+    pub log_full: u64,
     /// Answers by status.
     pub answers: BTreeMap<u16, u64>,
 }
@@ -68,6 +70,7 @@ impl Totals {
     /// Takes in what clients were answered.
     pub(crate) fn count_answers(&mut self, answers: &Answers) {
         self.answers.clone_from(answers.by_status());
+        self.log_full = answers.log_full();
     }
 }
 
@@ -98,6 +101,7 @@ impl AddAssign<&Totals> for Totals {
         self.disk_bytes += other.disk_bytes;
         self.virtual_us += other.virtual_us;
         self.events += other.events;
+        self.log_full += other.log_full;
         for (status, count) in &other.answers {
             *self.answers.entry(*status).or_default() += count;
         }

@@ -244,6 +244,8 @@ impl Simulation {
     pub(crate) fn segment_appears(&mut self, core: usize, number: SegmentNumber) {
         let segment = SegmentId { lane: LaneId(core as u16), number };
         self.disk.get().appear(segment, self.scenario.lane.segment_bytes);
+        let log_bytes: u64 = self.files_of(core).iter().map(|file| file.bytes).sum();
+        assert!(log_bytes <= self.scenario.wal_bytes_max, "{log_bytes} bytes of segments of core {core}");
         let in_us = self.random.within(50..=2_000);
         self.schedule.add(self.time_us + in_us, Event::SegmentReady(core, number));
     }

@@ -193,10 +193,8 @@ impl Simulation {
             Worked::Merged => self.totals.merges += 1,
             Worked::RemovedSegment(file) => {
                 self.totals.segments_removed += 1;
-                let core = usize::from(file.id.lane.0);
-                if core < self.server().cores.len() {
-                    self.tell(core, Happening::SegmentRemoved(file.bytes));
-                }
+                let core = file.id.lane.charged_to(self.server().cores.len() as u16);
+                self.tell(usize::from(core.0), Happening::SegmentRemoved(file.bytes));
             }
             Worked::RemovedTable(_) => self.totals.tables_removed += 1,
             Worked::FoundDamage(place) => {

@@ -64,6 +64,7 @@ fn no_promise_is_broken_and_a_seed_says_all() {
         segments_removed,
         tables_removed,
         starts_on_tables,
+        log_full,
         ..
     } = totals;
     assert!(operations > 500 * SEEDS && crashes > 5 * SEEDS, "{operations} operations, {crashes} crashes");
@@ -73,5 +74,6 @@ fn no_promise_is_broken_and_a_seed_says_all() {
     assert!(checkpoints > SEEDS && of_upkeep.iter().all(|count| *count > 0), "{checkpoints}, {of_upkeep:?}");
     // Most worlds have none: ten may well be without.
     assert!(cfg!(debug_assertions) || upkeep_failures > 0, "no operation of upkeep has failed");
+    assert!(cfg!(debug_assertions) || log_full > 0, "no log was full");
     assert!([200, 201, 400, 404, 405, 500, 503].iter().all(|status| totals.answers.contains_key(status)));
 }

@@ -60,6 +60,13 @@ fn a_full_disk_and_full_memory_are_overcome_by_their_page() {
     assert_eq!(assertion_count(&host), count);
 
     host.typed("umount -l /opt/stemedb/data; systemctl restart stemedb-api");
+    let figures = walk.types_next("The log");
+    assert!(figures.contains("stemedb_wal_bytes_max "), "{figures}");
+    host.write("/etc/stemedb/stemedb.env", &walk.settings("The log"));
+    walk.types_next("The log");
+    let bound = host.typed("curl http://localhost:18180/metrics | grep '^stemedb_wal_bytes_max '");
+    // Each core has an equal share, in whole bytes.
+    assert!(bound.starts_with("stemedb_wal_bytes_max 343597383"), "{bound}");
     host.write("/root/fill", FILL_MEMORY);
     host.output("bash /root/fill | stemedb-admin import -");
     host.wait_until("a core is full", || answer(&host).ends_with(" 503"));
