@@ -13,7 +13,7 @@ pub(super) struct Heads<'s> {
     stream: &'s [u8],
     /// How much of it the connection has received.
     pub(super) received: usize,
-    /// Where the next head begins; unknown behind a chunked body that nobody looked at.
+    /// Where the next head begins; unknown in a body.
     begin: Option<usize>,
 }
 
@@ -28,11 +28,9 @@ impl<'s> Heads<'s> {
                 if let Some(begin) = self.begin {
                     assert_alike(&self.stream[begin..], self.received - begin, head);
                 }
-                let body_bytes =
-                    if head.is_chunked() { None } else { Some(head.content_length().unwrap_or(0)) };
-                self.begin = match (Treatment::of(head), body_bytes) {
-                    (Treatment::AnsweredEarly, Some(bytes)) => self.after(bytes),
-                    _ => None,
+                self.begin = match Treatment::of(head) {
+                    Treatment::AnsweredEarly => self.after(head.content_length().unwrap_or(0)),
+                    Treatment::Body(_) => None,
                 };
             }
             Event::Body { .. } | Event::End { .. } => self.begin = Some(self.received),

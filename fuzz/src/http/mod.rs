@@ -79,14 +79,15 @@ struct Exchange<'s> {
 /// What becomes of a request, as its head decides: the same in every exchange.
 enum Treatment {
     Body(BodyMode),
-    /// Answered without looking at its body.
+    /// Answered without looking at its body, which is not in chunks: with one that is, the connection goes on or closes as
+    /// the end of the body had come or not.
     AnsweredEarly,
 }
 
 impl Treatment {
     fn of(head: &Head) -> Treatment {
         match head.path().len() {
-            bytes if bytes % 5 == 4 => Treatment::AnsweredEarly,
+            bytes if bytes % 5 == 4 && !head.is_chunked() => Treatment::AnsweredEarly,
             bytes if bytes % 2 == 0 => Treatment::Body(BodyMode::Whole),
             _ => Treatment::Body(BodyMode::Stream),
         }

@@ -197,7 +197,8 @@ impl Connection {
     /// rejects one, or when the connection is past saying anything.
     ///
     /// A request may be answered before its body has come in, which then gives no further events: what is
-    /// left of it is thrown away, or the connection closes after the response when that would be too much.
+    /// left of it is thrown away, or the connection closes after the response, which says so, when that would be too much or
+    /// nobody knows how much it is.
     pub fn respond(&mut self, id: RequestId, head: &ResponseHead, body: &[u8]) -> bool {
         self.answer(id, head, Content::Borrowed(body))
     }

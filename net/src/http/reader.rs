@@ -43,9 +43,8 @@ enum Reading {
 enum Delivery {
     Whole,
     Stream,
-    /// The request has been answered; so many more bytes of content are thrown away before the connection
-    /// gives up.
-    Discard(u64),
+    /// The request has been answered, and its body is thrown away.
+    Discard,
 }
 
 /// What is to come of a body.
@@ -166,7 +165,7 @@ impl Reader {
                 Reading::Body(Delivery::Stream, _) if self.paused => return Ok(None),
                 Reading::Body(Delivery::Whole, _) => self.next_of_whole(limits)?,
                 Reading::Body(Delivery::Stream, _) => self.next_of_stream()?,
-                Reading::Body(Delivery::Discard(bytes_max), _) => self.discard(*bytes_max)?,
+                Reading::Body(Delivery::Discard, _) => self.discard()?,
                 Reading::Choosing | Reading::Stopped => return Ok(None),
             };
             match progress {
@@ -221,19 +220,31 @@ impl Reader {
             Reading::Head | Reading::Stopped => unreachable!("no request is being read"),
         };
         self.paused = false;
-        let bytes_max = limits.body_bytes_max as u64;
-        if matches!(rest, Rest::Length(0)) {
-            self.end_request();
-        } else if !self.last
-            && !self.head.expects_continue()
-            && !matches!(rest, Rest::Length(bytes) if bytes > bytes_max)
-        {
-            self.reading = Reading::Body(Delivery::Discard(bytes_max), rest);
-        } else {
+        match rest {
+            Rest::Length(0) => self.end_request(),
             // A client that waits for leave may send its body or not: what follows could be read two ways.
-            self.stop();
+            _ if self.last || self.head.expects_continue() => {}
+            Rest::Length(bytes) if bytes > limits.body_bytes_max as u64 => {}
+            Rest::Length(_) => self.reading = Reading::Body(Delivery::Discard, rest),
+            Rest::Chunked(_) => {
+                self.reading = Reading::Body(Delivery::Discard, rest);
+                self.discard_what_is_there();
+            }
         }
         !self.is_stopped()
+    }
+
+    /// Drops what has come of a body in chunks. If that is not all of it, nothing more is read.
+    ///
+    /// How much is still to come is not known. It might be too much, and when that shows the answer has long said that the connection
+    /// goes on: the client may have sent its next request, and could not tell whether that was looked at. So the answer says that
+    /// it ends, unless nothing is to come; and a client that is in the midst of a long body need not send the rest.
+    fn discard_what_is_there(&mut self) {
+        while matches!(self.reading, Reading::Body(..)) {
+            if !matches!(self.discard(), Ok(Progress::Further)) {
+                self.stop();
+            }
+        }
     }
 
     /// Holds a streamed body back.
@@ -417,15 +428,11 @@ impl Reader {
         }
     }
 
-    fn discard(&mut self, bytes_max: u64) -> Result<Progress, Reject> {
-        let piece = self.next_piece()?;
-        match (&piece, &mut self.reading) {
-            (Piece::Content(range), _) if range.len() as u64 > bytes_max => self.stop(),
-            (Piece::Content(range), Reading::Body(Delivery::Discard(rest_bytes_max), _)) => {
-                *rest_bytes_max -= range.len() as u64;
-            }
-            (Piece::End, _) => self.end_request(),
-            _ => return Ok(Progress::Stuck),
+    fn discard(&mut self) -> Result<Progress, Reject> {
+        match self.next_piece()? {
+            Piece::Content(_) => {}
+            Piece::End => self.end_request(),
+            Piece::Nothing => return Ok(Progress::Stuck),
         }
         Ok(Progress::Further)
     }

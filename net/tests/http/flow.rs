@@ -93,9 +93,18 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
         cuts.sort_unstable();
         let whole = outcome(manners, &bytes, &[]);
-        prop_assert_eq!(&outcome(manners, &bytes, &cuts), &whole);
         let every_byte: Vec<usize> = (0..bytes.len()).collect();
-        prop_assert_eq!(&outcome(manners, &bytes, &every_byte), &whole);
+        // An early answer ends the connection where a body in chunks has not come to its end: the less has come, the earlier.
+        let is_chunked = bytes.windows(7).any(|name| name.eq_ignore_ascii_case(b"chunked"));
+        let may_end_early = manners == Manners::Hasty && is_chunked;
+        for cuts in [cuts, every_byte] {
+            let in_pieces = outcome(manners, &bytes, &cuts);
+            if may_end_early {
+                prop_assert!(whole.0.starts_with(&in_pieces.0), "{:?}, whole {:?}", in_pieces, whole);
+            } else {
+                prop_assert_eq!(&in_pieces, &whole);
+            }
+        }
     }
 
     #[test]

@@ -43,11 +43,15 @@ fn a_body_that_nobody_wants_is_read_or_the_connection_closes() {
         script.receive(request + GET);
         assert_eq!(script.paths(), ["POST /a", "GET /a"]);
     }
-    let mut script = Script::new(Manners::Hasty);
-    script.receive(post("Content-Length: 10000000\r\n", inner)).receive(inner.repeat(1000));
-    assert_eq!(script.paths(), ["POST /a"]);
-    assert!(script.sent_text().contains("\r\nconnection: close\r\n"));
-    assert!(script.connection.take_shutdown());
+    let too_long = post("Content-Length: 10000000\r\n", inner);
+    let without_end = chunked(&format!("{:x}\r\n{inner}", inner.len()));
+    for request in [too_long, without_end] {
+        let mut script = Script::new(Manners::Hasty);
+        script.receive(request).receive(inner.repeat(1000));
+        assert_eq!(script.paths(), ["POST /a"]);
+        assert!(script.sent_text().contains("\r\nconnection: close\r\n"));
+        assert!(script.connection.take_shutdown());
+    }
 }
 
 //= RFC 9112 section 9.3.2
