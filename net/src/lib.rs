@@ -13,3 +13,4 @@ pub mod metrics;
 pub mod run_status;
 pub mod server;
 pub mod tls;
+mod utc;

@@ -14,6 +14,8 @@
 mod damage;
 mod error;
 mod facts;
+mod give_up;
+mod making;
 mod manifest;
 mod open_tables;
 mod scrub;
@@ -25,6 +27,7 @@ mod upkeep;
 pub use damage::DamagedPlace;
 pub use error::{StoreError, UpkeepError};
 pub use facts::{ScrubSnapshot, UpkeepFacts, UpkeepSnapshot};
+pub use give_up::{GiveUp, GiveUpError, give_up};
 pub use manifest::{ListedTable, Manifest, ManifestError};
 pub use open_tables::{OpenTables, ReadError, StoredClaim};
 pub use scrub::{ScrubPace, Scrubbed};

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use settings::Setting;
+use stemedb_engine::log::recovery::SegmentRange;
 
 /// All that `stemedb-api` can be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub segment_bytes: u64,
     /// Bytes that all segments of the log together may take before writes are refused.
     pub wal_bytes_max: u64,
+    /// Segments to go on without, if they are those that are missing.
+    pub give_up_segments: Vec<SegmentRange>,
     /// Bytes of the log that go into one checkpoint, and of memory to sort its records in.
     pub checkpoint_bytes: u64,
     /// Bytes a second at which what is stored is read again and checked; 0 for never.

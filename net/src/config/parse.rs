@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use stemedb_engine::log::recovery::{SegmentRange, SegmentRangeError};
+
 use super::settings::{self, Setting};
 use super::{Config, ConfigError, HttpLimits, TlsFiles, Values};
 
@@ -46,6 +48,7 @@ pub(super) fn config(
         log: log_filter(values)?,
         segment_bytes,
         wal_bytes_max: wal_bytes_max(values, segment_bytes * cpus.len() as u64)?,
+        give_up_segments: give_up_segments(values)?,
         checkpoint_bytes: size(values, &settings::CHECKPOINT_BYTES, 4 * MIB..=GIB)?,
         scrub_bytes_per_second: match size(values, &settings::SCRUB_BYTES_PER_SECOND, 0..=GIB)? {
             1..SCRUB_BYTES_PER_SECOND_MIN => {
@@ -183,6 +186,18 @@ fn wal_bytes_max(values: &Values, segments_bytes: u64) -> Result<u64, ConfigErro
     match values.text(&settings::WAL_BYTES_MAX).0 {
         "auto" => Ok(SEGMENTS_USUAL * segments_bytes),
         _ => size(values, &settings::WAL_BYTES_MAX, SEGMENTS_MIN * segments_bytes..=1 << 50),
+    }
+}
+
+fn give_up_segments(values: &Values) -> Result<Vec<SegmentRange>, ConfigError> {
+    match values.text(&settings::GIVE_UP_SEGMENTS).0 {
+        "none" => Ok(Vec::new()),
+        text => text.split(',').map(|range| range.parse()).collect::<Result<_, SegmentRangeError>>().map_err(
+            |_| {
+                let expected = "none, or what a refused start has named, such as 0:12-15,1:9";
+                invalid(values, &settings::GIVE_UP_SEGMENTS, expected)
+            },
+        ),
     }
 }
 

@@ -46,6 +46,8 @@ settings! {
         "Size of a log segment, 2MiB to 1GiB, a multiple of 4KiB";
     WAL_BYTES_MAX: "STEMEDB_WAL_BYTES_MAX", "wal-bytes-max", "auto",
         "Log of all cores together that is not in tables yet, at least 6 segments a core; 'auto' is 64 segments a core; beyond that, writes get 503 until checkpoints have caught up";
+    GIVE_UP_SEGMENTS: "STEMEDB_GIVE_UP_SEGMENTS", "give-up-segments", "none",
+        "Segments of the log that are gone and will not come back, such as 0:12-15,1:9: a start that misses just these goes on without them, for good; it names them";
     CHECKPOINT_BYTES: "STEMEDB_CHECKPOINT_BYTES", "checkpoint-bytes", "64MiB",
         "Log that goes into one checkpoint, and memory to sort it in, 4MiB to 1GiB; a whole segment does in any case";
     SCRUB_BYTES_PER_SECOND: "STEMEDB_SCRUB_BYTES_PER_SECOND", "scrub-bytes-per-second", "8MiB",

@@ -371,6 +371,7 @@ impl Room {
         let server = ServerSnapshot {
             recovery_us: self.log.recovery_us,
             restarts: u64::from(self.log.generation.saturating_sub(1)),
+            segments_given_up: self.log.segments_given_up,
             ready: unready(&states).is_none(),
             process: (self.process)(),
             upkeep: self.log.upkeep.snapshot(),

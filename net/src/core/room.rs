@@ -70,6 +70,8 @@ pub struct LogFacts {
     pub segment_bytes: u64,
     /// Bytes of each further segment.
     pub segment_bytes_each: u64,
+    /// Segments that were lost and given up, ever.
+    pub segments_given_up: u64,
     /// What is done to keep log and tables in order.
     pub upkeep: UpkeepFacts,
     /// How backups and what belongs to them went.

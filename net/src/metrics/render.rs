@@ -106,6 +106,9 @@ fn render_log(text: &mut Exposition<'_>, all: &CoreSnapshot, server: &ServerSnap
     text.single_fraction("stemedb_wal_recovery_duration_seconds", Kind::Gauge, recovery, recovery_s);
     let restarts = "Starts on this data after the first.";
     text.single("stemedb_restarts_total", Kind::Counter, restarts, server.restarts);
+    let given_up =
+        "Segments of the log that were lost and that an operator has given up; given-up.json tells which.";
+    text.single("stemedb_wal_segments_given_up", Kind::Gauge, given_up, server.segments_given_up);
 }
 
 fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
@@ -325,6 +328,7 @@ mod tests {
         let server = ServerSnapshot {
             recovery_us: 1_250_000,
             restarts: 4,
+            segments_given_up: 3,
             ready: true,
             process,
             tls,
@@ -362,6 +366,7 @@ mod tests {
             "stemedb_wal_batch_size_bucket{le=\"64\"} 1",
             "stemedb_wal_recovery_duration_seconds 1.25",
             "stemedb_restarts_total 4",
+            "stemedb_wal_segments_given_up 3",
             "stemedb_tls_certificate_expiry_timestamp_seconds 1800000000",
             "stemedb_tls_handshakes_total{result=\"full\"} 2",
             "stemedb_tls_handshakes_total{result=\"resumed\"} 0",

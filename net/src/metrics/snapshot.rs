@@ -208,6 +208,8 @@ pub struct ServerSnapshot {
     pub recovery_us: u64,
     /// How often the server has been started on this data after the first time.
     pub restarts: u64,
+    /// Segments of the log that were lost and given up, ever.
+    pub segments_given_up: u64,
     /// What was done to keep log and tables in order.
     pub upkeep: UpkeepSnapshot,
     /// What is known of snapshots of the indexes.

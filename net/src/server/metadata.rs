@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
+use stemedb_engine::log::generation::GenerationRecord;
 use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::slot::{LaneId, SLOTS, SlotMap};
+use stemedb_engine::time::UnixMicros;
 
 use super::StartError;
 use crate::log_copy::LogCopy;
@@ -112,6 +114,15 @@ impl Metadata {
         }
     }
 
+    /// The latest generation that the file knows of, as a record of it that names no ends.
+    pub(super) fn latest(data: &DataDir) -> Option<GenerationRecord> {
+        let text = read(&path(data)).ok()??;
+        let Metadata { generation, cores, .. } = serde_json::from_slice(&text).ok()?;
+        let lanes = Some(cores).filter(|cores| (1..=SLOTS).contains(cores))?;
+        let generation = Generation(generation);
+        Some(GenerationRecord { generation, lanes, opened: UnixMicros(0), ends: Vec::new() })
+    }
+
     pub(super) fn with_assertions(self, assertion_count: u64) -> Metadata {
         Metadata { assertion_count, ..self }
     }
@@ -142,7 +153,8 @@ fn path(data: &DataDir) -> PathBuf {
     data.db().parent().unwrap_or(Path::new(".")).join("metadata.json")
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts a small file in the place of another, durably: after a crash it is the one or the other.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("json.new");
     let written = File::create(&fresh).and_then(|mut file| {
         file.write_all(bytes)?;

@@ -56,7 +56,7 @@ use cores::Cores;
 use jobs::JobsWatch;
 use metadata::Metadata;
 use pulse::{Change, Pulse};
-use recovery::{RebuildError, Recovery, UsedSnapshot};
+use recovery::{Agreement, GivenUp, RebuildError, Recovery, UsedSnapshot, go_on_without};
 use service_manager::ServiceManager;
 use snapshots::SnapshotPlan;
 use steps::{Step, Steps};
@@ -202,9 +202,23 @@ fn open(
     let (wal, db) = (data.wal().to_owned(), data.db().to_owned());
     let copy = read_copy(data)?;
     let copy_there = copy.clone();
+    let agreement = Agreement {
+        wal: wal.clone(),
+        db: db.clone(),
+        segments: config.give_up_segments.clone(),
+        latest: Metadata::latest(data),
+        sort_bytes_max: config.checkpoint_bytes as usize,
+        now: wall_clock(),
+    };
     let recover = move || {
+        let again = || recovery::recover(&wal, &db, copy_there.as_ref(), slots);
+        let recovered = match again() {
+            Err(RebuildError::Log(missing @ RecoveryError::Missing { .. })) if copy_there.is_none() => {
+                go_on_without(missing, &agreement).and_then(|()| again())
+            }
+            recovered => recovered,
+        };
         // Nobody listens any more if the server was told to stop meanwhile.
-        let recovered = recovery::recover(&wal, &db, copy_there.as_ref(), slots);
         let _ = sender.send(Event::Recovered(Box::new(recovered)));
     };
     thread::Builder::new().name("recovery".to_owned()).spawn(recover).map_err(StartError::Thread)?;
@@ -258,6 +272,13 @@ fn open(
     let files = disk.list().map_err(|source| RebuildError::from(RecoveryError::List { source }))?;
     let generation = recovery.recovered.next_generation.0;
     let recovery_us = recovery.took.as_micros() as u64;
+    let segments_given_up = GivenUp::read(data.db()).map_or_else(
+        |error| {
+            tracing::warn!(%error, "given-up.json cannot be read");
+            0
+        },
+        |given_up| given_up.segments(),
+    );
     let shards = lanes.into_iter().zip(recovery.indexes).enumerate().map(|(core, (lane, index))| {
         let own = files.iter().filter(|file| usize::from(file.id.lane.charged_to(slots.cores()).0) == core);
         let log = LogFacts {
@@ -266,6 +287,7 @@ fn open(
             segments: own.clone().count() as u64,
             segment_bytes: own.map(|file| file.bytes).sum(),
             segment_bytes_each: config.segment_bytes,
+            segments_given_up,
             upkeep: facts.clone(),
             jobs: jobs.clone(),
             snapshots: snapshot_facts.clone(),

@@ -212,6 +212,7 @@ impl Simulation {
             generation,
             segments: own.len() as u64,
             segment_bytes: own.iter().map(|file| file.bytes).sum(),
+            segments_given_up: 0,
             segment_bytes_each: self.scenario.lane.segment_bytes,
         }
     }

@@ -41,13 +41,14 @@ const RANGES: [Range; 16] = [
     range("STEMEDB_TIMESTAMP_FUTURE_S_MAX", ["-1", "0", "86400", "86401"]),
 ];
 
-/// Settings that are no numbers, or whose range depends on others; `restart`, `tls` and `full_log` test what is wrong with them.
-const OTHERS: [&str; 10] = [
+/// Settings that are no numbers, or whose range depends on others; `restart`, `tls`, `full_log` and `given_up` test what is wrong with them.
+const OTHERS: [&str; 11] = [
     "STEMEDB_BIND_ADDR",
     "STEMEDB_WAL_DIR",
     "STEMEDB_DB_DIR",
     "STEMEDB_CORES",
     "STEMEDB_WAL_BYTES_MAX",
+    "STEMEDB_GIVE_UP_SEGMENTS",
     "STEMEDB_TLS_ENABLED",
     "STEMEDB_TLS_CERT",
     "STEMEDB_TLS_KEY",

@@ -19,9 +19,9 @@ use std::io;
 use crate::log::covered::Covered;
 use crate::log::frame::{FrameError, FrameKind};
 use crate::log::generation::LaneEnd;
-use crate::log::recovery::RecoveryError;
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::survey::{BegunSegment, Survey, contradiction};
+use crate::log::recovery::{RecoveryError, SegmentRange};
 use crate::log::segment::{SegmentHeader, SegmentId};
 use crate::log::storage::LogStorage;
 use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn};
@@ -271,7 +271,8 @@ impl Look<'_> {
             format!("the seal at offset {seal} of {sealed} was written when its header was durable");
         match self.storage.read(next, 0, &mut block) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(RecoveryError::Missing { path, testimony })
+                let segments = SegmentRange { lane: next.lane, first: next.number, last: next.number };
+                Err(RecoveryError::Missing { path, segments, testimony })
             }
             Err(source) => Err(RecoveryError::Read { path, offset: 0, source }),
             Ok(_) => match SegmentHeader::decode(&block) {

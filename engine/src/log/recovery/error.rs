@@ -8,7 +8,7 @@ use crate::log::Lsn;
 use crate::log::frame::FrameError;
 use crate::log::generation::GenerationRecordError;
 use crate::log::record::RecordError;
-use crate::log::recovery::Replayed;
+use crate::log::recovery::{Replayed, SegmentRange};
 use crate::log::segment::SegmentHeaderError;
 
 /// What ends every message about damage.
@@ -60,6 +60,8 @@ pub enum RecoveryError {
     Missing {
         /// The segment's file.
         path: PathBuf,
+        /// The segment, and those behind it that are known to be gone as well.
+        segments: SegmentRange,
         /// How we know that there was one.
         testimony: String,
     },

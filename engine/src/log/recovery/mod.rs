@@ -13,6 +13,7 @@
 pub mod capture;
 pub mod cut;
 mod error;
+mod lost;
 pub(in crate::log) mod reader;
 mod replay;
 mod retractions;
@@ -36,6 +37,7 @@ use crate::log::{Generation, Lsn, SegmentNumber};
 use crate::slot::{LaneId, SlotSet};
 
 pub use error::{RecoveryError, RecoveryVisitError};
+pub use lost::{LostSegments, SegmentRange, SegmentRangeError, find_lost, read_without};
 use replay::Replay;
 pub use segment_check::SegmentCheck;
 use sink::RecordSink;

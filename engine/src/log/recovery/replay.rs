@@ -10,7 +10,9 @@ use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::sink::{FramePlace, RecordSink};
 use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, SurveyedLane, contradiction};
-use crate::log::recovery::{DroppedTail, READ_BYTES, Recovered, RecoveryError, UntrimmedSegment};
+use crate::log::recovery::{
+    DroppedTail, LostSegments, READ_BYTES, Recovered, RecoveryError, SegmentRange, UntrimmedSegment,
+};
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogStorage, SegmentFile};
 use crate::log::{BLOCK_BYTES, Generation, Lsn, SegmentNumber};
@@ -30,6 +32,7 @@ pub(super) struct Replay<'s, 'v> {
     ends: BTreeMap<LaneId, LaneEnd>,
     tails_dropped: Vec<DroppedTail>,
     untrimmed: Vec<UntrimmedSegment>,
+    lost: Vec<LostSegments>,
     bytes: u64,
 }
 
@@ -58,8 +61,14 @@ impl<'s, 'v> Replay<'s, 'v> {
             ends: survey.covered.ends.iter().map(|covered| (covered.end.lane, covered.end)).collect(),
             tails_dropped: Vec::new(),
             untrimmed: Vec::new(),
+            lost: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// What was found to be lost of what was read.
+    pub(super) fn take_lost(&mut self) -> Vec<LostSegments> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Reads all segments of a generation. Generations come in their order.
@@ -72,7 +81,7 @@ impl<'s, 'v> Replay<'s, 'v> {
                 let segment = &surveyed.begun[at];
                 let walked = self.walk(segment, at)?;
                 second_frame = second_frame.or(walked.second_frame.map(|offset| (segment.file.id, offset)));
-                if at == of_generation.end - 1 && segment.file.bytes > walked.end {
+                if at == of_generation.end - 1 && segment.file.bytes > walked.end && !segment.is_lost {
                     self.untrimmed
                         .push(UntrimmedSegment { segment: segment.file.id, end_offset: walked.end });
                 }
@@ -181,8 +190,12 @@ impl<'s, 'v> Replay<'s, 'v> {
     /// Reads the begun segment at `at` of its lane, and notes where it ends.
     fn walk(&mut self, segment: &BegunSegment, at: usize) -> Result<Walked, RecoveryError> {
         let SegmentId { lane, number } = segment.file.id;
+        if segment.is_lost {
+            return Ok(self.pass_over(segment, at));
+        }
         let required = self.survey.required_end(lane, at);
-        let walked = self.segment(segment, required, self.survey.begins_generation(lane, at))?;
+        let lost_next = self.lost_next(lane, at);
+        let walked = self.segment(segment, required, lost_next, self.survey.begins_generation(lane, at))?;
         let end = LaneEnd {
             lane,
             generation: segment.header.generation,
@@ -194,11 +207,59 @@ impl<'s, 'v> Replay<'s, 'v> {
         Ok(walked)
     }
 
+    /// Goes on behind a segment that is gone, as far as it is known where that is.
+    fn pass_over(&mut self, segment: &BegunSegment, at: usize) -> Walked {
+        let SegmentId { lane, number } = segment.file.id;
+        let begun = &self.survey.lanes[&lane].begun;
+        let next = begun.get(at + 1).filter(|next| !next.is_lost);
+        let before = self.ends.get(&lane);
+        let first_lsn = before.map_or(Lsn::FIRST, |end| end.next_lsn);
+        let stated = self.survey.end_stated(lane, number);
+        let (end, next_lsn) = match (next, stated) {
+            (Some(next), _) => (next.header.previous_end, Some(next.header.first_lsn)),
+            (None, Some((_, end))) => (end.end_offset, Some(end.next_lsn)),
+            (None, None) => (BLOCK, None),
+        };
+        let following = next.map(|next| next.header.created).or(stated.map(|(record, _)| record.opened));
+        let follows = |lost: &LostSegments| lost.segments.lane == lane && lost.segments.last.next() == number;
+        match self.lost.last_mut().filter(|lost| follows(lost)) {
+            Some(lost) => {
+                (lost.segments.last, lost.next_lsn, lost.before) = (number, next_lsn, following);
+            }
+            None => self.lost.push(LostSegments {
+                segments: SegmentRange { lane, first: number, last: number },
+                first_lsn,
+                next_lsn,
+                after: at.checked_sub(1).map(|before| begun[before].header.created),
+                before: following,
+            }),
+        }
+        let next_lsn = next_lsn.unwrap_or(first_lsn);
+        // What a record states later starts hold it to.
+        let generation = stated.map_or(segment.header.generation, |(_, end)| end.generation);
+        self.ends.insert(lane, LaneEnd { lane, generation, segment: number, end_offset: end, next_lsn });
+        Walked { end, next_lsn, second_frame: None }
+    }
+
+    /// Whether the segment behind the one at `at` of its lane is gone, and whether that was begun within the same generation.
+    fn lost_next(&self, lane: LaneId, at: usize) -> Option<bool> {
+        let begun = &self.survey.lanes[&lane].begun;
+        let next = begun.get(at + 1).filter(|next| next.is_lost)?;
+        // Only a later segment says so for certain: of what is lost the generation is not known otherwise.
+        let generation = begun[at].header.generation;
+        let later = begun[at + 1..].iter().find(|later| !later.is_lost);
+        Some(
+            next.header.generation == generation
+                && later.is_some_and(|later| later.header.generation == generation),
+        )
+    }
+
     /// Reads the frames of a segment up to where they must end or, if nothing says where, to where they do.
     fn segment(
         &mut self,
         segment: &BegunSegment,
         required: Option<RequiredEnd>,
+        lost_next: Option<bool>,
         begins_generation: bool,
     ) -> Result<Walked, RecoveryError> {
         let mut walked = Walked { end: BLOCK, next_lsn: segment.header.first_lsn, second_frame: None };
@@ -210,6 +271,11 @@ impl<'s, 'v> Replay<'s, 'v> {
                     Some(required) => {
                         return Err(self.damage(segment, walked.end, cause, required.testimony));
                     }
+                    None if lost_next == Some(true) => {
+                        let testimony =
+                            "the lane went on behind it, for which its seal must be durable".to_owned();
+                        return Err(self.damage(segment, walked.end, cause, testimony));
+                    }
                     None => {
                         self.tail(segment, &walked, cause)?;
                         return Ok(walked);
@@ -218,6 +284,10 @@ impl<'s, 'v> Replay<'s, 'v> {
             };
             let header = frame.header;
             check_frame(self.storage, segment, &walked, &frame)?;
+            if header.kind == FrameKind::Seal && required.is_none() && lost_next.is_some() {
+                self.bytes += BLOCK;
+                return Ok(walked);
+            }
             if header.kind == FrameKind::Seal {
                 return Err(self.sealed(segment, walked.end, required.is_some()));
             }
@@ -323,7 +393,10 @@ impl<'s, 'v> Replay<'s, 'v> {
         let surveyed = self.survey.generations.get(&generation);
         let surveyed = surveyed.expect("a frame behind the record of a generation");
         let mut lanes = (0..surveyed.record.lanes).map(LaneId);
-        let Some(lane) = lanes.find(|lane| !surveyed.found_in.contains_key(lane)) else {
+        let is_missed = |lane: &LaneId| {
+            !surveyed.found_in.contains_key(lane) && !self.survey.has_lost_beginning(surveyed, *lane)
+        };
+        let Some(lane) = lanes.find(is_missed) else {
             return Ok(());
         };
         let testimony = format!(

@@ -10,14 +10,18 @@ use crate::log::covered::{Covered, CoveredEnd};
 use crate::log::frame::{FrameHome, FrameKind};
 use crate::log::generation::{GenerationRecord, LaneEnd};
 use crate::log::record::RecordKind;
-use crate::log::recovery::RecoveryError;
 use crate::log::recovery::reader::{SegmentReader, is_zero};
+use crate::log::recovery::{RecoveryError, SegmentRange};
 use crate::log::segment::{SegmentHeader, SegmentHeaderError, SegmentId};
 use crate::log::storage::{LogStorage, SegmentFile};
 use crate::log::{BLOCK_BYTES, Generation, Lsn, SEGMENT_BYTES_LEAST, SegmentNumber};
 use crate::slot::LaneId;
+use crate::time::UnixMicros;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// The length of what stands for a segment that is gone: no file that a segment's name is given to is as long.
+const LOST_BYTES: u64 = u64::MAX;
 
 /// Bytes read of a segment to learn what it is: its header and, as a rule, the record of its generation.
 const GLANCE_BYTES: usize = 64 * 1024;
@@ -28,9 +32,25 @@ pub(super) struct BegunSegment {
     pub(super) file: SegmentFile,
     pub(super) header: SegmentHeader,
     pub(super) home: FrameHome,
+    /// Whether it is gone. Then its header is made up, and says nothing but its place and generation.
+    pub(super) is_lost: bool,
 }
 
 impl BegunSegment {
+    /// Stands for a segment that is gone, of a lane that had come to `generation` before it.
+    fn lost(id: SegmentId, generation: Generation) -> BegunSegment {
+        let header = SegmentHeader {
+            id,
+            generation,
+            first_lsn: Lsn::FIRST,
+            previous_end: BLOCK,
+            segment_bytes: SEGMENT_BYTES_LEAST,
+            created: UnixMicros(0),
+        };
+        let file = SegmentFile { id, bytes: LOST_BYTES };
+        BegunSegment { file, header, home: FrameHome::new(&header, 0), is_lost: true }
+    }
+
     /// Up to where it can hold frames.
     pub(super) fn limit(&self) -> u64 {
         self.header.segment_bytes.min(self.file.bytes)
@@ -59,6 +79,8 @@ pub(super) struct SurveyedGeneration {
     pub(super) record: GenerationRecord,
     /// The lanes in which it is valid, with the segments that hold it. None if only the manifest of the tables has it.
     pub(super) found_in: BTreeMap<LaneId, SegmentId>,
+    /// Whether the record is gone with lost segments, and made up of what else is known.
+    is_guess: bool,
 }
 
 impl SurveyedGeneration {
@@ -93,8 +115,24 @@ pub(super) struct Survey {
 impl Survey {
     /// Reads the beginnings of all segments that are not `covered` and checks them against each other.
     pub(super) fn new(storage: &dyn LogStorage, covered: &Covered) -> Result<Survey, RecoveryError> {
+        Survey::without(storage, covered, &[])
+    }
+
+    /// The same for a log of which segments are `lost`.
+    pub(super) fn without(
+        storage: &dyn LogStorage,
+        covered: &Covered,
+        lost: &[SegmentRange],
+    ) -> Result<Survey, RecoveryError> {
         let mut files = storage.list().map_err(|source| RecoveryError::List { source })?;
         files.retain(|file| !covered.contains(file.id));
+        let is_there = |files: &[SegmentFile], id| files.iter().any(|file| file.id == id);
+        for SegmentRange { lane, first, last } in lost {
+            let ids =
+                (first.0..=last.0).map(|number| SegmentId { lane: *lane, number: SegmentNumber(number) });
+            let gone: Vec<_> = ids.filter(|id| !is_there(&files, *id)).collect();
+            files.extend(gone.into_iter().map(|id| SegmentFile { id, bytes: LOST_BYTES }));
+        }
         files.sort_unstable_by_key(|file| file.id);
         let mut survey =
             Survey { covered: covered.clone(), lanes: BTreeMap::new(), generations: BTreeMap::new() };
@@ -104,6 +142,9 @@ impl Survey {
             for lane_files in files.chunk_by(|one, next| one.id.lane == next.id.lane) {
                 survey.add_lane(storage, &mut reader, lane_files)?;
             }
+        }
+        if !lost.is_empty() {
+            survey.guess_generations();
         }
         survey.check_continued(storage)?;
         survey.check_ends(storage)?;
@@ -128,7 +169,8 @@ impl Survey {
         let lanes = self.covered.ends.iter().filter(of_generation).map(|covered| covered.end.lane);
         let first_of = |lane| (lane, SegmentId { lane, number: record.first_segment_of(lane) });
         let found_in = lanes.map(first_of).collect();
-        self.generations.insert(record.generation, SurveyedGeneration { record, found_in });
+        let surveyed = SurveyedGeneration { record, found_in, is_guess: false };
+        self.generations.insert(surveyed.record.generation, surveyed);
     }
 
     /// Reads the beginnings of a lane's files, which are sorted by number.
@@ -143,11 +185,37 @@ impl Survey {
         let begun = surveyed.begun.clone();
         self.lanes.insert(lane, surveyed);
         for (at, segment) in begun.iter().enumerate() {
-            if self.begins_generation(lane, at) {
+            if !segment.is_lost && self.begins_generation(lane, at) {
                 self.note_generation(storage, reader, segment)?;
             }
         }
         Ok(())
+    }
+
+    /// Makes records for those generations whose record is gone in all lanes: it had as many lanes as are seen of it.
+    fn guess_generations(&mut self) {
+        for generation in self.begun_generations() {
+            let is_of = |lane: &&SurveyedLane| {
+                lane.begun.iter().any(|segment| segment.header.generation == generation)
+            };
+            let lanes = self.lanes.iter().filter(|(_, lane)| is_of(lane)).map(|(id, _)| id.0 + 1).max();
+            let created = self
+                .lanes
+                .values()
+                .flat_map(|lane| &lane.begun)
+                .filter(|segment| segment.header.generation == generation && !segment.is_lost);
+            let opened = created.map(|segment| segment.header.created).min().unwrap_or(UnixMicros(0));
+            let record = GenerationRecord { generation, lanes: lanes.unwrap_or(1), opened, ends: Vec::new() };
+            let guess = SurveyedGeneration { record, found_in: BTreeMap::new(), is_guess: true };
+            self.generations.entry(generation).or_insert(guess);
+        }
+    }
+
+    /// Whether the record of a generation may be missing in a lane, since the segment that had it is gone.
+    pub(super) fn has_lost_beginning(&self, generation: &SurveyedGeneration, lane: LaneId) -> bool {
+        let id = SegmentId { lane, number: generation.record.first_segment_of(lane) };
+        let begun = self.lanes.get(&lane).map_or(&[][..], |lane| &lane.begun);
+        generation.is_guess || begun.iter().any(|segment| segment.is_lost && segment.file.id == id)
     }
 
     /// Checks that the lanes go on behind what is covered, and with nothing older than that.
@@ -161,9 +229,10 @@ impl Survey {
         }
         let latest = self.covered.generation.as_ref().map(|record| record.generation);
         for (&lane, surveyed) in &self.lanes {
-            let Some(segment) = surveyed.begun.first() else { continue };
+            let Some(at) = surveyed.begun.iter().position(|segment| !segment.is_lost) else { continue };
+            let segment = &surveyed.begun[at];
             let generation = segment.header.generation;
-            let has_record = self.begins_generation(lane, 0) || self.generations.contains_key(&generation);
+            let has_record = self.begins_generation(lane, at) || self.generations.contains_key(&generation);
             if !has_record || latest.is_some_and(|latest| generation < latest) {
                 let expected = format!("what follows {:?}, which the tables hold", self.covered.generation);
                 let actual = format!("generation {generation}");
@@ -196,7 +265,8 @@ impl Survey {
     pub(super) fn required_end(&self, lane: LaneId, at: usize) -> Option<RequiredEnd> {
         let begun = &self.lanes[&lane].begun;
         let segment = &begun[at];
-        if let Some(next) = begun.get(at + 1) {
+        let next = begun.get(at + 1);
+        if let Some(next) = next.filter(|next| !next.is_lost) {
             return Some(RequiredEnd {
                 end: next.header.previous_end,
                 next_lsn: next.header.first_lsn,
@@ -208,6 +278,9 @@ impl Survey {
             });
         }
         let (generation, end) = self.end_stated_after(lane, segment.header.generation)?;
+        if end.segment != segment.file.id.number && next.is_some() {
+            return None;
+        }
         Some(RequiredEnd {
             end: end.end_offset,
             next_lsn: end.next_lsn,
@@ -223,6 +296,18 @@ impl Survey {
     fn end_stated_after(&self, lane: LaneId, generation: Generation) -> Option<(Generation, &LaneEnd)> {
         let later = self.generations.range(generation.next()..);
         later.filter_map(|(&later, surveyed)| Some((later, surveyed.record.end_of(lane)?))).next()
+    }
+
+    /// The end of `lane` in `segment`, if the record of a generation states it, with that record.
+    pub(super) fn end_stated(
+        &self,
+        lane: LaneId,
+        segment: SegmentNumber,
+    ) -> Option<(&GenerationRecord, &LaneEnd)> {
+        let ends = self.generations.values().filter_map(|surveyed| {
+            Some((&surveyed.record, surveyed.record.end_of(lane).filter(|end| end.segment == segment)?))
+        });
+        ends.into_iter().next()
     }
 
     /// Notes the generation's record, if the first frame of its first segment is valid.
@@ -264,10 +349,11 @@ impl Survey {
             let actual = format!("generation {} of {} lanes", record.generation, record.lanes);
             return Err(contradiction(storage, id, BLOCK, expected, actual));
         }
-        let surveyed = self
-            .generations
-            .entry(generation)
-            .or_insert_with(|| SurveyedGeneration { record: record.clone(), found_in: BTreeMap::new() });
+        let surveyed = self.generations.entry(generation).or_insert_with(|| SurveyedGeneration {
+            record: record.clone(),
+            found_in: BTreeMap::new(),
+            is_guess: false,
+        });
         if surveyed.record != record {
             let expected = format!("the record of generation {generation} as in {}", surveyed.witness());
             return Err(contradiction(storage, id, BLOCK, expected, "another".to_owned()));
@@ -278,7 +364,7 @@ impl Survey {
 
     /// Checks that each generation's record and the segments before that generation agree.
     fn check_ends(&self, storage: &dyn LogStorage) -> Result<(), RecoveryError> {
-        for (&generation, surveyed) in &self.generations {
+        for (&generation, surveyed) in self.generations.iter().filter(|(_, surveyed)| !surveyed.is_guess) {
             let record = &surveyed.record;
             let testimony =
                 format!("the record of generation {generation} in {} says so", surveyed.witness());
@@ -286,7 +372,7 @@ impl Survey {
                 self.check_end(storage, generation, end, &testimony)?;
             }
             let begun = self.lanes.values().flat_map(|lane| &lane.begun);
-            for segment in begun {
+            for segment in begun.filter(|segment| !segment.is_lost) {
                 let lane = segment.file.id.lane;
                 let unnamed = match segment.header.generation.cmp(&generation) {
                     Ordering::Less => record.end_of(lane).is_none(),
@@ -324,12 +410,16 @@ impl Survey {
         let Some(at) = begun.iter().position(|segment| segment.file.id == id) else {
             return Err(self.unbegun(storage, id, testimony));
         };
+        if begun[at].is_lost {
+            return Ok(());
+        }
         let found = begun[at].header.generation;
         if found != end.generation {
             let expected = format!("generation {}: {testimony}", end.generation);
             return Err(contradiction(storage, id, 0, expected, format!("generation {found}")));
         }
-        if let Some(next) = begun.get(at + 1).filter(|next| next.header.generation < generation) {
+        let next = begun[at + 1..].iter().find(|next| !next.is_lost);
+        if let Some(next) = next.filter(|next| next.header.generation < generation) {
             let expected = format!("no segment between {id} and generation {generation}: {testimony}");
             let actual = format!("a segment of generation {}", next.header.generation);
             return Err(contradiction(storage, next.file.id, 0, expected, actual));
@@ -356,7 +446,10 @@ impl Survey {
             Some(UnbegunSegment { torn: None, .. }) => {
                 RecoveryError::Header { path, cause: SegmentHeaderError::Magic { actual: [0; 8] }, testimony }
             }
-            None => RecoveryError::Missing { path, testimony },
+            None => {
+                let segments = SegmentRange { lane: id.lane, first: id.number, last: id.number };
+                RecoveryError::Missing { path, segments, testimony }
+            }
         }
     }
 }
@@ -370,12 +463,21 @@ fn survey_lane(
 ) -> Result<SurveyedLane, RecoveryError> {
     let mut lane = SurveyedLane::default();
     for &file in files {
+        if file.bytes == LOST_BYTES {
+            check_place(storage, &lane, covered, file.id)?;
+            let before = lane.begun.last().map(|last| last.header.generation);
+            let before = before.or(covered.map(|covered| covered.end.generation));
+            lane.begun.push(BegunSegment::lost(file.id, before.unwrap_or(Generation::FIRST)));
+            continue;
+        }
         reader.open(file, file.bytes);
         let block = reader.bytes(0, BLOCK_BYTES)?;
         let torn = match block.get(..BLOCK_BYTES).map(SegmentHeader::decode) {
             Some(Ok((header, checksum))) => {
-                let segment = BegunSegment { file, header, home: FrameHome::new(&header, checksum) };
+                let home = FrameHome::new(&header, checksum);
+                let segment = BegunSegment { file, header, home, is_lost: false };
                 check_follows(storage, &lane, covered, &segment)?;
+                place_lost(&mut lane, reader, &segment)?;
                 lane.begun.push(segment);
                 continue;
             }
@@ -408,16 +510,7 @@ fn check_follows(
     if header.id != id {
         return wrong(format!("the header of {id}"), format!("the header of {}", header.id));
     }
-    let testimony = || format!("{id} follows it and was begun");
-    if let Some(UnbegunSegment { file, torn }) = lane.unbegun.first() {
-        let cause = torn.clone().unwrap_or(SegmentHeaderError::Magic { actual: [0; 8] });
-        return Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony: testimony() });
-    }
-    let number = next_number(lane, covered);
-    if id.number != number {
-        let path = storage.path(SegmentId { number, ..id });
-        return Err(RecoveryError::Missing { path, testimony: testimony() });
-    }
+    check_place(storage, lane, covered, id)?;
     let size_is_sound =
         header.segment_bytes >= SEGMENT_BYTES_LEAST && header.segment_bytes.is_multiple_of(BLOCK);
     let generations = Generation::FIRST..Generation(u32::MAX);
@@ -425,6 +518,7 @@ fn check_follows(
         return wrong("a sound header".to_owned(), format!("{header:?}"));
     }
     let follows = match (lane.begun.last(), covered) {
+        (Some(last), _) if last.is_lost => header.generation >= last.header.generation,
         (Some(last), _) => {
             (BLOCK..=last.header.segment_bytes).contains(&header.previous_end)
                 && header.previous_end.is_multiple_of(BLOCK)
@@ -445,6 +539,52 @@ fn check_follows(
         (None, None) => "the header of a lane's first segment".to_owned(),
     };
     wrong(expected, format!("{header:?}"))
+}
+
+/// Checks that a begun segment is the next one of its lane.
+fn check_place(
+    storage: &dyn LogStorage,
+    lane: &SurveyedLane,
+    covered: Option<&CoveredEnd>,
+    id: SegmentId,
+) -> Result<(), RecoveryError> {
+    let testimony = || format!("{id} follows it and was begun");
+    if let Some(UnbegunSegment { file, torn }) = lane.unbegun.first() {
+        let cause = torn.clone().unwrap_or(SegmentHeaderError::Magic { actual: [0; 8] });
+        return Err(RecoveryError::Header { path: storage.path(file.id), cause, testimony: testimony() });
+    }
+    let number = next_number(lane, covered);
+    if id.number != number {
+        let path = storage.path(SegmentId { number, ..id });
+        let last = SegmentNumber(id.number.0.saturating_sub(1).max(number.0));
+        let segments = SegmentRange { lane: id.lane, first: number, last };
+        return Err(RecoveryError::Missing { path, segments, testimony: testimony() });
+    }
+    Ok(())
+}
+
+/// Says of lost segments before `segment` that they are of its generation, unless it begins that itself.
+fn place_lost(
+    lane: &mut SurveyedLane,
+    reader: &mut SegmentReader<'_>,
+    segment: &BegunSegment,
+) -> Result<(), RecoveryError> {
+    if !lane.begun.last().is_some_and(|last| last.is_lost) {
+        return Ok(());
+    }
+    reader.open(segment.file, segment.limit());
+    let begins = match reader.frame(BLOCK, &segment.home)? {
+        Ok(frame) => frame
+            .records()
+            .next()
+            .is_some_and(|record| record.is_ok_and(|record| record.kind == RecordKind::Generation)),
+        Err(_) => false,
+    };
+    if !begins {
+        let lost = lane.begun.iter_mut().rev().take_while(|before| before.is_lost);
+        lost.for_each(|lost| lost.header.generation = segment.header.generation);
+    }
+    Ok(())
 }
 
 /// The number of the segment that comes after those of a lane that were seen.

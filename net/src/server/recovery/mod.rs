@@ -1,6 +1,7 @@
 //! Rebuilds the cores' indexes: from the newest snapshot, what the tables have beyond it, and the log.
 
 mod copied;
+mod lost;
 mod rebuild;
 mod restore;
 
@@ -9,17 +10,20 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stemedb_engine::checkpoint::{DirManifest, Manifest, OpenTables, ReadError, StoreError};
+use stemedb_engine::checkpoint::{DirManifest, GiveUpError, Manifest, OpenTables, ReadError, StoreError};
 use stemedb_engine::index::{Index, IndexFull};
-use stemedb_engine::log::recovery::{Recovered, RecoveryError};
+use stemedb_engine::log::recovery::{Recovered, RecoveryError, SegmentRange};
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::slot::{CoreId, SlotMap};
-use stemedb_engine::snapshots::DirSnapshots;
+use stemedb_engine::snapshots::{DirSnapshots, WriteError};
 use stemedb_engine::table::DirTables;
 
 use super::steps::{Step, Steps};
 use crate::log_copy::LogCopy;
 use copied::Copied;
+pub use lost::Lost;
+pub(super) use lost::{Agreement, GivenUp, go_on_without};
+use lost::{agreed_instead, ranges};
 pub use rebuild::rebuild;
 use rebuild::{Basis, Filled, Rebuild};
 pub(super) use restore::UsedSnapshot;
@@ -48,6 +52,25 @@ pub enum RebuildError {
     /// The log cannot be recovered.
     #[error(transparent)]
     Log(#[from] RecoveryError),
+    /// Segments of the log are gone, and nothing else is wrong with it.
+    #[error(
+        "{first}. In all there is no {}{}. Put them back; or start once with --give-up-segments {} (STEMEDB_GIVE_UP_SEGMENTS) to go on without them for good",
+        lost.iter().map(ToString::to_string).collect::<Vec<_>>().join("; no "), agreed_instead(.agreed), ranges(.lost)
+    )]
+    Lost {
+        /// What was missed first.
+        first: Box<RecoveryError>,
+        /// All that is missing.
+        lost: Vec<Lost>,
+        /// What the operator has agreed to go on without, if it is something else.
+        agreed: Vec<SegmentRange>,
+    },
+    /// Segments that are gone cannot be given up.
+    #[error("the segments that are missing cannot be given up")]
+    GiveUp(#[from] GiveUpError),
+    /// Index snapshots, which may have claims of segments that are given up, cannot be removed.
+    #[error("index snapshots cannot be removed, which may have claims of the missing segments")]
+    Snapshots(#[from] WriteError),
     /// The list of the tables, or a table, is not as it must be.
     #[error(transparent)]
     Store(#[from] StoreError),

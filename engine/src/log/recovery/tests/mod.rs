@@ -11,6 +11,7 @@ mod cut;
 mod damage;
 mod generations;
 mod history;
+mod lost;
 mod scripted;
 mod tail;
 
