@@ -32,10 +32,9 @@ pub(super) fn drive<C: Client>(
 
 /// The numbers of a run with one kind of request.
 fn measurement_of(outcome: &Outcome) -> Result<Measurement, SystemError> {
-    let nothing = || SystemError::Wrong("nothing was answered while it was measured".to_owned());
-    let (operation, measured) = outcome.operations.first_key_value().ok_or_else(nothing)?;
+    let (operation, measured) = outcome.operations.first_key_value().ok_or(SystemError::Unanswered)?;
     if measured.requests == 0 {
-        return Err(nothing());
+        return Err(SystemError::Unanswered);
     }
     let us_at = |quantile| measured.latency_ns.value_at_quantile(quantile) as f64 / 1e3;
     let measurement = Measurement::default()

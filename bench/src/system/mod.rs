@@ -178,6 +178,9 @@ pub enum SystemError {
         /// Why it failed.
         source: io::Error,
     },
+    /// It, or its disk, was held up for as long as it was to be measured.
+    #[error("nothing was answered while it was measured: measure for longer (--seconds)")]
+    Unanswered,
     /// It did something that it should not have.
     #[error("{0}")]
     Wrong(String),
