@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use stemedb_engine::planted::{Bug, plant};
 use stemedb_simulator::Simulation;
@@ -21,17 +23,26 @@ thread_local! {
 #[test]
 fn every_planted_bug_is_found() {
     std::panic::set_hook(Box::new(|panic| SAID.set(Some(panic.to_string()))));
-    let mut missed = Vec::new();
-    for &(bug, invariant) in Bug::ALL {
-        let shown = |seed| broken_promise(bug, seed).filter(|said| said.contains(sign(bug)));
-        match (1..=SEEDS_MAX).find_map(|seed| shown(seed).map(|said| (seed, said))) {
-            Some((seed, said)) => {
-                let said = said.lines().nth(1).unwrap_or_default().chars().take(120).collect::<String>();
-                println!("invariant {invariant}: {bug:?} found by seed {seed}: {said}");
+    let next = AtomicUsize::new(0);
+    let missed_of_some = || {
+        let mut missed = Vec::new();
+        while let Some(&(bug, invariant)) = Bug::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let shown = |seed| broken_promise(bug, seed).filter(|said| said.contains(sign(bug)));
+            match (1..=SEEDS_MAX).find_map(|seed| shown(seed).map(|said| (seed, said))) {
+                Some((seed, said)) => {
+                    let said = said.lines().nth(1).unwrap_or_default().chars().take(120).collect::<String>();
+                    println!("invariant {invariant}: {bug:?} found by seed {seed}: {said}");
+                }
+                None => missed.push(bug),
             }
-            None => missed.push(bug),
         }
-    }
+        missed
+    };
+    // A bug is planted in its own thread only.
+    let missed = thread::scope(|scope| {
+        let threads = [(); 2].map(|()| scope.spawn(missed_of_some));
+        threads.map(|thread| thread.join().expect("its panics are caught")).concat()
+    });
     drop(std::panic::take_hook());
     assert!(missed.is_empty(), "not found within {SEEDS_MAX} seeds: {missed:?}");
 }
