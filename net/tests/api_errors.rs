@@ -79,6 +79,7 @@ fn provoke(code: ErrorCode) -> Option<ApiError> {
         | ErrorCode::AssertionNotFound
         | ErrorCode::MethodNotAllowed
         | ErrorCode::StorageFailed
+        | ErrorCode::StorageDamaged
         | ErrorCode::DiskFull
         | ErrorCode::LogFull
         | ErrorCode::MemoryFull

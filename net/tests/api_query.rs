@@ -1,5 +1,7 @@
 //! Queries as clients send them, and the pages that answer them.
 
+use std::collections::HashMap;
+
 use serde_json::Value as Json;
 use stemedb_engine::claim::{
     Agent, AgentName, Claim, ClaimHash, ConceptPath, Confidence, DerivedFrom, EpochId, Lifecycle, Metadata,
@@ -11,7 +13,7 @@ use stemedb_engine::order::WriteOrder;
 use stemedb_engine::query::{Execution, LifecycleFilter, Query, Step, SubjectFilter};
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::api::{
-    ApiError, ErrorCode, PAGE_BYTES_MAX, Rows, query_of_body, query_of_parameters, write_assertion,
+    ApiError, Claims, ErrorCode, PAGE_BYTES_MAX, Rows, query_of_body, query_of_parameters, write_assertion,
     write_page,
 };
 use stemedb_net::json::Reader;
@@ -170,7 +172,10 @@ impl Cores {
             let mut execution = Execution::new(query, index);
             while execution.step(index, 100) == Step::More {}
             let mut rows = Rows::with_room(0, true);
-            let _all = execution.into_hits().iter().all(|hit| rows.push(index, hit));
+            let _all = execution
+                .into_hits()
+                .iter()
+                .all(|hit| rows.push(&Claims { index, fetched: &HashMap::new() }, hit));
             rows
         };
         self.indexes.iter().map(rows_of).collect()

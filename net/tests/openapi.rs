@@ -1,6 +1,6 @@
 //! The server's description of itself against what the server does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value as Json, json};
 use stemedb_engine::checkpoint::DamagedPlace;
@@ -13,7 +13,7 @@ use stemedb_engine::order::WriteOrder;
 use stemedb_engine::query::{Execution, Query, Step, SubjectFilter};
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::api::{
-    self, ApiError, AssertContext, BatchSummary, ClaimReader, ErrorCode, Health, Method, ROUTES,
+    self, ApiError, AssertContext, BatchSummary, ClaimReader, Claims, ErrorCode, Health, Method, ROUTES,
     RetractRequest, Rows,
 };
 use stemedb_net::json::Reader;
@@ -399,7 +399,12 @@ fn answers_are_as_described() {
         let mut execution = Execution::new(&query, &index);
         while execution.step(&index, 100) == Step::More {}
         let mut rows = Rows::with_room(0, true);
-        assert!(execution.into_hits().iter().all(|hit| rows.push(&index, hit)));
+        assert!(
+            execution
+                .into_hits()
+                .iter()
+                .all(|hit| rows.push(&Claims { index: &index, fetched: &HashMap::new() }, hit))
+        );
         described("Page", &|out| api::write_page(out, std::slice::from_ref(&rows), limit, lens));
     }
 }

@@ -14,7 +14,8 @@ pub struct DamagedPlace {
 }
 
 impl DamagedPlace {
-    pub(super) fn new(path: &Path, offset: u64, error: &dyn std::error::Error) -> DamagedPlace {
+    /// The place that an error tells of.
+    pub fn new(path: &Path, offset: u64, error: &dyn std::error::Error) -> DamagedPlace {
         DamagedPlace { path: path.to_owned(), offset, problem: with_causes(error) }
     }
 }

@@ -133,13 +133,15 @@ impl UpkeepFacts {
         self.damaged_files().iter().any(|place| place.path == path)
     }
 
-    /// Notes a damaged place, if the file was not known to be damaged.
-    pub(super) fn damaged(&self, place: DamagedPlace) {
+    /// Notes a damaged place. False if the file was known to be damaged.
+    pub fn damaged(&self, place: DamagedPlace) -> bool {
         let mut damage = self.damaged_files();
-        if damage.iter().all(|known| known.path != place.path) {
+        let is_news = damage.iter().all(|known| known.path != place.path);
+        if is_news {
             damage.push(place);
             self.0.scrub.damage.fetch_add(1, Ordering::Relaxed);
         }
+        is_news
     }
 
     /// Notes that a file is gone, and its damage with it.

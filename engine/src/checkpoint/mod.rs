@@ -20,6 +20,7 @@ mod manifest;
 mod open_tables;
 mod scrub;
 mod storage;
+mod table_set;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -32,4 +33,5 @@ pub use manifest::{ListedTable, Manifest, ManifestError};
 pub use open_tables::{OpenTables, ReadError, StoredClaim};
 pub use scrub::{ScrubPace, Scrubbed};
 pub use storage::{DirManifest, ManifestStorage, MemoryManifest, ReplaceError};
+pub use table_set::{StoredSearch, TableSet};
 pub use upkeep::{STEP_BYTES, Store, Upkeep, UpkeepConfig, Worked};

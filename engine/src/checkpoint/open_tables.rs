@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Manifest, ManifestStorage, StoreError};
+use super::{ListedTable, Manifest, ManifestStorage, StoreError, TableSet, table_set};
 use crate::claim::{Assertion, DecodeError};
+use crate::index::Checkpoints;
 use crate::log::covered::Covered;
 use crate::log::storage::SegmentFile;
 use crate::order::WriteOrder;
@@ -27,6 +28,8 @@ pub struct StoredClaim<'a> {
     pub order: WriteOrder,
     /// Whether a retraction strikes it that is in a table.
     pub retracted: bool,
+    /// The checkpoints of its table.
+    pub checkpoints: Checkpoints,
 }
 
 /// Why a claim cannot be read out of a table.
@@ -96,7 +99,16 @@ impl OpenTables {
         self.manifest.covered = std::mem::take(&mut self.manifest.covered).of_copy(files);
     }
 
-    /// Gives all claims of `slots` to `visit`, some hundred at a time, but for those of tables that hold nothing later than
+    /// The tables, for those who read single claims later.
+    pub fn set(&self) -> TableSet {
+        let open = |number| {
+            let table = self.tables.iter().find(|table| table.facts().number == number);
+            Ok(Arc::clone(table.expect("all that the manifest lists were opened")))
+        };
+        TableSet::of(&self.manifest, open).expect("nothing is opened that could fail")
+    }
+
+    /// Gives all claims of `slots` to `visit`, some hundred of one table at a time, but for those of tables that hold nothing later than
     /// checkpoint `known`. With 0 that is all there are.
     ///
     /// Of a table that was merged of earlier and later ones all claims are given: it may say of earlier ones that they are retracted.
@@ -110,9 +122,10 @@ impl OpenTables {
         slots: &Range<u16>,
         visit: &mut dyn FnMut(&[StoredClaim<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for table in self.after(known) {
+        for (table, listed) in self.after(known) {
+            let checkpoints = table_set::checkpoints(&listed.checkpoints);
             let mut entries = table.entries(slots.clone());
-            while let Some(claims) = self.next_claims(&mut entries)? {
+            while let Some(claims) = self.next_claims(&mut entries, checkpoints)? {
                 visit(&claims)?;
             }
         }
@@ -130,7 +143,7 @@ impl OpenTables {
         known: u64,
         visit: &mut dyn FnMut(&TableRetraction<'_>) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        for table in self.after(known) {
+        for (table, _) in self.after(known) {
             let mut retractions = table.retractions();
             while let Some(retraction) = retractions.next()? {
                 visit(&retraction)?;
@@ -139,12 +152,16 @@ impl OpenTables {
         Ok(())
     }
 
-    fn after(&self, known: u64) -> impl Iterator<Item = &Arc<Table>> {
-        let listed = self.manifest.tables.iter().zip(&self.tables);
-        listed.filter(move |(listed, _)| *listed.checkpoints.end() > known).map(|(_, table)| table)
+    fn after(&self, known: u64) -> impl Iterator<Item = (&Arc<Table>, &ListedTable)> {
+        let listed = self.tables.iter().zip(&self.manifest.tables);
+        listed.filter(move |(_, listed)| *listed.checkpoints.end() > known)
     }
 
-    fn next_claims<'e>(&self, entries: &'e mut Entries) -> Result<Option<Vec<StoredClaim<'e>>>, ReadError> {
+    fn next_claims<'e>(
+        &self,
+        entries: &'e mut Entries,
+        checkpoints: Checkpoints,
+    ) -> Result<Option<Vec<StoredClaim<'e>>>, ReadError> {
         let Some(block) = entries.next_block()? else { return Ok(None) };
         let mut claims = Vec::with_capacity(block.len());
         for entry in block.iter() {
@@ -155,7 +172,7 @@ impl OpenTables {
                 self.strikes.strike(Slot::of(subject), entry.order, subject, source)
             };
             let retracted = entry.retracted || (!self.strikes.is_empty() && is_struck());
-            claims.push(StoredClaim { assertion, order: entry.order, retracted });
+            claims.push(StoredClaim { assertion, order: entry.order, retracted, checkpoints });
         }
         Ok(Some(claims))
     }

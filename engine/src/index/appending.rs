@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Index, NewClaim};
+use super::{Checkpoints, Index, NewClaim};
 use crate::claim::{Claim, ClaimHash};
 use crate::slot::Slot;
 use crate::time::UnixMicros;
@@ -46,9 +46,15 @@ enum Place {
 }
 
 impl Appending {
-    /// Inserts the first of `claims`, those that come behind all that are there, and answers how many.
-    pub(super) fn append(&mut self, index: &mut Index, claims: &[NewClaim<'_>]) -> usize {
-        let is_appended = |new: &&NewClaim<'_>| index.check_room().is_ok() && self.append_one(index, new);
+    /// Inserts the first of `claims`, those that come behind all that are there, and answers how many. They are `stored` in tables, if they are.
+    pub(super) fn append(
+        &mut self,
+        index: &mut Index,
+        claims: &[NewClaim<'_>],
+        stored: Option<Checkpoints>,
+    ) -> usize {
+        let is_appended =
+            |new: &&NewClaim<'_>| index.check_room().is_ok() && self.append_one(index, new, stored);
         claims.iter().take_while(is_appended).count()
     }
 
@@ -77,16 +83,19 @@ impl Appending {
         self.retracted.iter().for_each(|hash| index.mark_retracted(hash));
     }
 
-    fn append_one(&mut self, index: &mut Index, new: &NewClaim<'_>) -> bool {
+    fn append_one(&mut self, index: &mut Index, new: &NewClaim<'_>, stored: Option<Checkpoints>) -> bool {
         let Some(place) = self.place(index, &new.claim) else { return false };
         let (slot, subject, series) = match place {
             Place::SameTime(Last { series, first, .. }) => {
                 let mut same_time = first..index.rows.len() as u32;
-                let is_full = same_time.len() == SAME_TIME_MAX;
-                if !is_full && same_time.all(|id| index.rows[id].hash != new.hash.0) {
-                    index.push(&new.hash, &new.claim, new.order, series);
+                if same_time.len() == SAME_TIME_MAX {
+                    return false;
                 }
-                return !is_full;
+                match same_time.find(|&id| index.rows[id].hash == new.hash.0) {
+                    Some(id) => index.let_go(id, stored),
+                    None => _ = index.push(&new.hash, &new.claim, new.order, series, stored),
+                }
+                return true;
             }
             Place::Later(Last { slot, subject, series, .. }) => (slot, subject, series),
             Place::NewSeries(Last { slot, subject, .. }) => (slot, subject, index.push_series(subject, new)),
@@ -95,7 +104,7 @@ impl Appending {
                 (slot, subject, index.push_series(subject, new))
             }
         };
-        let first = index.push(&new.hash, &new.claim, new.order, series);
+        let first = index.push(&new.hash, &new.claim, new.order, series, stored);
         self.last = Some(Last { slot, subject, series, timestamp: new.claim.timestamp.unix_micros(), first });
         true
     }

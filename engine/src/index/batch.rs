@@ -7,7 +7,7 @@
 
 use super::series::SeriesStore;
 use super::sorted_ids::SortedIds;
-use super::{Index, IndexFull};
+use super::{Checkpoints, Index, IndexFull};
 use crate::claim::{Claim, ClaimHash};
 use crate::order::WriteOrder;
 use crate::prefetch::prefetch;
@@ -43,6 +43,8 @@ pub struct BatchFull {
 pub(super) struct Known {
     pub(super) subject: Option<u32>,
     pub(super) series: Option<u32>,
+    /// Which checkpoints' tables have the claim, if one has.
+    pub(super) stored: Option<Checkpoints>,
 }
 
 /// A claim of a group that is being looked up.
@@ -66,12 +68,21 @@ impl Index {
     ///
     /// At the first claim that there is no room for.
     pub fn insert_all(&mut self, claims: &[NewClaim<'_>]) -> Result<(), BatchFull> {
+        self.insert_all_stored(claims, None)
+    }
+
+    /// The same for claims that may be in tables, so that what is long of them need not be in memory.
+    pub(super) fn insert_all_stored(
+        &mut self,
+        claims: &[NewClaim<'_>],
+        stored: Option<Checkpoints>,
+    ) -> Result<(), BatchFull> {
         let mut searches = [Search::default(); GROUP_CLAIMS_MAX];
         for (number, group) in claims.chunks(GROUP_CLAIMS_MAX).enumerate() {
             let searches = &mut searches[..group.len()];
             self.look_up(group, searches);
             for (at, (new, search)) in group.iter().zip(searches).enumerate() {
-                self.insert_known(&new.hash, &new.claim, new.order, search.known)
+                self.insert_known(&new.hash, &new.claim, new.order, Known { stored, ..search.known })
                     .map_err(|full| BatchFull { at: number * GROUP_CLAIMS_MAX + at, full })?;
             }
         }

@@ -1,12 +1,13 @@
 //! A claim as the index shows it.
 
-use super::body::{Body, RawValue};
+use super::body::{Body, RawValue, SharedIds};
+use super::long::{Checkpoints, LongParts, LongPlace};
 use super::lookup::EpochNumber;
 use super::row::Row;
 use super::{ClaimId, Index};
 use crate::claim::{
-    Agent, AgentName, Claim, ClaimHash, ConceptPath, Confidence, EpochId, Lifecycle, Predicate, SourceClass,
-    Timestamp, Value, ValueType,
+    Agent, AgentName, Claim, ClaimHash, ConceptPath, Confidence, EpochId, Lifecycle, Metadata, Predicate,
+    SourceClass, Timestamp, Value, ValueType,
 };
 use crate::order::{ListKey, WriteOrder};
 
@@ -16,19 +17,79 @@ pub struct ClaimView<'a> {
     index: &'a Index,
     row: &'a Row,
     body: Body<'a>,
+    /// What was read from a table.
+    fetched: Option<&'a LongParts>,
 }
 
 impl<'a> ClaimView<'a> {
     pub(super) fn new(index: &'a Index, id: ClaimId) -> ClaimView<'a> {
         let row = &index.rows[id.0];
-        ClaimView { index, row, body: Body::at(index.bodies.from(row.body)) }
+        ClaimView { index, row, body: Body::at(index.bodies.from(row.body)), fetched: None }
+    }
+
+    /// In which checkpoints' tables the value or the metadata of the claim is, if that is not in memory. Then
+    /// [`claim`](Self::claim), [`value`](Self::value) and [`value_utf8`](Self::value_utf8) have to be given what is
+    /// [there](Self::with).
+    pub fn stored(&self) -> Option<Checkpoints> {
+        match self.index.long.place(self.body.long?) {
+            LongPlace::Stored(checkpoints) => Some(*checkpoints),
+            LongPlace::Memory(_) => None,
+        }
+    }
+
+    /// The number of the long parts, if there are some.
+    pub(super) fn long_number(&self) -> Option<u32> {
+        self.body.long
+    }
+
+    /// The claim but for what only its body holds: another value, and neither metadata nor what it derives from.
+    pub(super) fn without_content(&self) -> Claim<'a> {
+        const CHECKED: &str = "was checked before the claim was inserted";
+        let Index { predicates, sources, epochs, .. } = self.index;
+        let ids = self.body.ids;
+        let predicate = Predicate::new(text(predicates.string(self.series().1))).expect(CHECKED);
+        let timestamp = Timestamp::new(self.key().timestamp).expect(CHECKED);
+        Claim {
+            source: ids.source.map(|source| ConceptPath::new(sources.path(source)).expect(CHECKED)),
+            epoch: ids.epoch.map(|epoch| EpochId::new(text(epochs.string(epoch))).expect(CHECKED)),
+            agent: self.agent(),
+            ..Claim::new(self.subject(), predicate, Value::Boolean(false), timestamp)
+        }
+    }
+
+    /// Appends the claim's body as an index has it that knows it by these numbers.
+    pub(super) fn encode_body_with(&self, ids: SharedIds, long: u32, out: &mut Vec<u8>) {
+        self.body.encode_with(ids, long, out);
+    }
+
+    /// About how many bytes of the claim are long.
+    pub fn long_bytes(&self) -> usize {
+        let metadata_bytes = if self.body.metadata_is_long { Metadata::BYTES_MAX } else { 0 };
+        self.raw_value().long_bytes() + metadata_bytes
+    }
+
+    /// The same claim, with what a table has of it.
+    pub fn with(self, parts: &'a LongParts) -> ClaimView<'a> {
+        ClaimView { fetched: Some(parts), ..self }
+    }
+
+    /// The long parts of a claim that has some.
+    ///
+    /// # Panics
+    ///
+    /// If they are in a table, and were not given.
+    fn long(&self) -> &'a LongParts {
+        match (self.fetched, self.body.long.map(|long| self.index.long.place(long))) {
+            (_, Some(LongPlace::Memory(parts))) | (Some(parts), _) => parts,
+            _ => panic!("the long parts of claim {} were not read before they were asked for", self.hash()),
+        }
     }
 
     /// The whole claim, as it was inserted.
     pub fn claim(&self) -> Claim<'a> {
         const CHECKED: &str = "was checked before the claim was inserted";
         let Index { predicates, sources, epochs, .. } = self.index;
-        let rare = self.body.rare_fields();
+        let rare = self.body.rare_fields(|| self.long().metadata());
         let ids = self.body.ids;
         Claim {
             subject: self.subject(),
@@ -101,12 +162,12 @@ impl<'a> ClaimView<'a> {
 
     /// The type of the claim's value, and its text as [`ClaimView::subject_utf8`]; none for numbers and booleans.
     pub fn value_utf8(&self) -> (ValueType, Option<&'a [u8]>) {
-        self.body.raw_value().utf8()
+        self.body.raw_value().utf8(|| self.long().value())
     }
 
     /// The claim's value.
     pub fn value(&self) -> Value<'a> {
-        self.body.value()
+        self.body.value(|| self.long().value())
     }
 
     /// How sure the claim's agent was.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::appending::Appending;
 use super::batch::BatchFull;
-use super::{Index, IndexConfig, NewClaim};
+use super::{Checkpoints, ClaimView, Index, IndexConfig, IndexFull, Inserted, NewClaim};
 use crate::claim::ClaimHash;
 use crate::order::WriteOrder;
 
@@ -40,16 +40,30 @@ impl IndexLoader {
     ///
     /// At the first claim that there is no room for.
     pub fn insert_all(&mut self, claims: &[NewClaim<'_>]) -> Result<(), BatchFull> {
-        let appended = match &mut self.appending {
-            Some(appending) => appending.append(&mut self.index, claims),
-            None => 0,
-        };
-        let rest = &claims[appended..];
-        if rest.is_empty() {
-            return Ok(());
-        }
+        self.insert(claims, None)
+    }
+
+    /// The same for claims that are in a table of these checkpoints: what is long of them does not enter memory.
+    ///
+    /// # Errors
+    ///
+    /// At the first claim that there is no room for.
+    pub fn insert_all_stored(
+        &mut self,
+        claims: &[NewClaim<'_>],
+        stored: Checkpoints,
+    ) -> Result<(), BatchFull> {
+        self.insert(claims, Some(stored))
+    }
+
+    /// Inserts a claim of another index whose long parts are in a table.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for it.
+    pub fn insert_copy(&mut self, view: &ClaimView<'_>) -> Result<Inserted, IndexFull> {
         self.stop_appending();
-        self.index.insert_all(rest).map_err(|batch| BatchFull { at: appended + batch.at, ..batch })
+        self.index.insert_copy(view)
     }
 
     /// Marks the claim with this hash, which is there, as retracted.
@@ -89,6 +103,20 @@ impl IndexLoader {
         self.index.subjects.stop_putting_order_off();
         self.index.sources.stop_putting_order_off();
         self.index
+    }
+
+    fn insert(&mut self, claims: &[NewClaim<'_>], stored: Option<Checkpoints>) -> Result<(), BatchFull> {
+        let appended = match &mut self.appending {
+            Some(appending) => appending.append(&mut self.index, claims, stored),
+            None => 0,
+        };
+        let rest = &claims[appended..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.stop_appending();
+        let inserted = self.index.insert_all_stored(rest, stored);
+        inserted.map_err(|batch| BatchFull { at: appended + batch.at, ..batch })
     }
 
     fn stop_appending(&mut self) {

@@ -14,6 +14,7 @@ mod claim_view;
 mod id_table;
 mod interner;
 mod loader;
+mod long;
 mod lookup;
 mod path_chains;
 mod retraction_pass;
@@ -34,6 +35,8 @@ pub use self::claim_view::ClaimView;
 use self::id_table::{IdTable, Vacancy};
 use self::interner::Interner;
 pub use self::loader::IndexLoader;
+pub use self::long::{Checkpoints, INLINE_BYTES_MAX, LongParts};
+use self::long::{LongPlace, LongStore};
 pub(crate) use self::lookup::{EpochNumber, PredicateId, SeriesId, SubjectId};
 use self::path_chains::PathChains;
 pub use self::retraction_pass::RetractionPass;
@@ -78,6 +81,7 @@ pub struct Index {
     rows: Rows,
     by_hash: IdTable,
     bodies: ByteArena,
+    long: LongStore,
     /// With the chains of their series.
     subjects: PathChains,
     predicates: Interner,
@@ -139,6 +143,7 @@ impl Index {
             rows: Rows::new(),
             by_hash: IdTable::new(),
             bodies: ByteArena::new(BODIES_CHUNK_BYTES),
+            long: LongStore::new(),
             subjects: PathChains::new(SUBJECTS_CHUNK_BYTES),
             predicates: Interner::new(NAMES_CHUNK_BYTES),
             series: SeriesStore::new(),
@@ -176,25 +181,70 @@ impl Index {
             return if self.contains(hash) { Ok(Inserted::Exists) } else { Err(full) };
         }
         let vacancy = match self.find_or_vacancy(hash) {
-            Ok(_) => return Ok(Inserted::Exists),
+            Ok(id) => {
+                self.let_go(id, known.stored);
+                return Ok(Inserted::Exists);
+            }
             Err(vacancy) => vacancy,
         };
         let series = known.series.unwrap_or_else(|| self.series_of(claim, known));
-        let id = self.push(hash, claim, order, series);
+        let id = self.push(hash, claim, order, series, known.stored);
         self.by_hash.insert(vacancy, id);
         Ok(Inserted::New)
     }
 
+    /// Lets go of what is long of a claim, if a table has it.
+    fn let_go(&mut self, id: u32, stored: Option<Checkpoints>) {
+        if let (Some(stored), Some(long)) = (stored, self.view(ClaimId(id)).long_number()) {
+            self.long.store(long, stored);
+        }
+    }
+
     /// Adds a claim that is new, and for which there is room, to its series. It is not found by its hash.
-    fn push(&mut self, hash: &ClaimHash, claim: &Claim<'_>, order: WriteOrder, series: u32) -> u32 {
+    fn push(
+        &mut self,
+        hash: &ClaimHash,
+        claim: &Claim<'_>,
+        order: WriteOrder,
+        series: u32,
+        stored: Option<Checkpoints>,
+    ) -> u32 {
         let ids = self.intern_shared(claim);
         self.body.clear();
-        body::encode(claim, ids, &mut self.body);
-        let body = self.bodies.push([&self.body]);
+        let long = body::is_long(claim).then(|| {
+            let number = self.long.next_number();
+            let in_memory = || LongPlace::Memory(body::long_parts(claim));
+            self.long.push(stored.map_or_else(in_memory, LongPlace::Stored), order);
+            number
+        });
+        body::encode(claim, ids, long, &mut self.body);
         let key = ListKey { timestamp: claim.timestamp.unix_micros(), order, hash: hash.0 };
+        self.add(series, ids, &key)
+    }
+
+    /// Inserts a claim of another index whose long parts are in a table.
+    fn insert_copy(&mut self, view: &ClaimView<'_>) -> Result<Inserted, IndexFull> {
+        let stored = view.stored().expect("what is in memory is inserted as a claim");
+        self.check_room()?;
+        let Err(vacancy) = self.find_or_vacancy(&view.hash()) else { return Ok(Inserted::Exists) };
+        let claim = view.without_content();
+        let series = self.series_of(&claim, Known::default());
+        let ids = self.intern_shared(&claim);
+        self.body.clear();
+        let number = self.long.next_number();
+        self.long.push(LongPlace::Stored(stored), view.order());
+        view.encode_body_with(ids, number, &mut self.body);
+        let id = self.add(series, ids, &view.key());
+        self.by_hash.insert(vacancy, id);
+        Ok(Inserted::New)
+    }
+
+    /// Adds a claim whose body has been put together. It is not found by its hash.
+    fn add(&mut self, series: u32, ids: SharedIds, key: &ListKey) -> u32 {
+        let body = self.bodies.push([&self.body]);
         let id = self.rows.len() as u32;
         let same_source = ids.source.map_or(Link::NONE, |source| self.sources.push(source, id));
-        let pushed = self.rows.push(Row::new(&key, body, series, same_source));
+        let pushed = self.rows.push(Row::new(key, body, series, same_source));
         assert_eq!(pushed, id);
         self.series.insert(series, id, &mut self.rows);
         self.claims_that_fit -= 1;
@@ -234,14 +284,34 @@ impl Index {
             && self.has_numbers_for(claims + CLAIMS_CHECKED_MAX)
     }
 
+    /// Lets go of values and metadata that are long and that `stored` says are in tables, as it is told when their claims were written:
+    /// the claims that came first come first, up to `count_max`, until it says of one that it is not. False if there may be more.
+    pub fn release_long(
+        &mut self,
+        count_max: usize,
+        stored: &dyn Fn(WriteOrder) -> Option<Checkpoints>,
+    ) -> bool {
+        self.long.release(count_max, stored)
+    }
+
+    /// How many claims have values or metadata that are long: those that have them in memory, and those that have them in tables.
+    pub fn long_counts(&self) -> (u64, u64) {
+        self.long.counts()
+    }
+
     /// Whether the claim with this hash is in the index, retracted or not.
     pub fn contains(&self, hash: &ClaimHash) -> bool {
         self.find_or_vacancy(hash).is_ok()
     }
 
+    /// The number of the claim with this hash.
+    pub fn find(&self, hash: &ClaimHash) -> Option<ClaimId> {
+        self.find_or_vacancy(hash).ok().map(ClaimId)
+    }
+
     /// The claim with this hash.
     pub fn claim(&self, hash: &ClaimHash) -> Option<ClaimView<'_>> {
-        self.find_or_vacancy(hash).ok().map(|id| self.view(ClaimId(id)))
+        self.find(hash).map(|id| self.view(id))
     }
 
     /// The claim with this number. Panics if there is none, which only a number from another index can bring
@@ -275,6 +345,7 @@ impl Index {
         let bytes = self.rows.bytes()
             + self.by_hash.bytes()
             + self.bodies.bytes()
+            + self.long.bytes()
             + self.subjects.bytes()
             + self.predicates.bytes()
             + self.series.bytes()
@@ -312,6 +383,7 @@ impl Index {
         let bytes = self.rows.growth_bytes_max(claims)
             + self.by_hash.growth_bytes_max(claims)
             + self.bodies.growth_bytes_max(claims, canonical_bytes)
+            + self.long.growth_bytes_max(claims, canonical_bytes)
             + self.subjects.growth_bytes_max(claims, names(ConceptPath::BYTES_MAX))
             + self.predicates.growth_bytes_max(claims, names(Predicate::BYTES_MAX))
             + self.series.growth_bytes_max(claims)

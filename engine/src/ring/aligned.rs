@@ -25,6 +25,11 @@ impl AlignedBuffer {
         AlignedBuffer { start, bytes }
     }
 
+    /// Where it begins, for a kernel that will write there while nobody else has the buffer.
+    pub(super) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
     fn layout(bytes: usize) -> Layout {
         assert!(
             bytes > 0 && bytes.is_multiple_of(Self::ALIGNMENT),

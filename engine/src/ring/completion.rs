@@ -48,6 +48,15 @@ pub enum Completion {
         /// How many of the given bytes were written; fewer than all is a failure of the disk like any other.
         result: Result<usize, Errno>,
     },
+    /// Bytes of a file were read.
+    Read {
+        /// The caller's number.
+        user: u64,
+        /// The buffer of the operation, with what was read at its beginning.
+        buffer: AlignedBuffer,
+        /// How many bytes were read; fewer than were asked for at the end of the file.
+        result: Result<usize, Errno>,
+    },
     /// A timer expired (`Ok`) or was cancelled.
     Timer {
         /// The caller's number.

@@ -316,6 +316,31 @@ impl Ring {
         })
     }
 
+    /// Reads `bytes` bytes at `offset` of a file into `buffer` ([`Completion::Read`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] with the buffer when too many operations are in flight.
+    ///
+    /// # Panics
+    ///
+    /// When `bytes` is 0 or more than the buffer has.
+    pub fn read(
+        &mut self,
+        file: &Descriptor,
+        buffer: AlignedBuffer,
+        bytes: usize,
+        offset: u64,
+        user: u64,
+    ) -> Result<OperationId, Full<AlignedBuffer>> {
+        assert!((1..=buffer.len()).contains(&bytes), "{bytes} bytes of a buffer of {}", buffer.len());
+        let read = Operation::Read { file: file.clone(), buffer, bytes, offset };
+        self.start(user, read).map_err(|refused| match refused {
+            Operation::Read { buffer, .. } => Full(buffer),
+            other => panic!("a read came back as {other:?}"),
+        })
+    }
+
     /// Tells, once, that `after` has passed ([`Completion::Timer`]).
     ///
     /// # Errors
@@ -508,6 +533,9 @@ impl Ring {
             }
             Operation::Write { buffer, .. } => {
                 Some(Completion::Written { user, buffer, result: result.map(|bytes| bytes as usize) })
+            }
+            Operation::Read { buffer, .. } => {
+                Some(Completion::Read { user, buffer, result: result.map(|bytes| bytes as usize) })
             }
             Operation::Timer { .. } => {
                 let result = match result {

@@ -39,6 +39,12 @@ pub(super) enum Operation {
         bytes: usize,
         offset: u64,
     },
+    Read {
+        file: Descriptor,
+        buffer: AlignedBuffer,
+        bytes: usize,
+        offset: u64,
+    },
     Timer {
         after: Duration,
     },
@@ -86,6 +92,11 @@ impl Operation {
                     .offset(*offset)
                     .rw_flags(libc::RWF_DSYNC)
                     .build()
+            }
+            Operation::Read { file, buffer, bytes, offset } => {
+                let len = u32::try_from(*bytes).expect("a buffer to read into is smaller than 4 GiB");
+                // The kernel writes there: the buffer is in the table of operations, and nobody else has it, until the completion.
+                opcode::Read::new(Fd(file.as_raw_fd()), buffer.start(), len).offset(*offset).build()
             }
             Operation::Timer { after } => {
                 // SAFETY: our caller vouches for `scratch`.

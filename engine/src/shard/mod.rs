@@ -11,8 +11,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::checkpoint::TableSet;
 use crate::claim::{Assertion, ClaimHash, ConceptPath, Reason, Retraction, RetractionId, assertion};
-use crate::index::{Index, NewClaim, RetractionPass};
+use crate::index::{Checkpoints, Index, NewClaim, RetractionPass};
 use crate::log::lane::{AppendError, CommittedFrame, Lane, LaneConfig, LaneWrite, WriteId, WriteOutcome};
 use crate::log::record::RecordKind;
 use crate::log::{Lsn, SegmentNumber};
@@ -94,6 +95,8 @@ pub struct Shard<T> {
     outcomes: Vec<(T, Outcome)>,
     /// What writes are refused with that need a further segment, while none can be prepared.
     no_segment: Option<Refusal>,
+    /// How many checkpoints there were when values were last let go of that tables have. Without, none are.
+    checkpoints: Option<u32>,
 }
 
 /// A request whose answer waits for a record.
@@ -136,7 +139,31 @@ impl<T: Copy> Shard<T> {
             retractions: VecDeque::new(),
             outcomes: Vec::new(),
             no_segment: None,
+            checkpoints: None,
         }
+    }
+
+    /// The shard of a store of which so many checkpoints were made before it was read.
+    pub fn after_checkpoints(self, checkpoints: u32) -> Shard<T> {
+        Shard { checkpoints: Some(checkpoints), ..self }
+    }
+
+    /// Lets go of up to `count_max` values and metadata that are long and that these tables have. True if there are no more.
+    pub fn release_long(&mut self, tables: &TableSet, count_max: usize) -> bool {
+        let LaneConfig { lane, generation, .. } = *self.lane.config();
+        let Some(before) = self.checkpoints else { return true };
+        let last = tables.checkpoints();
+        let stored = |order: WriteOrder| {
+            // What came from an earlier generation may have been in a table before the start, and in memory by a snapshot of that time.
+            let first = if order.generation() == generation.0 { before + 1 } else { 1 };
+            (first <= last && tables.has(order, lane, generation)).then_some(Checkpoints { first, last })
+        };
+        let is_done = self.index.release_long(count_max, &stored);
+        if is_done {
+            self.checkpoints = Some(last);
+            self.index_bytes = self.index.bytes();
+        }
+        is_done
     }
 
     /// Stores a claim, given as the payload of its record, whose hash it begins with. What became of it is

@@ -37,6 +37,9 @@ impl Entries {
         while self.items.is_empty() {
             let Some(place) = self.reader.next(&mut self.block.raw)? else { return Ok(false) };
             self.block.read(&place).map_err(|damage| self.reader.refuse(&place, damage))?;
+            if let Some(first) = self.block.first_key() {
+                self.reader.note_first_key(&first);
+            }
             let before = |slot: u16| self.block.items.partition_point(|item| item.slot.number() < slot);
             self.items = before(self.slots.start)..before(self.slots.end);
         }
@@ -95,7 +98,7 @@ impl<'a> EntryBlock<'a> {
 
 /// The claims of one block, each of them and their order checked.
 #[derive(Debug, Default)]
-struct Block {
+pub(super) struct Block {
     /// Where it is in the file.
     offset: u64,
     raw: Vec<u8>,
@@ -114,7 +117,7 @@ struct Item {
 
 impl Block {
     /// Finds the claims in the raw bytes of the block at `place`.
-    fn read(&mut self, place: &BlockPlace) -> Result<(), Damage> {
+    pub(super) fn read(&mut self, place: &BlockPlace) -> Result<(), Damage> {
         self.offset = place.offset;
         self.items.clear();
         let mut rest = self.raw.as_slice();
@@ -140,7 +143,32 @@ impl Block {
         Ok(())
     }
 
-    fn entry(&self, item: usize) -> Entry<'_> {
+    /// Where its raw bytes go.
+    pub(super) fn raw_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.raw
+    }
+
+    /// The claim with this key, by its number in the block.
+    pub(super) fn position(&self, key: &Key<'_>) -> Option<usize> {
+        (0..self.items.len()).find(|&at| self.key(at) >= *key).filter(|&at| self.key(at) == *key)
+    }
+
+    pub(super) fn first_key(&self) -> Option<Key<'_>> {
+        (!self.items.is_empty()).then(|| self.key(0))
+    }
+
+    pub(super) fn last_key(&self) -> Option<Key<'_>> {
+        self.items.len().checked_sub(1).map(|last| self.key(last))
+    }
+
+    fn key(&self, item: usize) -> Key<'_> {
+        let entry = self.entry(item);
+        Key::in_slot(self.items[item].slot, entry.order, entry.payload)
+            .expect("the key was read when the block was")
+            .0
+    }
+
+    pub(super) fn entry(&self, item: usize) -> Entry<'_> {
         Entry::decode(&self.raw[self.items[item].at as usize..], 0)
             .expect("the entry was read with its block")
     }

@@ -19,6 +19,7 @@ mod merge;
 mod pick;
 mod reader;
 mod retraction;
+mod search;
 mod storage;
 mod strikes;
 #[expect(clippy::module_inception, reason = "a file's name says what its main type is")]
@@ -37,6 +38,7 @@ pub use error::{Damage, TableError, TablePart};
 pub use merge::{Merge, MergeOptions};
 pub use pick::{TABLES_MAX, TIER_BYTES, TableSize, pick};
 pub use retraction::{Retractions, TableRetraction};
+pub use search::{ClaimKey, ReadRange, Search};
 pub(crate) use storage::sync_directory;
 pub use storage::{DirTables, MemoryTables, TableFile, TableSink, TableSource, TableStorage};
 pub use strikes::Strikes;

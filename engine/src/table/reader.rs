@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::block::{self, BlockKind, STORED_BYTES_MAX};
 use super::block_index::BlockPlace;
+use super::entry::Key;
 use super::{BLOCK_BYTES, Damage, Table, TableError};
 use crate::ring::aligned::AlignedBuffer;
 
@@ -46,6 +47,11 @@ impl BlockReader {
             .map_err(|damage| self.damaged(&place, damage))?;
         self.blocks.start += 1;
         Ok(Some(place))
+    }
+
+    /// Notes with which key the block begins that was read last.
+    pub(super) fn note_first_key(&self, first: &Key<'_>) {
+        self.table.note_first_key(self.blocks.start - 1, first);
     }
 
     /// Up to where the file was read, in bytes from its start; 0 before anything was.

@@ -1,11 +1,14 @@
 //! A table that is open to be read.
 
+use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::block_index::{BlockIndex, PLACE_BYTES};
 use super::ends::{Footer, Header};
+use super::entry::{Key, KeyBuffer};
 use super::{
     BLOCK_BYTES, Damage, Entries, Retractions, TableError, TableFacts, TableNumber, TablePart, TableSource,
     TableStorage, Verification,
@@ -24,6 +27,8 @@ pub struct Table {
     created: UnixMicros,
     facts: TableFacts,
     pub(super) index: BlockIndex,
+    /// The key that each block of claims begins with, as far as somebody has read the block.
+    first_keys: Box<[OnceLock<Box<KeyBuffer>>]>,
 }
 
 impl Table {
@@ -53,7 +58,9 @@ impl Table {
         let footer = Footer::decode(seed, &buffer).map_err(in_footer)?;
         check_footer(&footer, number, bytes).map_err(in_footer)?;
         let index = read_index(&file, seed, &footer)?;
-        Ok(Arc::new(Table { path, source, seed, created: header.created, facts: footer.facts, index }))
+        let first_keys = (0..footer.claim_blocks).map(|_| OnceLock::new()).collect();
+        let facts = footer.facts;
+        Ok(Arc::new(Table { path, source, seed, created: header.created, facts, index, first_keys }))
     }
 
     /// What the table holds.
@@ -79,6 +86,35 @@ impl Table {
     /// A check of everything, to be done step by step. To check header, footer and index again, too, open the table anew.
     pub fn verification(self: &Arc<Self>) -> Verification {
         Verification::new(Arc::clone(self))
+    }
+
+    /// The table's file, to be read by other means than [`Self::read_at`]; `None` if there is none.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.source.descriptor()
+    }
+
+    /// Reads from `offset` on into `buffer`, both aligned, and gives how many bytes were read.
+    ///
+    /// # Errors
+    ///
+    /// As the storage has them.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(offset, buffer)
+    }
+
+    /// The table's file, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The key that a block begins with, if somebody has read the block.
+    pub(super) fn first_key(&self, block: usize) -> Option<&KeyBuffer> {
+        self.first_keys[block - self.index.retractions().end].get().map(|key| &**key)
+    }
+
+    /// Notes the key that a block of claims begins with.
+    pub(super) fn note_first_key(&self, block: usize, first: &Key<'_>) {
+        self.first_keys[block - self.index.retractions().end].get_or_init(|| Box::new(KeyBuffer::new(first)));
     }
 
     /// Reads all of `buffer` from `offset` on, both aligned.

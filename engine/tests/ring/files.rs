@@ -93,6 +93,38 @@ fn a_cancelled_timer_says_so_and_a_stale_cancellation_hits_nobody() {
     assert!(matches!(wait(&mut ring), Completion::Timer { user: 2, result: Ok(()) }));
 }
 
+#[test]
+fn a_read_gives_what_is_there_up_to_the_end_and_the_buffer_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("table");
+    let written: Vec<u8> = (0..3 * BLOCK).map(|at| (at / 64) as u8).collect();
+    fs::write(&path, &written).expect("room on the disk");
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path).expect("it exists");
+    let file = descriptor(file);
+    let mut ring = small_ring();
+    for (offset, bytes, expected) in
+        [(BLOCK, BLOCK, BLOCK), (2 * BLOCK, 2 * BLOCK, BLOCK), (3 * BLOCK, BLOCK, 0)]
+    {
+        ring.read(&file, AlignedBuffer::zeroed(4 * BLOCK), bytes, offset as u64, 7)
+            .expect("room for an operation");
+        let Completion::Read { user: 7, buffer, result } = wait(&mut ring) else { panic!("not the read") };
+        assert_eq!(result, Ok(expected));
+        assert_eq!(buffer[..expected], written[offset..offset + expected]);
+        assert!(buffer.len() == 4 * BLOCK && buffer[bytes..].iter().all(|byte| *byte == 0));
+    }
+    let unreadable = descriptor(OpenOptions::new().write(true).open(&path).expect("it exists"));
+    ring.read(&unreadable, AlignedBuffer::zeroed(BLOCK), BLOCK, 0, 8).expect("room for an operation");
+    let Completion::Read { user: 8, result, .. } = wait(&mut ring) else { panic!("not the read") };
+    assert_eq!(result, Err(Errno(libc::EBADF)));
+
+    let config = RingConfig { operations_max: 1, receive_buffers: 1, receive_buffer_bytes: 16 };
+    let mut full = Ring::new(&config).expect("this kernel has io_uring");
+    full.timer(Duration::from_secs(3600), 1).expect("room for one operation");
+    let Full(buffer) =
+        full.read(&file, AlignedBuffer::zeroed(BLOCK), BLOCK, 0, 9).expect_err("no room for two");
+    assert_eq!(buffer.len(), BLOCK);
+}
+
 /// More submissions than the kernel's queue holds, without entering the kernel in between: none is lost.
 #[test]
 fn a_full_submission_queue_is_flushed() {

@@ -180,6 +180,8 @@ error_codes! {
     BodyTooLarge = "body_too_large", ContentTooLarge;
     /// A write to the log has failed; nothing more is accepted on its lane until a restart.
     StorageFailed = "storage_failed", InternalServerError;
+    /// A claim is stored in a file that is damaged or cannot be read.
+    StorageDamaged = "storage_damaged", InternalServerError;
     /// The lens is part of the contract and not built yet.
     LensNotImplemented = "lens_not_implemented", NotImplemented;
     /// Retraction with `cascade` is part of the contract and not built yet.

@@ -26,7 +26,7 @@ pub use claim_json::write_assertion;
 pub use error::{ApiError, ErrorCode};
 pub(crate) use field::shown;
 pub use openapi::OPENAPI_JSON;
-pub use page::{PAGE_BYTES_MAX, Rows, write_page};
+pub use page::{Claims, PAGE_BYTES_MAX, Rows, write_page};
 pub use query::{query_of_body, query_of_parameters};
 pub use retract::{RetractRequest, write_retracted};
 pub use routes::{Endpoint, Match, Method, ROUTES, Route, RouteError, route};

@@ -1,10 +1,10 @@
 //! Pages of query results: each core writes its rows, one of them puts the page together.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
-use stemedb_engine::index::{ClaimId, ClaimView, Index};
+use stemedb_engine::index::{ClaimId, ClaimView, Index, LongParts};
 use stemedb_engine::lens::{Lens, Resolution};
 use stemedb_engine::order::ListKey;
 use stemedb_engine::query::Hit;
@@ -24,6 +24,32 @@ const FRAME_BYTES_USUAL: usize = 256;
 
 /// What a small claim takes in a page.
 const ROW_BYTES_USUAL: usize = 448;
+
+/// The claims of an index, with what tables have of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Claims<'a> {
+    /// The index.
+    pub index: &'a Index,
+    /// The long parts of those that do not have them in memory.
+    pub fetched: &'a HashMap<ClaimId, LongParts>,
+}
+
+impl<'a> Claims<'a> {
+    fn view(&self, claim: ClaimId) -> ClaimView<'a> {
+        let view = self.index.view(claim);
+        self.fetched.get(&claim).map_or(view, |parts| view.with(parts))
+    }
+
+    /// The claims whose long parts are needed to show a hit and are not there.
+    pub fn needed(&self, hit: &Hit) -> impl Iterator<Item = ClaimId> + use<'a> {
+        let runner_up = hit.resolution.as_ref().and_then(|resolution| resolution.runner_up.as_ref());
+        let claims = [Some(hit.claim), runner_up.map(|runner_up| runner_up.claim)];
+        let Claims { index, fetched } = *self;
+        let is_needed =
+            move |claim: &ClaimId| index.view(*claim).stored().is_some() && !fetched.contains_key(claim);
+        claims.into_iter().flatten().filter(is_needed)
+    }
+}
 
 /// The rows that one core has to offer for a page, as JSON, in list order.
 #[derive(Debug, Default)]
@@ -64,9 +90,9 @@ impl Rows {
         Rows { json, rows: Vec::with_capacity(hits), cut: false, include_retracted }
     }
 
-    /// Adds a hit of `index`. Hits must come in list order. False if no more hits need to be added: the page is
+    /// Adds a hit. Hits must come in list order. False if no more hits need to be added: the page is
     /// full with those that there are.
-    pub fn push(&mut self, index: &Index, hit: &Hit) -> bool {
+    pub fn push(&mut self, claims: &Claims<'_>, hit: &Hit) -> bool {
         if self.json.len() >= PAGE_BYTES_MAX {
             self.cut = true;
             return false;
@@ -75,11 +101,11 @@ impl Rows {
         let out = &mut self.json;
         let begin = out.len();
         out.push(b'{');
-        let view = index.view(hit.claim);
+        let view = claims.view(hit.claim);
         push_listed(out, &view, hit.effective_confidence, self.include_retracted && view.retracted());
         let resolution = hit.resolution.as_ref().map(|resolution| {
             out.extend_from_slice(b",\"resolution\":");
-            push_resolution(out, index, resolution)
+            push_resolution(out, claims, resolution)
         });
         out.push(b'}');
         self.rows.push(Row { key: hit.key, object: begin..out.len(), resolution });
@@ -203,7 +229,11 @@ impl<'r> Totals<'r> {
 }
 
 /// Appends a row's `resolution`.
-fn push_resolution(out: &mut Vec<u8>, index: &Index, resolution: &Resolution<ClaimId>) -> RowResolution {
+fn push_resolution(
+    out: &mut Vec<u8>,
+    claims: &Claims<'_>,
+    resolution: &Resolution<ClaimId>,
+) -> RowResolution {
     out.extend_from_slice(b"{\"candidates\":");
     push_count(out, resolution.candidates);
     out.extend_from_slice(b",\"distinct_values\":");
@@ -213,7 +243,7 @@ fn push_resolution(out: &mut Vec<u8>, index: &Index, resolution: &Resolution<Cla
     let runner_up = resolution.runner_up.map(|runner_up| {
         out.extend_from_slice(b",\"runner_up\":");
         let begin = out.len();
-        push_runner_up(out, &index.view(runner_up.claim), runner_up.supporting);
+        push_runner_up(out, &claims.view(runner_up.claim), runner_up.supporting);
         begin..out.len()
     });
     out.push(b'}');

@@ -11,6 +11,7 @@ use stemedb_engine::query::Query;
 use stemedb_engine::shard::{Admission, Outcome};
 use stemedb_engine::slot::CoreId;
 
+use super::fetches::Unreadable;
 use super::operation::OperationKey;
 use super::room::CoreState;
 use crate::api::Rows;
@@ -82,8 +83,8 @@ pub enum Message {
     Found {
         /// Who waited.
         ticket: Ticket,
-        /// The rows, in order.
-        rows: Rows,
+        /// The rows, in order, or why they cannot be given.
+        rows: Result<Rows, Unreadable>,
     },
     /// Look for a claim by its hash.
     Lookup {
@@ -96,8 +97,8 @@ pub enum Message {
     LookedUp {
         /// Who waited.
         ticket: Ticket,
-        /// The claim as JSON.
-        body: Option<Vec<u8>>,
+        /// The claim as JSON, or why it cannot be given.
+        body: Result<Option<Vec<u8>>, Unreadable>,
     },
     /// Tell how you are.
     Snapshot {

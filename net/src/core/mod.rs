@@ -15,6 +15,7 @@
 mod batch;
 mod clients;
 mod connection;
+mod fetches;
 mod handshakes;
 mod intake;
 mod lines;
@@ -38,6 +39,7 @@ mod tests;
 use std::sync::Arc;
 
 use slotmap::SlotMap;
+use stemedb_engine::checkpoint::TableSet;
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::WriteId;
 use stemedb_engine::planted::{self, Bug};
@@ -48,6 +50,7 @@ use stemedb_engine::time::UnixMicros;
 
 pub use clients::CLIENTS_BYTES_MAX;
 pub use connection::ConnectionKey;
+pub use fetches::{FetchKey, TableRead, Unreadable};
 pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};
 pub use snapshot::SnapshotOrder;
@@ -271,6 +274,22 @@ impl Core {
         self.room.write_done(id, buffer, result, elapsed_us, now);
     }
 
+    /// Takes what became of a read of a table, and how long it took.
+    pub fn read_done(
+        &mut self,
+        id: FetchKey,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+    ) {
+        self.room.read_done(id, buffer, result, elapsed_us);
+    }
+
+    /// Takes the tables that are in force from now on: what is long of the claims that they have leaves memory.
+    pub fn set_tables(&mut self, tables: Arc<TableSet>) {
+        self.room.set_tables(tables);
+    }
+
     /// Notes that a segment has been prepared for the lane.
     pub fn segment_ready(&mut self, number: SegmentNumber) {
         self.room.segment_ready(number);
@@ -340,6 +359,7 @@ impl Core {
         self.settle(now);
         self.release_held_back(now);
         self.start_writes(now);
+        self.room.fetch_wants(&mut self.wants.reads);
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             self.note_wants(key, now);

@@ -9,6 +9,7 @@ use stemedb_engine::time::UnixMicros;
 
 use super::batch::Batch;
 use super::connection::ConnectionKey;
+use super::fetches::Unreadable;
 use super::room::CoreState;
 use crate::api::{Method, Rows};
 use crate::http::RequestId;
@@ -45,7 +46,7 @@ pub(super) enum Awaits {
     /// The rows of `open` more cores.
     Query { query: Arc<Query>, parts: Vec<Rows>, open: u16 },
     /// `open` more cores to look for a claim.
-    Lookup { hash: ClaimHash, body: Option<Vec<u8>>, open: u16 },
+    Lookup { hash: ClaimHash, body: Option<Result<Vec<u8>, Unreadable>>, open: u16 },
     /// The state of `open` more cores.
     Snapshots { purpose: SnapshotPurpose, states: Vec<CoreState>, open: u16 },
 }

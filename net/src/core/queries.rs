@@ -1,12 +1,14 @@
 //! Queries at work on this core's index, a little each turn so that no client waits long for another's query.
 
+use std::collections::HashMap;
+
 use stemedb_engine::claim::ClaimHash;
-use stemedb_engine::index::Index;
+use stemedb_engine::index::{ClaimId, Index, LongParts};
 use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
 
 use super::message::Ticket;
-use crate::api::{Method, Rows};
+use crate::api::{Claims, Method, Rows};
 use crate::http::RequestId;
 
 /// Claims that all running queries of a core may look at in one turn: about 100 µs of work.
@@ -27,6 +29,11 @@ pub(super) const LOOKUPS_A_TURN: usize = 1024;
 /// Bytes of claims, as JSON, after which a core looks no further up in a turn: the answers of a turn are in memory
 /// together.
 pub(super) const LOOKUP_BYTES_A_TURN: usize = 1 << 20;
+
+/// Hits of a query for which claims are fetched together, and how many claims and about how many bytes of them.
+const HITS_AHEAD: usize = 64;
+const NEEDS_MAX: usize = 16;
+const BYTES_AHEAD: usize = 256 << 10;
 
 /// A claim that is to be looked up by its hash.
 #[derive(Debug)]
@@ -57,7 +64,29 @@ pub(super) struct RunningQuery {
 enum Stage {
     Searching(Box<Execution>),
     /// Hits being written into rows, and how many are.
-    Writing(Vec<Hit>, usize, Rows),
+    Writing(Writing),
+}
+
+/// Hits being written.
+#[derive(Default)]
+struct Writing {
+    hits: Vec<Hit>,
+    /// How many are written.
+    written: usize,
+    rows: Rows,
+    /// What tables have of the next hits.
+    fetched: HashMap<ClaimId, LongParts>,
+}
+
+/// How far a step of a query came.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// There is more to do.
+    More,
+    /// The claims that have to be fetched before it goes on.
+    Needs(Vec<ClaimId>),
+    /// All rows are written.
+    Done(Rows),
 }
 
 impl RunningQuery {
@@ -67,36 +96,69 @@ impl RunningQuery {
         RunningQuery { asker, ticket, include_retracted, stage: Stage::Searching(Box::new(execution)) }
     }
 
-    /// Goes on over about `claims_budget` claims, and then over hits, which are taken off `hits_budget`. Gives the rows
-    /// when all are written.
-    pub(super) fn step(
-        &mut self,
-        index: &Index,
-        claims_budget: usize,
-        hits_budget: &mut usize,
-    ) -> Option<Rows> {
+    /// Goes on over about `claims_budget` claims, and then over hits, which are taken off `hits_budget`.
+    pub(super) fn step(&mut self, index: &Index, claims_budget: usize, hits_budget: &mut usize) -> Progress {
         match &mut self.stage {
             Stage::Searching(execution) => {
                 if execution.step(index, claims_budget) == Step::More {
-                    return None;
+                    return Progress::More;
                 }
-                let done = Stage::Writing(Vec::new(), 0, Rows::default());
+                let done = Stage::Writing(Writing::default());
                 let Stage::Searching(execution) = std::mem::replace(&mut self.stage, done) else {
                     panic!("the stage was just this one")
                 };
                 let hits = execution.into_hits();
                 let rows = Rows::with_room(hits.len(), self.include_retracted);
-                self.stage = Stage::Writing(hits, 0, rows);
+                self.stage = Stage::Writing(Writing { hits, rows, ..Writing::default() });
                 self.step(index, claims_budget, hits_budget)
             }
-            Stage::Writing(hits, written, rows) => {
-                let end = hits.len().min(*written + *hits_budget);
-                *hits_budget -= end - *written;
-                let fit = hits[*written..end].iter().all(|hit| rows.push(index, hit));
-                *written = if fit { end } else { hits.len() };
-                (*written == hits.len()).then(|| std::mem::take(rows))
-            }
+            Stage::Writing(writing) => writing.step(index, hits_budget),
         }
+    }
+
+    /// Takes what a table has of a claim that was needed.
+    pub(super) fn fetched(&mut self, claim: ClaimId, parts: LongParts) {
+        let Stage::Writing(writing) = &mut self.stage else { panic!("only what is written needs claims") };
+        writing.fetched.insert(claim, parts);
+    }
+}
+
+impl Writing {
+    fn step(&mut self, index: &Index, hits_budget: &mut usize) -> Progress {
+        let end = self.hits.len().min(self.written + *hits_budget);
+        *hits_budget -= end - self.written;
+        while self.written < end {
+            let claims = Claims { index, fetched: &self.fetched };
+            let hit = &self.hits[self.written];
+            if claims.needed(hit).next().is_some() {
+                // All that was fetched before has been written.
+                self.fetched.clear();
+                return Progress::Needs(self.needs(index));
+            }
+            if !self.rows.push(&claims, hit) {
+                return Progress::Done(std::mem::take(&mut self.rows));
+            }
+            self.written += 1;
+        }
+        match self.written == self.hits.len() {
+            true => Progress::Done(std::mem::take(&mut self.rows)),
+            false => Progress::More,
+        }
+    }
+
+    /// The claims to be fetched for the next hits: those of one hit, and further ones as long as they are few and small.
+    fn needs(&self, index: &Index) -> Vec<ClaimId> {
+        let claims = Claims { index, fetched: &self.fetched };
+        let (mut needs, mut bytes) = (Vec::new(), 0);
+        for hit in self.hits[self.written..].iter().take(HITS_AHEAD) {
+            let of_hit: Vec<ClaimId> = claims.needed(hit).collect();
+            bytes += of_hit.iter().map(|claim| index.view(*claim).long_bytes()).sum::<usize>();
+            if !needs.is_empty() && (bytes > BYTES_AHEAD || needs.len() + of_hit.len() > NEEDS_MAX) {
+                break;
+            }
+            needs.extend(of_hit.into_iter().filter(|claim| !needs.contains(claim)).collect::<Vec<_>>());
+        }
+        needs
     }
 }
 

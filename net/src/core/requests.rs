@@ -11,6 +11,7 @@ use super::Now;
 use super::batch::Batch;
 use super::clients;
 use super::connection::ConnectionKey;
+use super::fetches::Unreadable;
 use super::message::{Message, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
 use super::queries::WaitingQuery;
@@ -266,14 +267,28 @@ impl Room {
     }
 
     /// One core has found what it has for a query.
-    pub(super) fn found(&mut self, ticket: Ticket, rows: Rows, now: Now, answers: &mut Vec<Answer>) {
+    pub(super) fn found(
+        &mut self,
+        ticket: Ticket,
+        rows: Result<Rows, Unreadable>,
+        now: Now,
+        answers: &mut Vec<Answer>,
+    ) {
         // Gone if its connection broke.
         let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
         let Awaits::Query { query, parts, open } = &mut operation.awaits else {
             panic!("rows belong to a query")
         };
-        parts.push(rows);
         *open -= 1;
+        match rows {
+            Ok(rows) => parts.push(rows),
+            // What the other cores find comes too late then.
+            Err(unreadable) => {
+                self.queries_begun -= 1;
+                let response = Response::error(&unreadable.error());
+                return self.finish(ticket.operation, Endpoint::Query, response, now, answers);
+            }
+        }
         if *open == 0 {
             let Query { limit, lens, .. } = **query;
             let body = self.spare_bodies.take();
@@ -300,7 +315,7 @@ impl Room {
     pub(super) fn looked_up(
         &mut self,
         ticket: Ticket,
-        found: Option<Vec<u8>>,
+        found: Result<Option<Vec<u8>>, Unreadable>,
         now: Now,
         answers: &mut Vec<Answer>,
     ) {
@@ -308,12 +323,13 @@ impl Room {
             panic!("a claim that was looked up belongs to a lookup")
         };
         *open -= 1;
-        *body = body.take().or(found);
+        *body = body.take().or(found.transpose());
         if *open > 0 {
             return;
         }
         let response = match body.take() {
-            Some(body) => Response { head: ResponseHead::json(Status::Ok), body },
+            Some(Ok(body)) => Response { head: ResponseHead::json(Status::Ok), body },
+            Some(Err(unreadable)) => Response::error(&unreadable.error()),
             None => {
                 let message = format!("no claim has the hash {hash}");
                 let error = ApiError::new(ErrorCode::AssertionNotFound, message);

@@ -1,7 +1,6 @@
 //! Whole responses.
 
-use stemedb_engine::claim::ClaimHash;
-use stemedb_engine::index::Index;
+use stemedb_engine::index::ClaimView;
 use stemedb_engine::shard::Refusal;
 
 use crate::api::{self, ApiError, ErrorCode, RouteError};
@@ -65,12 +64,11 @@ impl Response {
         }
     }
 
-    /// The body of the response with one claim, if it is in the index.
-    pub(super) fn assertion(index: &Index, hash: &ClaimHash) -> Option<Vec<u8>> {
-        let view = index.claim(hash)?;
+    /// The body of the response with one claim.
+    pub(super) fn assertion(view: &ClaimView<'_>) -> Vec<u8> {
         let mut body = Vec::new();
-        api::write_assertion(&mut body, &view);
-        Some(body)
+        api::write_assertion(&mut body, view);
+        body
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use slotmap::SlotMap;
-use stemedb_engine::checkpoint::UpkeepFacts;
+use stemedb_engine::checkpoint::{TableSet, UpkeepFacts};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
@@ -15,11 +15,13 @@ use stemedb_engine::snapshots::{Piece, SnapshotFacts};
 use super::Now;
 use super::clients::Clients;
 use super::connection::ConnectionKey;
+use super::fetches::{FetchKey, Fetched, Fetches, TableRead, Unreadable, Waiter};
 use super::intake::Intake;
 use super::message::{Message, Ticket};
 use super::operation::{Operation, OperationKey};
 use super::queries::{
-    CLAIMS_A_TURN, HITS_A_TURN, LOOKUP_BYTES_A_TURN, LOOKUPS_A_TURN, Lookup, QUERIES_A_TURN, RunningQuery,
+    CLAIMS_A_TURN, HITS_A_TURN, LOOKUP_BYTES_A_TURN, LOOKUPS_A_TURN, Lookup, Progress, QUERIES_A_TURN,
+    RunningQuery,
 };
 use super::response::{Response, SpareBodies};
 use super::retractions::Retractions;
@@ -78,6 +80,8 @@ pub struct LogFacts {
     pub jobs: JobFacts,
     /// What is known of snapshots of the indexes.
     pub snapshots: SnapshotFacts,
+    /// The tables that are in force.
+    pub tables: Arc<TableSet>,
 }
 
 /// How a core is.
@@ -115,6 +119,9 @@ pub(super) enum Told {
     Resume,
 }
 
+/// Values that tables have and that a core lets go of in one turn.
+const RELEASED_A_TURN: usize = 1024;
+
 /// How long after a failed preparation of a segment the next one is asked for.
 const SEGMENT_RETRY_US: u64 = 1_000_000;
 
@@ -143,6 +150,9 @@ pub(super) struct Room {
     queries: VecDeque<RunningQuery>,
     /// Claims to be looked up.
     lookups: VecDeque<Lookup>,
+    fetches: Fetches,
+    /// Whether there may be values in memory that tables have.
+    may_release: bool,
     pub(super) retractions: Retractions,
     segment: SegmentWish,
     wal_bytes_max: u64,
@@ -195,6 +205,8 @@ impl Room {
             clients: Clients::new(config.clients_bytes_max),
             queries: VecDeque::new(),
             lookups: VecDeque::new(),
+            fetches: Fetches::default(),
+            may_release: false,
             retractions: Retractions::default(),
             segment: SegmentWish::None,
             wal_bytes_max: config.wal_bytes_max,
@@ -207,6 +219,7 @@ impl Room {
         self.router.shard = Some(shard);
         self.counters.wal_segments = log.segments;
         self.counters.wal_disk_bytes = log.segment_bytes;
+        self.fetches.open(Arc::clone(&log.tables), log.upkeep.clone());
         self.log = log;
     }
 
@@ -255,6 +268,10 @@ impl Room {
     pub(super) fn step(&mut self) {
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
+        if self.may_release {
+            self.may_release = !shard.release_long(self.fetches.tables(), RELEASED_A_TURN);
+        }
+        self.take_fetched();
         self.look_up();
         let sharing = self.queries.len().min(QUERIES_A_TURN);
         // Not shared: queries that find much end in different turns, so that their answers are not all in memory at once.
@@ -270,9 +287,16 @@ impl Room {
             }
             let Some(shard) = &self.router.shard else { return };
             match query.step(shard.index(), CLAIMS_A_TURN / sharing, &mut hits_budget) {
-                Some(rows) => self.router.send(query.asker, Message::Found { ticket: query.ticket, rows }),
+                Progress::Done(rows) => {
+                    self.router.send(query.asker, Message::Found { ticket: query.ticket, rows: Ok(rows) });
+                }
                 // The others come first now.
-                None => self.queries.push_back(query),
+                Progress::More => self.queries.push_back(query),
+                Progress::Needs(claims) if claims.len() <= self.fetches.room() => {
+                    let views = claims.iter().map(|&claim| (claim, shard.index().view(claim)));
+                    self.fetches.park(query, views);
+                }
+                Progress::Needs(_) => self.unreadable(&query, Unreadable::Busy),
             }
         }
     }
@@ -282,14 +306,75 @@ impl Room {
         self.snapshotting.step(self.router.shard.as_ref()?)
     }
 
+    /// Goes on with what waited for claims that have been fetched.
+    fn take_fetched(&mut self) {
+        for Fetched { waiter, claim, result } in self.fetches.take_done() {
+            if result == Err(Unreadable::Damaged) {
+                self.counters.value_read_errors += 1;
+            }
+            match waiter {
+                Waiter::Query(parked) => match self.fetches.unpark(parked, claim, result) {
+                    None => {}
+                    Some((query, None)) => self.queries.push_back(query),
+                    Some((query, Some(unreadable))) => self.unreadable(&query, unreadable),
+                },
+                Waiter::Lookup(Lookup { asker, ticket, .. }) => {
+                    let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
+                    let view = shard.index().view(claim);
+                    let body = result.map(|parts| Some(Response::assertion(&view.with(&parts))));
+                    self.router.send(asker, Message::LookedUp { ticket, body });
+                }
+            }
+        }
+    }
+
+    fn unreadable(&mut self, query: &RunningQuery, unreadable: Unreadable) {
+        self.router.send(query.asker, Message::Found { ticket: query.ticket, rows: Err(unreadable) });
+    }
+
+    /// Takes the tables that are in force from now on.
+    pub(super) fn set_tables(&mut self, tables: Arc<TableSet>) {
+        self.fetches.set_tables(tables);
+        self.may_release = true;
+    }
+
+    /// Asks for what is to be read.
+    pub(super) fn fetch_wants(&mut self, reads: &mut VecDeque<TableRead>) {
+        self.fetches.start(reads);
+    }
+
+    pub(super) fn read_done(
+        &mut self,
+        id: FetchKey,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+    ) {
+        if let Ok(bytes) = result {
+            self.counters.value_read_us.record(elapsed_us);
+            self.counters.value_read_bytes += bytes as u64;
+        }
+        self.fetches.read_done(id, buffer, result);
+    }
+
     /// Looks claims up, as many as may be in a turn.
     fn look_up(&mut self) {
         let mut bytes = 0;
         for _ in 0..LOOKUPS_A_TURN {
             let Some(Lookup { asker, ticket, hash }) = self.lookups.pop_front() else { return };
             let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
-            let body = Response::assertion(shard.index(), &hash);
-            bytes += body.as_ref().map_or(0, Vec::capacity);
+            let found = shard.index().find(&hash).map(|claim| (claim, shard.index().view(claim)));
+            let body = match found {
+                Some((claim, view)) if view.stored().is_some() => {
+                    if self.fetches.room() > 0 {
+                        self.fetches.look_up(Lookup { asker, ticket, hash }, claim, &view);
+                        continue;
+                    }
+                    Err(Unreadable::Busy)
+                }
+                found => Ok(found.map(|(_, view)| Response::assertion(&view))),
+            };
+            bytes += body.as_ref().map_or(0, |body| body.as_ref().map_or(0, Vec::capacity));
             self.router.send(asker, Message::LookedUp { ticket, body });
             if bytes >= LOOKUP_BYTES_A_TURN {
                 return;
@@ -300,6 +385,8 @@ impl Room {
     /// Whether there are queries, lookups or retractions to go on with.
     pub(super) fn has_work(&self) -> bool {
         !self.queries.is_empty()
+            || self.may_release
+            || self.fetches.has_done()
             || !self.lookups.is_empty()
             || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
     }
@@ -398,11 +485,13 @@ impl Room {
         let mut figures = self.counters.clone();
         figures.requests_parked = self.operations.len() as u64;
         figures.messages_waiting = self.router.messages_waiting() as u64;
+        self.fetches.fill_in(&mut figures);
         if let Some(shard) = &self.router.shard {
             figures.assertions = shard.index().len();
             figures.index_bytes = shard.index().bytes();
             figures.index_bytes_max = shard.index_bytes_max();
             figures.wal_bytes_max = self.wal_bytes_max;
+            (figures.values_in_memory, figures.values_stored) = shard.index().long_counts();
             figures.lane_failed = shard.lane().failure().is_some();
         }
         CoreState { phase: self.phase, figures }

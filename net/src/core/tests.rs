@@ -25,6 +25,30 @@ mod retractions;
 mod snapshots;
 mod tls;
 mod turns;
+mod values;
+
+/// What is wrong with reads of tables.
+#[derive(Debug, Clone, Copy)]
+enum ReadFault {
+    Damage,
+    Error,
+    Short,
+}
+
+impl ReadFault {
+    /// Does it to what was read. Gives how that ends.
+    fn spoil(self, bytes: &mut [u8]) -> Result<usize, i32> {
+        let middle = bytes.len() / 2;
+        match self {
+            ReadFault::Damage => {
+                bytes[middle] ^= 1;
+                Ok(bytes.len())
+            }
+            ReadFault::Error => Err(libc::EIO),
+            ReadFault::Short => Ok(middle / 4096 * 4096),
+        }
+    }
+}
 
 /// Cores on one thread.
 struct World {
@@ -36,6 +60,13 @@ struct World {
     segments: Vec<Option<SegmentNumber>>,
     /// Whether writes are done as soon as they are wanted.
     disk_is_on: bool,
+    /// Reads of tables that have been wanted and not been done.
+    reads: Vec<(usize, TableRead)>,
+    reads_done: usize,
+    /// Whether reads of tables are done as soon as they are wanted.
+    tables_are_on: bool,
+    /// What becomes of what was read.
+    read_fault: Option<ReadFault>,
     /// Whether clients take what is sent to them.
     clients_read: bool,
     /// What they have not taken.
@@ -79,6 +110,10 @@ impl World {
             writes: (0..cores).map(|_| Vec::new()).collect(),
             segments: vec![None; usize::from(cores)],
             disk_is_on: true,
+            reads: Vec::new(),
+            reads_done: 0,
+            tables_are_on: true,
+            read_fault: None,
             clients_read: true,
             unread: Vec::new(),
             received: BTreeMap::new(),
@@ -165,11 +200,29 @@ impl World {
                 self.cores[to].message(CoreId(core as u16), message, now);
             }
         }
+        self.reads.extend(wants.reads.into_iter().map(|read| (core, read)));
+        if self.tables_are_on {
+            busy |= self.do_reads();
+        }
         self.writes[core].extend(wants.writes);
         if self.disk_is_on {
             busy |= self.do_writes(core);
         }
         busy
+    }
+
+    fn do_reads(&mut self) -> bool {
+        let reads = std::mem::take(&mut self.reads);
+        let any = !reads.is_empty();
+        for (core, mut read) in reads {
+            let window = &mut read.buffer[..read.bytes];
+            let bytes = read.table.read_at(read.offset, window).expect("memory can be read");
+            assert_eq!(bytes, read.bytes, "nobody reads behind the end");
+            let result = self.read_fault.map_or(Ok(bytes), |fault| fault.spoil(window));
+            self.reads_done += 1;
+            self.cores[core].read_done(read.id, read.buffer, result, 100);
+        }
+        any
     }
 
     fn do_writes(&mut self, core: usize) -> bool {

@@ -7,6 +7,7 @@ use stemedb_engine::log::lane::LaneWrite;
 use stemedb_engine::snapshots::Piece;
 
 use super::connection::ConnectionKey;
+use super::fetches::TableRead;
 use super::message::Message;
 
 /// Wishes of a core, to be taken out and done by its driver after each turn.
@@ -22,6 +23,8 @@ pub struct Wants {
     pub closes: Vec<ConnectionKey>,
     /// Writes of the lane.
     pub writes: VecDeque<LaneWrite>,
+    /// Reads of tables.
+    pub reads: VecDeque<TableRead>,
     /// A segment to prepare for the lane.
     pub segment: Option<SegmentNumber>,
     /// The next piece of a snapshot. What cannot be taken yet stays here.
@@ -38,6 +41,7 @@ impl Wants {
             receives: Vec::new(),
             closes: Vec::new(),
             writes: VecDeque::new(),
+            reads: VecDeque::new(),
             segment: None,
             piece: None,
             messages: (0..cores).map(|_| VecDeque::new()).collect(),

@@ -1,5 +1,8 @@
 //! What the server's main thread and its drivers say to each other.
 
+use std::sync::Arc;
+
+use stemedb_engine::checkpoint::TableSet;
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::LaneId;
@@ -13,6 +16,8 @@ use crate::tls::Credentials;
 pub enum Control {
     /// Here is the core's shard.
     Open(Box<Shard<Ticket>>, LogFacts),
+    /// These tables are in force from now on.
+    Tables(Arc<TableSet>),
     /// A segment of the core's lane was removed; it had so many bytes.
     SegmentRemoved(u64),
     /// Take a snapshot of the index, and hand it over there.

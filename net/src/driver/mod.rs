@@ -8,6 +8,7 @@ mod control;
 mod heartbeat;
 mod peers;
 mod pieces;
+mod reads;
 mod segments;
 mod sockets;
 
@@ -30,6 +31,7 @@ pub use control::{Control, Report};
 pub use heartbeat::Heartbeat;
 pub use peers::{Peers, meet};
 pub use pieces::{NotTaken, PieceSender};
+use reads::Reads;
 pub use segments::SegmentSource;
 use segments::Segments;
 use sockets::Sockets;
@@ -61,6 +63,7 @@ pub struct Driver {
     writes: Vec<(WriteId, u64)>,
     /// Writes that found the ring full, for the next turn.
     writes_waiting: VecDeque<LaneWrite>,
+    reads: Reads,
     /// The segment that the lane writes to, as was told last.
     writing: Option<SegmentNumber>,
     timer_wanted: bool,
@@ -114,6 +117,7 @@ impl Driver {
             report,
             writes: Vec::new(),
             writes_waiting: VecDeque::new(),
+            reads: Reads::default(),
             writing: None,
             timer_wanted: true,
             spin: Duration::ZERO,
@@ -185,6 +189,9 @@ impl Driver {
                 self.sockets.sent(&mut self.core, &mut self.ring, user, buffer, result, now);
             }
             Completion::Written { user, buffer, result } => self.written(WriteId(user), buffer, result, now),
+            Completion::Read { user, buffer, result } => {
+                self.reads.done(&mut self.core, user, buffer, result, now.monotonic_us);
+            }
             Completion::Timer { .. } => {
                 self.timer_wanted = true;
                 self.core.tick(now);
@@ -236,6 +243,7 @@ impl Driver {
                     self.core.open(*shard, log);
                     self.tell(Report::Opened);
                 }
+                Control::Tables(tables) => self.core.set_tables(tables),
                 Control::SegmentRemoved(bytes) => self.core.segment_removed(bytes),
                 Control::TakeSnapshot(order, pieces) => {
                     self.pieces = Some(pieces);
@@ -276,6 +284,7 @@ impl Driver {
     fn do_wants(&mut self, now: Now) -> bool {
         // First of all, before many answers take their time in the kernel.
         self.do_writes(now);
+        self.reads.start(&mut self.core, &mut self.ring, now.monotonic_us);
         let wants = self.core.wants();
         self.sockets.do_wants(&mut self.ring, wants);
         if let Some(number) = wants.segment.take() {
@@ -292,7 +301,7 @@ impl Driver {
         {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }
-        left || !self.writes_waiting.is_empty()
+        left || !self.writes_waiting.is_empty() || self.reads.has_waiting()
     }
 
     /// Hands over the piece of a snapshot that the core has, if there is room for it. True if the core can go on with the next one.

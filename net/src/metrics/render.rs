@@ -27,6 +27,7 @@ pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]
     render_requests(&mut text, &all);
     render_log(&mut text, &all, server);
     render_tables(&mut text, &server.upkeep);
+    render_values(&mut text, &all);
     render_scrub(&mut text, &server.upkeep.scrub);
     render_snapshots(&mut text, &server.snapshots);
     if let Some(tls) = &server.tls {
@@ -128,6 +129,24 @@ fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
     text.single("stemedb_table_merges_total", Kind::Counter, "Merges of tables.", upkeep.merges);
     let removed = "Segments removed since the start, as tables hold their claims.";
     text.single("stemedb_wal_segments_removed_total", Kind::Counter, removed, upkeep.segments_removed);
+}
+
+fn render_values(text: &mut Exposition<'_>, all: &CoreSnapshot) {
+    text.metric(
+        "stemedb_values_long",
+        Kind::Gauge,
+        "Claims whose value or metadata is longer than 1 KiB, by where that is.",
+    );
+    text.sample(&[("place", "memory")], all.values_in_memory);
+    text.sample(&[("place", "table")], all.values_stored);
+    let waiting = "Claims that are being read from tables now, or wait for that.";
+    text.single("stemedb_value_reads_waiting", Kind::Gauge, waiting, all.values_waiting);
+    text.metric("stemedb_value_read_seconds", Kind::Histogram, "Time of reads of long values from tables.");
+    text.distribution(&[], &all.value_read_us);
+    let bytes = "Bytes of tables read for long values.";
+    text.single("stemedb_value_read_bytes_total", Kind::Counter, bytes, all.value_read_bytes);
+    let errors = "Long values that could not be read, as a table is damaged or its disk fails.";
+    text.single("stemedb_value_read_errors_total", Kind::Counter, errors, all.value_read_errors);
 }
 
 fn render_scrub(text: &mut Exposition<'_>, scrub: &ScrubSnapshot) {

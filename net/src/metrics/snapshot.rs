@@ -52,6 +52,19 @@ pub struct CoreSnapshot {
     /// Whether a failed write has ended the lane.
     pub lane_failed: bool,
 
+    /// Claims whose value or metadata is long and in memory.
+    pub values_in_memory: u64,
+    /// Claims whose value or metadata is long and only in a table.
+    pub values_stored: u64,
+    /// Claims that are being read from tables now, or wait for that.
+    pub values_waiting: u64,
+    /// How long reads of tables took, in microseconds.
+    pub value_read_us: Histogram,
+    /// Bytes that they read.
+    pub value_read_bytes: u64,
+    /// Claims that could not be read.
+    pub value_read_errors: u64,
+
     /// Connections open now.
     pub connections: u64,
     /// Connections accepted since the start.
@@ -147,6 +160,12 @@ impl CoreSnapshot {
             wal_bytes_max: 0,
             wal_rotations: 0,
             lane_failed: false,
+            values_in_memory: 0,
+            values_stored: 0,
+            values_waiting: 0,
+            value_read_us: Histogram::of_durations_us(),
+            value_read_bytes: 0,
+            value_read_errors: 0,
             connections: 0,
             connections_accepted: 0,
             tls_handshakes: [0; 3],
@@ -188,6 +207,12 @@ impl CoreSnapshot {
         self.wal_bytes_max = self.wal_bytes_max.saturating_add(other.wal_bytes_max);
         self.wal_rotations += other.wal_rotations;
         self.lane_failed |= other.lane_failed;
+        self.values_in_memory += other.values_in_memory;
+        self.values_stored += other.values_stored;
+        self.values_waiting += other.values_waiting;
+        self.value_read_us.merge(&other.value_read_us);
+        self.value_read_bytes += other.value_read_bytes;
+        self.value_read_errors += other.value_read_errors;
         self.connections += other.connections;
         self.connections_accepted += other.connections_accepted;
         for (handshakes, other) in self.tls_handshakes.iter_mut().zip(other.tls_handshakes) {

@@ -60,7 +60,7 @@ use recovery::{Agreement, GivenUp, RebuildError, Recovery, UsedSnapshot, go_on_w
 use service_manager::ServiceManager;
 use snapshots::SnapshotPlan;
 use steps::{Step, Steps};
-use upkeep::{UpkeepPlan, UpkeepThread};
+use upkeep::{Informed, UpkeepPlan, UpkeepThread};
 
 /// Jobs that may wait for the background executor: a few for each core.
 const BACKGROUND_JOBS_MAX: usize = 4096;
@@ -267,6 +267,7 @@ fn open(
     let facts = UpkeepFacts::default();
     let jobs = JobFacts::default();
     let jobs_watch = jobs::watch(data, jobs.clone())?;
+    let tables = Arc::clone(&recovery.tables);
     let metadata = Metadata::new(recovery.recovered.next_generation, slots, recovery.assertions());
     let index_bytes_max = config.index_bytes_max / u64::from(slots.cores());
     let files = disk.list().map_err(|source| RebuildError::from(RecoveryError::List { source }))?;
@@ -291,8 +292,10 @@ fn open(
             upkeep: facts.clone(),
             jobs: jobs.clone(),
             snapshots: snapshot_facts.clone(),
+            tables: Arc::clone(&tables),
         };
-        (Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max), log)
+        let shard = Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), index_bytes_max);
+        (shard.after_checkpoints(tables.checkpoints()), log)
     });
     if !cores.open(shards, events)? {
         return Ok(None);
@@ -321,11 +324,12 @@ fn open(
         checkpoint_bytes: config.checkpoint_bytes,
         facts: snapshot_facts,
     };
-    let teller = cores.removal_teller();
+    let informed =
+        Informed { removed: cores.removal_teller(), tables: recovery.tables, announcer: cores.announcer() };
     let pace = ScrubPace::new(config.scrub_bytes_per_second);
     let manifest = recovery.manifest;
     let plan = UpkeepPlan { config: upkeep_config, pace, manifest, writing, facts, snapshots };
-    let upkeep = UpkeepThread::start(data, plan, teller)?;
+    let upkeep = UpkeepThread::start(data, plan, informed)?;
     Ok(Some(Opened { metadata, upkeep, _jobs: jobs_watch }))
 }
 

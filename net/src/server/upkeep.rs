@@ -1,7 +1,6 @@
 //! The thread that keeps log and tables in order while the cores serve.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -9,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use stemedb_engine::background::step_back;
 use stemedb_engine::checkpoint::{
-    DamagedPlace, DirManifest, Manifest, ScrubPace, Scrubbed, Store, Upkeep, UpkeepConfig, UpkeepError,
-    UpkeepFacts, Worked,
+    DamagedPlace, DirManifest, Manifest, ScrubPace, Scrubbed, Store, TableSet, Upkeep, UpkeepConfig,
+    UpkeepError, UpkeepFacts, Worked,
 };
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::SegmentNumber;
@@ -19,8 +18,9 @@ use stemedb_engine::slot::LaneId;
 use stemedb_engine::table::DirTables;
 
 use super::StartError;
+use super::cores::Announcer;
 use super::snapshots::{SnapshotPlan, Snapshots};
-use crate::driver::wall_clock;
+use crate::driver::{Control, wall_clock};
 
 /// How long to wait for something to do before looking again: files that were held may have been let go of.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -59,8 +59,7 @@ enum Order {
 }
 
 impl UpkeepThread {
-    /// Starts upkeep of the store in `data`, which stays locked until the thread has ended. Tells `removed` of each segment
-    /// that it removes.
+    /// Starts upkeep of the store in `data`, which stays locked until the thread has ended, and keeps the cores informed.
     ///
     /// # Errors
     ///
@@ -68,7 +67,7 @@ impl UpkeepThread {
     pub(super) fn start(
         data: &Arc<DataDir>,
         plan: UpkeepPlan,
-        removed: impl FnMut(SegmentFile) + Send + 'static,
+        informed: Informed<impl FnMut(SegmentFile) + Send + 'static>,
     ) -> Result<UpkeepThread, StartError> {
         let UpkeepPlan { config, pace, manifest, writing, facts, snapshots } = plan;
         let store = Store {
@@ -79,12 +78,11 @@ impl UpkeepThread {
         let data = Arc::clone(data);
         UpkeepThread::running(move |orders, own| {
             step_back();
-            let wal = data.wal().to_owned();
             match Upkeep::new(store, config, manifest, writing, facts.clone()) {
                 Ok(upkeep) => {
                     let notify = Arc::new(move || drop(own.send(Order::Piece)));
                     let snapshots = Snapshots::new(snapshots, notify);
-                    Keeper::new(upkeep, pace, snapshots, wal, removed).run(orders);
+                    Keeper::new(upkeep, pace, snapshots, Arc::clone(&data), informed).run(orders);
                 }
                 Err(error) => give_up(&error, &facts),
             }
@@ -130,12 +128,22 @@ impl UpkeepThread {
     }
 }
 
+/// What cores are told while their store is kept.
+pub(super) struct Informed<R> {
+    /// Told of each segment that is removed.
+    pub(super) removed: R,
+    /// The tables that the cores know of.
+    pub(super) tables: Arc<TableSet>,
+    /// Tells them of others.
+    pub(super) announcer: Announcer,
+}
+
 struct Keeper<R> {
     upkeep: Upkeep,
     pace: ScrubPace,
     snapshots: Snapshots,
-    wal: PathBuf,
-    removed: R,
+    data: Arc<DataDir>,
+    informed: Informed<R>,
     /// What the clock of the pace counts from.
     began: Instant,
     /// When the next step of upkeep is due; `None` once it has failed.
@@ -145,9 +153,15 @@ struct Keeper<R> {
 }
 
 impl<R: FnMut(SegmentFile)> Keeper<R> {
-    fn new(upkeep: Upkeep, pace: ScrubPace, snapshots: Snapshots, wal: PathBuf, removed: R) -> Keeper<R> {
+    fn new(
+        upkeep: Upkeep,
+        pace: ScrubPace,
+        snapshots: Snapshots,
+        data: Arc<DataDir>,
+        informed: Informed<R>,
+    ) -> Keeper<R> {
         let began = Instant::now();
-        Keeper { upkeep, pace, snapshots, wal, removed, began, due: Some(began), has_warned: false }
+        Keeper { upkeep, pace, snapshots, data, informed, began, due: Some(began), has_warned: false }
     }
 
     /// Takes steps until it is told to stop.
@@ -225,7 +239,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
     fn step(&mut self) -> Result<Duration, UpkeepError> {
         // Let go of after the step.
         let mut right = None;
-        let wal = &self.wal;
+        let wal = self.data.wal();
         let may_remove = &mut || match RemovalRight::on(wal) {
             Ok(granted) => {
                 right = granted;
@@ -237,6 +251,9 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             }
         };
         let worked = self.upkeep.step(wall_clock(), may_remove)?;
+        if let Worked::Checkpointed | Worked::Merged = worked {
+            self.tell_tables();
+        }
         let manifest = self.upkeep.manifest();
         match worked {
             Worked::Idle => {
@@ -254,13 +271,27 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             Worked::Merged => tracing::debug!(tables = manifest.tables.len(), "tables merged"),
             Worked::RemovedSegment(file) => {
                 tracing::debug!(segment = %file.id, "segment removed, its claims are in tables");
-                (self.removed)(file);
+                (self.informed.removed)(file);
             }
             Worked::RemovedTable(table) => tracing::debug!(%table, "table removed"),
             Worked::FoundDamage(place) => tell_damage(&place),
         }
         self.has_warned = false;
         Ok(Duration::ZERO)
+    }
+}
+
+impl<R> Keeper<R> {
+    /// Tells the cores which tables are in force now. Where one cannot be opened, they go on with those that they have.
+    fn tell_tables(&mut self) {
+        let Informed { tables, announcer, .. } = &mut self.informed;
+        match TableSet::new(self.upkeep.manifest(), &DirTables::new(self.data.db()), tables) {
+            Ok(set) => {
+                *tables = Arc::new(set);
+                announcer.tell(|| Control::Tables(Arc::clone(tables)));
+            }
+            Err(error) => tracing::warn!("Long values stay in memory: {}", chain(&error)),
+        }
     }
 }
 

@@ -214,6 +214,7 @@ impl Simulation {
             segment_bytes: own.iter().map(|file| file.bytes).sum(),
             segments_given_up: 0,
             segment_bytes_each: self.scenario.lane.segment_bytes,
+            ..LogFacts::default()
         }
     }
 

@@ -8,7 +8,7 @@ use super::SnapshotError;
 pub(super) const MAGIC: [u8; 8] = *b"STEMEIDX";
 
 /// The version of the format. Another one is not read: a snapshot is made anew soon enough.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of a block before its payload: section, zero, bytes of the payload, checksum.
 const HEADER_BYTES: usize = 12;
@@ -29,21 +29,23 @@ pub(super) enum Section {
     Subjects = 5,
     /// Subject and predicate of each series.
     Series = 6,
-    Bodies = 7,
-    Rows = 8,
+    /// Values and metadata that are long, or where they are.
+    LongParts = 7,
+    Bodies = 8,
+    Rows = 9,
     /// The numbers of the sources, by their paths.
-    SourceOrder = 9,
+    SourceOrder = 10,
     /// The numbers of the subjects, by their paths.
-    SubjectOrder = 10,
+    SubjectOrder = 11,
     /// The claims of each series, oldest first.
-    SeriesOrder = 11,
+    SeriesOrder = 12,
     /// Nothing: the snapshot is whole.
-    Footer = 12,
+    Footer = 13,
 }
 
 impl Section {
     /// All sections, in their order.
-    const ALL: [Section; 13] = [
+    const ALL: [Section; 14] = [
         Section::Header,
         Section::Predicates,
         Section::Epochs,
@@ -51,6 +53,7 @@ impl Section {
         Section::Sources,
         Section::Subjects,
         Section::Series,
+        Section::LongParts,
         Section::Bodies,
         Section::Rows,
         Section::SourceOrder,
@@ -74,6 +77,7 @@ impl Section {
             Section::Sources => "sources",
             Section::Subjects => "subjects",
             Section::Series => "series",
+            Section::LongParts => "long parts",
             Section::Bodies => "bodies",
             Section::Rows => "rows",
             Section::SourceOrder => "order of sources",

@@ -8,14 +8,51 @@ use crate::claim::{
 };
 use crate::index::body::{
     HAS_AGENT, HAS_CONFIDENCE, HAS_DERIVED_FROM, HAS_EPOCH, HAS_METADATA, HAS_PARENT, HAS_RARE, HAS_SOURCE,
-    HAS_SOURCE_HASH,
+    HAS_SOURCE_HASH, METADATA_IS_LONG, VALUE_IS_LONG,
 };
+use crate::index::long::{LongParts, is_long};
 
 /// What a restored index needs to know of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CheckedBody {
     pub(super) bytes: usize,
     pub(super) source: Option<u32>,
+    pub(super) long: Option<CheckedLong>,
+}
+
+/// What a body says of the claim's long parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CheckedLong {
+    pub(super) number: u32,
+    /// The type of the value, its length and its hash, if it is long.
+    value: Option<(ValueType, u32, [u8; 32])>,
+    metadata: bool,
+}
+
+impl CheckedLong {
+    /// Whether these are the parts, and what an index expects of such.
+    pub(super) fn fits(&self, parts: &LongParts) -> bool {
+        let text = |bytes| from_utf8(bytes).ok().filter(|text| is_long(text));
+        let metadata = match self.metadata {
+            true => text(parts.metadata()).is_some_and(|text| Metadata::new(text).is_ok()),
+            false => parts.metadata().is_empty(),
+        };
+        let value = match self.value {
+            None => parts.value().is_empty(),
+            Some((value_type, bytes, hash)) => {
+                let is_one = |text| match value_type {
+                    ValueType::Text => Text::new(text).is_ok(),
+                    ValueType::Reference => ConceptPath::new(text).is_ok(),
+                    ValueType::Json => Json::new(text).is_ok(),
+                    ValueType::Number | ValueType::Boolean => false,
+                };
+                parts.value().len() == bytes as usize
+                    && *blake3::hash(parts.value()).as_bytes() == hash
+                    && text(parts.value()).is_some_and(is_one)
+            }
+        };
+        metadata && value
+    }
 }
 
 /// Checks the body that `bytes` begin with: whatever an index reads of it later is there and what it expects. `None` if not.
@@ -36,11 +73,24 @@ pub(super) fn check(bytes: &[u8], counts: &Counts) -> Option<CheckedBody> {
     let source = id(HAS_SOURCE, counts.sources)?;
     id(HAS_EPOCH, counts.epochs)?;
     id(HAS_AGENT, counts.agents)?;
-    check_value(value_type, &mut reader)?;
-    if rare != 0 {
-        check_rare(rare, &mut reader)?;
+    let (value_is_long, metadata_is_long) = (second & VALUE_IS_LONG != 0, second & METADATA_IS_LONG != 0);
+    let number = (value_is_long || metadata_is_long).then(|| reader.array().map(u32::from_le_bytes));
+    let number = number.map_or(Some(None), |number| number.map(Some))?;
+    let value = match value_is_long {
+        true => Some((value_type, u32::from_le_bytes(reader.array()?), reader.array()?)),
+        false => None,
+    };
+    if value.is_none() {
+        check_value(value_type, &mut reader)?;
     }
-    Some(CheckedBody { bytes: bytes.len() - reader.0.len(), source })
+    if metadata_is_long && rare & HAS_METADATA == 0 {
+        return None;
+    }
+    if rare != 0 {
+        check_rare(if metadata_is_long { rare & !HAS_METADATA } else { rare }, &mut reader)?;
+    }
+    let long = number.map(|number| CheckedLong { number, value, metadata: metadata_is_long });
+    Some(CheckedBody { bytes: bytes.len() - reader.0.len(), source, long })
 }
 
 /// Values are compared by their bytes: each has but one spelling.

@@ -40,6 +40,8 @@ struct Counts {
     predicates: u32,
     epochs: u32,
     agents: u32,
+    /// Claims with long parts.
+    long: u32,
 }
 
 /// The bit of a row's series that says that the claim is retracted.
@@ -50,6 +52,10 @@ const FIRST_OF_SERIES: u32 = 1 << 31;
 
 /// Bytes of a row: hash, timestamp, order, series.
 const ROW_BYTES: usize = 32 + 8 + 8 + 4;
+
+/// Bytes of long parts before their texts: first and last checkpoint, both 0 if they are in memory; bytes of the value, bytes of
+/// the metadata.
+const LONG_BYTES: usize = 4 * 4;
 
 #[cfg(test)]
 mod tests;

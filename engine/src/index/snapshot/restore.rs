@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::str::from_utf8;
 
 use super::block::{Block, BlockReader, Section};
-use super::body;
-use super::{Counts, FIRST_OF_SERIES, POSITION_BYTES_MAX, RETRACTED, ROW_BYTES, SnapshotError};
-use crate::claim::{AgentName, ConceptPath, EpochId, Predicate, Timestamp};
+use super::body::{self, CheckedBody, CheckedLong};
+use super::{Counts, FIRST_OF_SERIES, LONG_BYTES, POSITION_BYTES_MAX, RETRACTED, ROW_BYTES, SnapshotError};
+use crate::claim::{AgentName, ConceptPath, EpochId, Metadata, Predicate, Timestamp, Value};
 use crate::index::body::BODY_BYTES_MAX;
 use crate::index::byte_arena::UNIT_BYTES;
 use crate::index::interner::Interner;
+use crate::index::long::{Checkpoints, LongParts, LongPlace};
 use crate::index::path_chains::PathChains;
 use crate::index::row::{Link, Row};
 use crate::index::{BODIES_CHUNK_BYTES, Index, IndexConfig, IndexFull, IndexLoader};
@@ -20,7 +21,7 @@ use crate::slot::Slot;
 use crate::time::UnixMicros;
 
 /// Bytes of the header before the position.
-const HEADER_BYTES: usize = 2 * 2 + 7 * 4;
+const HEADER_BYTES: usize = 2 * 2 + 8 * 4;
 
 /// The bytes of an agent's key.
 const AGENT_KEY_BYTES: usize = 32;
@@ -89,11 +90,12 @@ impl Header {
             predicates: count(4),
             epochs: count(5),
             agents: count(6),
+            long: count(7),
         };
         // All that a claim can bring with it, it brings once.
-        let Counts { claims, series, subjects, sources, predicates, epochs, agents } = counts;
+        let Counts { claims, series, subjects, sources, predicates, epochs, agents, long } = counts;
         let is_possible = claims <= Link::TARGET_MAX
-            && [series, sources, epochs, agents].iter().all(|count| *count <= claims)
+            && [series, sources, epochs, agents, long].iter().all(|count| *count <= claims)
             && [subjects, predicates].iter().all(|count| *count <= series);
         match is_possible {
             true => Ok(Header { slots: slot(0)..slot(2), counts, position: position.to_vec() }),
@@ -130,6 +132,8 @@ struct Restoring {
     section: Section,
     /// Where the body of the next row is: in which chunk, and from which byte on.
     next_body: (usize, usize),
+    /// The number of the next long parts.
+    next_long: u32,
     /// How many series have claims, and how many claims have their places.
     series_begun: u32,
     claims_placed: u32,
@@ -145,6 +149,7 @@ impl Restoring {
             counts,
             section: Section::Predicates,
             next_body: (0, 0),
+            next_long: 0,
             series_begun: 0,
             claims_placed: 0,
             last_key: None,
@@ -176,6 +181,7 @@ impl Restoring {
             Section::Sources => self.take_sources(payload),
             Section::Subjects => self.take_subjects(payload),
             Section::Series => self.take_series(payload),
+            Section::LongParts => self.take_long_parts(payload),
             Section::Bodies => self.take_bodies(payload),
             Section::Rows => self.take_rows(payload),
             Section::SourceOrder => take_path_order(&mut self.index.sources, payload),
@@ -211,6 +217,7 @@ impl Restoring {
                 check_count(index.series.len(), counts.series)?;
                 index.series.index_all(&index.hash).map_err(same)?;
             }
+            Section::LongParts => check_count(index.long.next_number() as usize, counts.long)?,
             Section::Rows => self.end_rows()?,
             Section::SourceOrder if index.sources.is_in_order() => {}
             Section::SubjectOrder if index.subjects.is_in_order() => {}
@@ -286,6 +293,50 @@ impl Restoring {
         Ok(())
     }
 
+    fn take_long_parts(&mut self, mut payload: &[u8]) -> Result<(), Problem> {
+        while let Some((head, rest)) = payload.split_first_chunk::<LONG_BYTES>() {
+            let long = &mut self.index.long;
+            if long.next_number() == self.counts.long {
+                return Err(wrong(format!("more than {} of them", self.counts.long)));
+            }
+            let checkpoints = Checkpoints { first: u32_at(head, 0), last: u32_at(head, 4) };
+            let (value_bytes, metadata_bytes) = (u32_at(head, 8) as usize, u32_at(head, 12) as usize);
+            let are_bounded = value_bytes <= Value::BYTES_MAX && metadata_bytes <= Metadata::BYTES_MAX;
+            let texts = Some(value_bytes + metadata_bytes).filter(|_| are_bounded);
+            let Some((texts, rest)) = texts.and_then(|bytes| rest.split_at_checked(bytes)) else {
+                return Err(wrong(format!("{value_bytes} and {metadata_bytes} bytes of {}", rest.len())));
+            };
+            let is_stored = 1 <= checkpoints.first && checkpoints.first <= checkpoints.last;
+            long.push_restored(match (checkpoints, texts.is_empty()) {
+                (checkpoints, true) if is_stored => LongPlace::Stored(checkpoints),
+                (Checkpoints { first: 0, last: 0 }, false) => {
+                    LongPlace::Memory(LongParts::restored(texts, value_bytes))
+                }
+                _ => return Err(wrong(format!("{} bytes, and {checkpoints:?}", texts.len()))),
+            });
+            payload = rest;
+        }
+        match payload.is_empty() {
+            true => Ok(()),
+            false => Err(wrong("the last one is cut".to_owned())),
+        }
+    }
+
+    /// Checks that these are the next long parts, and what their claim expects.
+    fn check_long(&mut self, long: &CheckedLong, order: WriteOrder) -> bool {
+        let is_next = long.number == self.next_long && long.number < self.counts.long;
+        self.next_long += 1;
+        if !is_next {
+            return false;
+        }
+        let fits = match self.index.long.place(long.number) {
+            LongPlace::Stored(_) => return true,
+            LongPlace::Memory(parts) => long.fits(parts),
+        };
+        self.index.long.note_order(long.number, order);
+        fits
+    }
+
     fn take_bodies(&mut self, payload: &[u8]) -> Result<(), Problem> {
         let bodies = &mut self.index.bodies;
         let Some((number, piece)) = payload.split_first_chunk::<4>() else {
@@ -326,7 +377,10 @@ impl Restoring {
                 let (at, all) = (key.timestamp.0, self.counts.series);
                 return Err(wrong(format!("claim {id} is of time {at} µs, and of series {series} of {all}")));
             }
-            let (body, source) = self.next_body(id)?;
+            let (body, CheckedBody { source, long, .. }) = self.next_body(id)?;
+            if long.is_some_and(|long| !self.check_long(&long, key.order)) {
+                return Err(wrong(format!("claim {id} has other long parts than it says")));
+            }
             let index = &mut self.index;
             let same_source = source.map_or(Link::NONE, |source| index.sources.push(source, id));
             let mut row = Row::new(&key, body, series, same_source);
@@ -339,8 +393,8 @@ impl Restoring {
         Ok(())
     }
 
-    /// The reference of the next body, which is that of claim `id`, and its source. Bodies are in the order of the claims.
-    fn next_body(&mut self, id: u32) -> Result<(u32, Option<u32>), Problem> {
+    /// The reference of the next body, which is that of claim `id`, and what is in it. Bodies are in the order of the claims.
+    fn next_body(&mut self, id: u32) -> Result<(u32, CheckedBody), Problem> {
         let bodies = &self.index.bodies;
         let (chunk, offset) = self.next_body;
         let checked = match chunk < bodies.chunks() {
@@ -352,7 +406,7 @@ impl Restoring {
             return Err(wrong(format!("claim {id} has no valid body at byte {offset} of chunk {chunk}")));
         };
         self.next_body = if end == bodies.chunk(chunk).len() { (chunk + 1, 0) } else { (chunk, end) };
-        Ok((bodies.reference(chunk, offset), body.source))
+        Ok((bodies.reference(chunk, offset), body))
     }
 
     fn end_rows(&mut self) -> Result<(), Problem> {
@@ -361,6 +415,7 @@ impl Restoring {
         if self.next_body != (index.bodies.chunks(), 0) {
             return Err(wrong("there are bodies without claims".to_owned()));
         }
+        check_count(self.next_long as usize, self.counts.long)?;
         index.index_claims().map_err(same)
     }
 

@@ -6,6 +6,7 @@ use super::block::Section;
 use super::{Counts, FIRST_OF_SERIES, RETRACTED, ROW_BYTES};
 use crate::index::Index;
 use crate::index::interner::Interner;
+use crate::index::long::{Checkpoints, LongPlace};
 use crate::index::path_chains::PathChains;
 use crate::index::series::CHAIN_CLAIMS_MAX;
 
@@ -48,6 +49,7 @@ impl Sections {
                 predicates: index.predicates.len() as u32,
                 epochs: index.epochs.len() as u32,
                 agents: index.agents.len() as u32,
+                long: index.long.next_number(),
             },
             bodies_end: (chunks, bytes_in_last),
             next: 0,
@@ -73,6 +75,7 @@ impl Sections {
             Section::Sources | Section::SourceOrder => counts.sources,
             Section::Subjects | Section::SubjectOrder => counts.subjects,
             Section::Series | Section::SeriesOrder => counts.series,
+            Section::LongParts => counts.long,
             Section::Bodies => self.bodies_end.0 as u32,
             Section::Rows => counts.claims,
         };
@@ -96,6 +99,7 @@ impl Sections {
             Section::Sources => self.append_names(index.sources.paths(), counts.sources, budget, out),
             Section::Subjects => self.append_names(index.subjects.paths(), counts.subjects, budget, out),
             Section::Series => self.append_series(index, budget, out),
+            Section::LongParts => self.append_long_parts(index, budget, out),
             Section::Bodies => self.append_bodies(index, budget, out),
             Section::Rows => self.append_rows(index, budget, out),
             Section::SourceOrder => self.append_path_order(&index.sources, counts.sources, budget, out),
@@ -109,10 +113,10 @@ impl Sections {
     }
 
     fn append_header(&mut self, out: &mut Vec<u8>) -> usize {
-        let Counts { claims, series, subjects, sources, predicates, epochs, agents } = self.counts;
+        let Counts { claims, series, subjects, sources, predicates, epochs, agents, long } = self.counts;
         out.extend_from_slice(&self.slots.start.to_le_bytes());
         out.extend_from_slice(&self.slots.end.to_le_bytes());
-        for count in [claims, series, subjects, sources, predicates, epochs, agents] {
+        for count in [claims, series, subjects, sources, predicates, epochs, agents, long] {
             out.extend_from_slice(&count.to_le_bytes());
         }
         out.extend_from_slice(&self.position);
@@ -137,6 +141,26 @@ impl Sections {
             let series = &index.series[self.next];
             out.extend_from_slice(&series.subject.to_le_bytes());
             out.extend_from_slice(&series.predicate.to_le_bytes());
+            self.next += 1;
+        }
+        out.len() - start
+    }
+
+    fn append_long_parts(&mut self, index: &Index, budget: usize, out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        while self.next < self.counts.long && out.len() - start < budget {
+            let (checkpoints, value, metadata) = match index.long.place(self.next) {
+                LongPlace::Memory(parts) => {
+                    (Checkpoints { first: 0, last: 0 }, parts.value(), parts.metadata())
+                }
+                LongPlace::Stored(checkpoints) => (*checkpoints, &[][..], &[][..]),
+            };
+            let Checkpoints { first, last } = checkpoints;
+            for number in [first, last, value.len() as u32, metadata.len() as u32] {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            out.extend_from_slice(value);
+            out.extend_from_slice(metadata);
             self.next += 1;
         }
         out.len() - start

@@ -3,8 +3,10 @@
 
 use super::block::{BlockReader, BlockWriter, Section};
 use super::*;
-use crate::claim::{Agent, AgentName, Claim, ClaimHash, ConceptPath, EpochId, Predicate, Timestamp, Value};
-use crate::index::{Index, IndexConfig, IndexLoader};
+use crate::claim::{
+    Agent, AgentName, Claim, ClaimHash, ConceptPath, EpochId, Metadata, Predicate, Timestamp, Value,
+};
+use crate::index::{Checkpoints, INLINE_BYTES_MAX, Index, IndexConfig, IndexLoader, NewClaim};
 use crate::order::WriteOrder;
 use crate::slot::SLOTS;
 use crate::time::UnixMicros;
@@ -200,4 +202,82 @@ fn bodies_are_what_bodies_can_be() {
     assert!(is_valid(&rare(2, &[&[2][..], &[7; 64]].concat())) && !is_valid(&rare(2, &[65])));
     assert!(!is_valid(&rare(2, &[&[65][..], &[7; 65 * 32]].concat())));
     assert!(is_valid(&rare(8, b"\x02{}")) && !is_valid(&rare(8, b"\x02[]")));
+}
+
+/// An index with one claim whose value is long and in memory, one whose metadata is, and one whose value is in a table.
+fn long_index() -> Index {
+    let mut loader = IndexLoader::new(CONFIG);
+    let value = "v".repeat(INLINE_BYTES_MAX + 1);
+    let metadata = format!("{{\"m\":\"{value}\"}}");
+    for number in 0..3_u8 {
+        let text = if number == 1 { "short" } else { &value };
+        let mut claim = Claim::new(
+            ConceptPath::new("a").expect("valid"),
+            Predicate::new("is").expect("valid"),
+            Value::text(text).expect("valid"),
+            Timestamp::new(UnixMicros(i64::from(number))).expect("valid"),
+        );
+        claim.metadata = (number == 1).then(|| Metadata::new(&metadata).expect("valid"));
+        let new = NewClaim {
+            hash: ClaimHash([number; 32]),
+            claim,
+            order: WriteOrder::new(1, u64::from(number) + 1),
+        };
+        match number {
+            2 => loader.insert_all_stored(&[new], Checkpoints { first: 3, last: 5 }),
+            _ => loader.insert_all(&[new]),
+        }
+        .expect("there is room");
+    }
+    loader.finish()
+}
+
+fn restored_long(change: impl FnOnce(&mut Vec<u8>)) -> Result<Index, SnapshotError> {
+    let (index, mut taken) = (long_index(), Vec::new());
+    let mut cursor = SnapshotCursor::new(&index, 0..SLOTS, POSITION.to_vec());
+    assert!(cursor.step(&index, 1 << 20, &mut taken), "so few claims take one step");
+    let mut source = taken.as_slice();
+    let mut reader = BlockReader::new(&mut source).expect("a snapshot");
+    let mut blocks = Blocks::new();
+    while blocks.last().is_none_or(|(section, _)| *section != Section::Footer) {
+        let block = reader.next().expect("an undamaged block");
+        blocks.push((block.section, block.payload.to_vec()));
+    }
+    let long = blocks.iter_mut().find(|(section, _)| *section == Section::LongParts).expect("there are some");
+    change(&mut long.1);
+    restore(&blocks)
+}
+
+#[test]
+fn long_values_come_back_and_where_they_are_in_tables() {
+    let (index, restored) = (long_index(), restored_long(|_| {}).expect("a sound snapshot"));
+    for number in 0..3 {
+        let hash = ClaimHash([number; 32]);
+        let (before, after) =
+            (index.claim(&hash).expect("it is there"), restored.claim(&hash).expect("it is there"));
+        assert_eq!(before.stored(), after.stored());
+        assert_eq!(before.stored().is_some(), number == 2);
+        assert_eq!(before.long_bytes(), after.long_bytes());
+        if number < 2 {
+            assert_eq!(before.claim(), after.claim());
+        }
+    }
+    assert_eq!(restored.long_counts(), (2, 1));
+    let mut restored = restored;
+    let stored = |order: WriteOrder| (order.lsn() == 1).then_some(Checkpoints { first: 6, last: 6 });
+    assert!(restored.release_long(10, &stored));
+    assert_eq!(restored.long_counts(), (1, 2), "when a claim was written is known again");
+}
+
+#[test]
+fn long_values_that_are_not_those_of_their_claims_are_refused() {
+    let refused = |change: fn(&mut Vec<u8>)| restored_long(change).expect_err("it was changed").to_string();
+    let other = "other long parts than it says";
+    assert!(refused(|bytes| bytes[LONG_BYTES] = b'w').contains(other));
+    assert!(refused(|bytes| bytes[LONG_BYTES] = 0xFF).contains(other));
+    assert!(refused(|bytes| bytes[0] = 1).contains("Checkpoints"));
+    assert!(refused(|bytes| bytes[8..12].fill(0xFF)).contains("bytes of"));
+    assert!(refused(|bytes| bytes.truncate(bytes.len() - 1)).contains("is cut"));
+    assert!(refused(|bytes| bytes.truncate(bytes.len() - LONG_BYTES)).contains("2 of them, expected 3"));
+    assert!(refused(|bytes| bytes.extend([1; 16])).contains("more than 3"));
 }

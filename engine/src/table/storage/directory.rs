@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,10 @@ impl TableSource for FileSource {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         direct_file::read(&self.0, offset, buffer)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
     }
 }
 

@@ -4,6 +4,7 @@ mod directory;
 mod memory;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use super::TableNumber;
@@ -53,6 +54,11 @@ pub trait TableSource: Send + Sync {
     /// Reads from `offset` on into `buffer` and returns how many bytes were read: fewer than it holds only at the end of the
     /// file. Offset, length and address of the buffer are multiples of 4096.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// The file, for those who read it through a ring; `None` if there is none.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A table that is being written. After an error it is of no use: dropped before it is finished, it leaves nothing that counts.

@@ -6,6 +6,7 @@ mod merging;
 mod model;
 mod records;
 mod round_trip;
+mod search;
 
 use std::sync::Arc;
 

@@ -7,10 +7,13 @@ mod restore;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stemedb_engine::checkpoint::{DirManifest, GiveUpError, Manifest, OpenTables, ReadError, StoreError};
+use stemedb_engine::checkpoint::{
+    DirManifest, GiveUpError, Manifest, OpenTables, ReadError, StoreError, TableSet,
+};
 use stemedb_engine::index::{Index, IndexFull};
 use stemedb_engine::log::recovery::{Recovered, RecoveryError, SegmentRange};
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
@@ -37,6 +40,8 @@ pub(super) struct Recovery {
     pub(super) copied: Option<Recovered>,
     /// Which tables there are, and what they cover.
     pub(super) manifest: Manifest,
+    /// The same, open.
+    pub(super) tables: Arc<TableSet>,
     /// The snapshot that saved reading most of them, if there was one.
     pub(super) snapshot: Option<UsedSnapshot>,
     /// Whether there was one that was of no use, all of it or a part.
@@ -145,6 +150,7 @@ pub(super) fn recover(
     rebuilding.filled(filled.iter().map(Filled::claims).sum());
     let indexes = on_all_cores(filled, |filled| Ok(filled.finish()))?;
     rebuilding.complete();
+    let set = Arc::new(tables.set());
     let copied = match copy {
         Some(copy) => Copied::of(copy, wal, db)?.check(&recovered, &tables, slots, &indexes)?,
         None => None,
@@ -153,6 +159,7 @@ pub(super) fn recover(
         recovered,
         copied,
         manifest,
+        tables: set,
         snapshot: used,
         snapshot_failed,
         indexes,

@@ -147,6 +147,10 @@ impl Rebuild {
     fn copy_claims(&mut self, claims: &[ClaimView<'_>]) -> Result<(), IndexFull> {
         let mut new_claims = Vec::with_capacity(claims.len());
         for view in claims {
+            if view.stored().is_some() {
+                self.index.insert_copy(view)?;
+                continue;
+            }
             new_claims.push(NewClaim { hash: view.hash(), claim: view.claim(), order: view.order() });
         }
         self.index.insert_all(&new_claims).map_err(|batch| batch.full)?;
@@ -263,10 +267,11 @@ impl Retractions {
     }
 }
 
-/// Inserts claims of a table.
+/// Inserts claims of one table.
 fn load(index: &mut IndexLoader, claims: &[StoredClaim<'_>]) -> Result<(), RebuildError> {
+    let Some(StoredClaim { checkpoints, .. }) = claims.first() else { return Ok(()) };
     let new_claims: Vec<_> = claims.iter().map(new_claim).collect();
-    index.insert_all(&new_claims).map_err(|batch| RebuildError::Full(batch.full))?;
+    index.insert_all_stored(&new_claims, *checkpoints).map_err(|batch| RebuildError::Full(batch.full))?;
     for stored in claims.iter().filter(|stored| stored.retracted) {
         index.mark_retracted(&stored.assertion.hash);
     }

@@ -1,0 +1,102 @@
+//! Goal: values that are too long to stay in memory are answered from disk, with the memory of a server that has none of them.
+//!
+//! Method: a real server is filled with long values until tables have nearly all of them, asked for some, started anew and asked for all; its
+//! memory is what the kernel says.
+
+use std::collections::BTreeMap;
+
+use stemedb_tests::claims::TestClaim;
+use stemedb_tests::{Data, Random, Server, Start, listing};
+
+/// Bytes of a value.
+const VALUE_BYTES: usize = 16 << 10;
+
+/// Claims of a batch.
+const BATCH: u64 = 256;
+
+/// Memory that all this may take while it is written, in bytes: the segments that no table has yet, a checkpoint, and what the allocator keeps.
+const GROWTH_MAX: f64 = 64e6;
+
+/// Memory that it may take after the next start, beside some bytes for each claim: the segments that were not full hold the newest values.
+const GROWTH_AT_REST_MAX: f64 = 10e6;
+const CLAIM_BYTES_MAX: f64 = 400.0;
+
+fn resident_bytes(server: &Server) -> f64 {
+    server.metric("process_resident_memory_bytes")
+}
+
+/// Waits until tables have all values but those of the segments being written.
+fn wait_for_tables(server: &Server, claims: u64) {
+    loop {
+        let (in_memory, in_tables) = (
+            server.metric("stemedb_values_long{place=\"memory\"}"),
+            server.metric("stemedb_values_long{place=\"table\"}"),
+        );
+        assert_eq!(in_memory + in_tables, claims as f64);
+        // Two lanes, in each a segment of 2 MiB.
+        if in_memory <= 2.0 * (2 << 20) as f64 / VALUE_BYTES as f64 {
+            return;
+        }
+        server.client().get("/ready").expect("an answer");
+    }
+}
+
+#[test]
+fn long_values_leave_memory_and_are_read_back() {
+    fill_and_read_back(4 << 10);
+}
+
+#[test]
+#[ignore = "writes a gibibyte: run it by `cargo test -p stemedb-tests --test values -- --ignored --nocapture`"]
+fn a_gibibyte_of_long_values_takes_hardly_any_memory() {
+    fill_and_read_back(64 << 10);
+}
+
+fn fill_and_read_back(claims: u64) {
+    let mebibytes = (claims as usize * VALUE_BYTES) >> 20;
+    let mut random = Random::for_test("long values");
+    let data = Data::new();
+    let start = Start::on(&data).cores(2).with("STEMEDB_CHECKPOINT_BYTES", "4MiB");
+    let server = start.serve();
+    let before = resident_bytes(&server);
+    let mut client = server.client();
+    let mut values = BTreeMap::new();
+    for first in (0..claims).step_by(BATCH as usize) {
+        let lines: String = (first..first + BATCH)
+            .map(|number| {
+                let value = random.text(VALUE_BYTES);
+                values.insert(format!("values/{number}"), value[..64].to_owned());
+                TestClaim::new(format!("values/{number}"), "is", value).json() + "\n"
+            })
+            .collect();
+        let answer = client.post("/v1/assert/batch", lines).expect("an answer").ok();
+        assert_eq!(answer["accepted"], BATCH);
+    }
+    wait_for_tables(&server, claims);
+    let grown = resident_bytes(&server) - before;
+    println!("{mebibytes} MiB of values: {:.1} MB more memory when they were written", grown / 1e6);
+    assert!(grown < GROWTH_MAX + claims as f64 * CLAIM_BYTES_MAX, "{grown} bytes");
+    check_all(&server, &values);
+    server.stop();
+
+    let server = start.serve();
+    let in_tables = server.metric("stemedb_values_long{place=\"table\"}");
+    assert!(in_tables > 0.9 * claims as f64, "{in_tables} values in tables");
+    let grown = resident_bytes(&server) - before;
+    println!("{:.1} MB more memory after the next start", grown / 1e6);
+    assert!(grown < GROWTH_AT_REST_MAX + claims as f64 * CLAIM_BYTES_MAX, "{grown} bytes");
+    check_all(&server, &values);
+    assert!(server.metric("stemedb_value_read_seconds_count{}") > 0.0);
+    assert_eq!(server.metric("stemedb_value_read_errors_total"), 0.0);
+    server.stop();
+}
+
+fn check_all(server: &Server, values: &BTreeMap<String, String>) {
+    let rows = listing::all(&mut server.client(), "values/*");
+    assert_eq!(rows.len(), values.len());
+    for row in rows {
+        let value = row.value.as_str().expect("a text");
+        assert_eq!(value.len(), VALUE_BYTES);
+        assert_eq!(&value[..64], values[&row.concept_path]);
+    }
+}
