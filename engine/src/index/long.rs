@@ -180,3 +180,69 @@ impl LongStore {
         self.places.growth_bytes_max(claims) + queue + canonical_bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::{ClaimHash, ConceptPath, Predicate, Timestamp, Value};
+    use crate::index::{Index, IndexConfig, IndexLoader, Inserted, NewClaim};
+    use crate::time::UnixMicros;
+
+    fn new(number: u8, text: &str) -> NewClaim<'_> {
+        let claim = Claim::new(
+            ConceptPath::new("a").expect("valid"),
+            Predicate::new("is").expect("valid"),
+            Value::text(text).expect("valid"),
+            Timestamp::new(UnixMicros(i64::from(number))).expect("valid"),
+        );
+        NewClaim { hash: ClaimHash([number; 32]), claim, order: WriteOrder::new(1, u64::from(number)) }
+    }
+
+    const CONFIG: IndexConfig = IndexConfig { bytes_max: 64 << 20, hash_seed: 1 };
+    const STORED: Checkpoints = Checkpoints { first: 2, last: 4 };
+
+    #[test]
+    fn only_what_is_longer_than_the_bound_can_leave_memory() {
+        let (short, long) = ("x".repeat(INLINE_BYTES_MAX), "x".repeat(INLINE_BYTES_MAX + 1));
+        let mut index = Index::new(CONFIG);
+        index.insert_all(&[new(1, &short), new(2, &long), new(3, &long)]).expect("there is room");
+        assert_eq!(index.long_counts(), (2, 0));
+        let bytes = index.bytes();
+        assert!(!index.release_long(1, &|_| Some(STORED)), "as many as were asked for");
+        assert!(index.release_long(9, &|_| Some(STORED)));
+        assert_eq!(index.long_counts(), (0, 2));
+        assert_eq!(index.bytes(), bytes - 2 * long.len() as u64);
+        let view = |number| index.claim(&ClaimHash([number; 32])).expect("it is there");
+        assert_eq!((view(1).stored(), view(2).stored()), (None, Some(STORED)));
+        assert_eq!(view(1).value(), Value::text(&short).expect("valid"));
+        assert_eq!(view(2).raw_value(), view(3).raw_value(), "values are compared wherever they are");
+        assert_ne!(view(1).raw_value(), view(2).raw_value());
+        let parts = LongParts::of_claim(&new(2, &long).claim);
+        assert_eq!(view(2).with(&parts).value(), Value::text(&long).expect("valid"));
+    }
+
+    #[test]
+    fn values_leave_in_order_up_to_the_first_that_no_table_has() {
+        let long = "x".repeat(INLINE_BYTES_MAX + 1);
+        let mut index = Index::new(CONFIG);
+        let claims: Vec<_> = (1..=9).map(|number| new(number, &long)).collect();
+        index.insert_all(&claims).expect("there is room");
+        assert!(index.release_long(100, &|order| (order.lsn() != 4).then_some(STORED)));
+        assert_eq!(index.long_counts(), (6, 3));
+    }
+
+    #[test]
+    fn a_claim_that_a_snapshot_had_in_memory_leaves_it_when_a_table_brings_it_again() {
+        let long = "x".repeat(INLINE_BYTES_MAX + 1);
+        let mut loader = IndexLoader::new(CONFIG);
+        loader.insert_all(&[new(1, &long), new(2, &long)]).expect("there is room");
+        loader.insert_all_stored(&[new(1, &long), new(3, &long)], STORED).expect("there is room");
+        let mut index = loader.finish();
+        assert_eq!((index.len(), index.long_counts()), (3, (1, 2)));
+        assert!(index.release_long(100, &|_| Some(STORED)));
+        assert_eq!(index.long_counts(), (0, 3));
+        let again = new(1, &long);
+        assert_eq!(index.insert(&again.hash, &again.claim, again.order), Ok(Inserted::Exists));
+        assert_eq!(index.long_counts(), (0, 3));
+    }
+}

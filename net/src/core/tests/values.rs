@@ -20,6 +20,8 @@ use stemedb_engine::table::{
     Entry, MemoryTables, Step, TableBuilder, TableFacts, TableNumber, TableStorage, TableWriter,
 };
 
+use stemedb_engine::slot::SLOTS;
+
 use super::*;
 use crate::core::fetches::FETCHES_MAX;
 use crate::server::recovery::rebuild;
@@ -78,6 +80,28 @@ impl World {
         let set = Arc::new(tables.set());
         let mut world = World::with(cores, |config| config.connections_max = 10_000);
         world.open_with(index, &set);
+        world
+    }
+
+    /// A world whose claims are in tables, and whose indexes are copies of one that held them all, as when the number of cores changes.
+    fn copied(cores: u16, store: &Store) -> World {
+        let tables = store.open();
+        let slots = Slots::new(cores);
+        let (_, all) = rebuild(&MemoryStorage::new(), &tables, 0..SLOTS, 1).expect("sound");
+        let index = |core: CoreId| {
+            let mut loader = IndexLoader::new(IndexConfig { bytes_max: u64::MAX, hash_seed: 2 });
+            for view in all.claims().filter(|view| slots.owner(Slot::of(view.subject_utf8())) == core) {
+                if view.stored().is_some() {
+                    loader.insert_copy(&view).expect("there is room");
+                } else {
+                    let new = NewClaim { hash: view.hash(), claim: view.claim(), order: view.order() };
+                    loader.insert_all(&[new]).expect("there is room");
+                }
+            }
+            loader.finish()
+        };
+        let mut world = World::with(cores, |config| config.connections_max = 10_000);
+        world.open_with(index, &Arc::new(tables.set()));
         world
     }
 
@@ -180,9 +204,10 @@ const QUERIES: [&str; 7] = [
 #[test]
 fn answers_are_the_same_wherever_values_are() {
     let claims = claims();
-    for tables in [1, 5] {
+    for (tables, is_copied) in [(1, false), (5, false), (3, true)] {
         let store = Store::of(&claims, tables);
-        let (mut stored, mut memory) = (World::on_tables(3, &store), World::in_memory(3, &claims));
+        let mut stored = if is_copied { World::copied(3, &store) } else { World::on_tables(3, &store) };
+        let mut memory = World::in_memory(3, &claims);
         let (in_memory, in_tables) = stored.long_counts();
         assert_eq!((in_memory, memory.long_counts()), (0, (in_tables, 0)));
         assert!(in_tables > 80, "{in_tables} long values");
