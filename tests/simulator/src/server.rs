@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use stemedb_engine::checkpoint::TableSet;
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneConfig, LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, SlotMap};
-use stemedb_net::core::{ConnectionKey, Core, CoreConfig, LogFacts, Message, Ticket};
+use stemedb_net::core::{ConnectionKey, Core, CoreConfig, FetchKey, LogFacts, Message, Ticket};
 use stemedb_net::metrics::ProcessFigures;
 use stemedb_net::tls::Credentials;
 
@@ -34,6 +35,14 @@ pub(crate) enum Happening {
         elapsed_us: u64,
         has_failed: bool,
     },
+    /// A read of a table is done.
+    Read {
+        id: FetchKey,
+        buffer: AlignedBuffer,
+        result: Result<usize, i32>,
+        elapsed_us: u64,
+    },
+    Tables(Arc<TableSet>),
     Segment(SegmentNumber, Result<(), NotPrepared>),
     Message(CoreId, Message),
     Tick,

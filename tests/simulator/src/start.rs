@@ -1,7 +1,9 @@
 //! Starts of the server: recovery, the opening of a generation, and whether what was found is what must be there.
 
-use stemedb_engine::checkpoint::OpenTables;
-use stemedb_engine::index::Index;
+use std::sync::Arc;
+
+use stemedb_engine::checkpoint::{OpenTables, TableSet};
+use stemedb_engine::index::{ClaimView, Index};
 use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::{Lane, LaneConfig};
 use stemedb_engine::log::opening::{Opening, open_generation};
@@ -9,8 +11,10 @@ use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover_after};
 use stemedb_engine::log::storage::{LogStorage, SegmentFile};
 use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, SubjectFilter};
+use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
+use stemedb_engine::table::ClaimKey;
 use stemedb_net::core::LogFacts;
 use stemedb_net::server::recovery::{RebuildError, rebuild};
 
@@ -49,7 +53,8 @@ impl Simulation {
                 break (cores, opened);
             }
         };
-        let rows: Vec<_> = indexes.iter().flat_map(list).collect();
+        let set = Arc::new(tables.set());
+        let rows: Vec<_> = indexes.iter().flat_map(|index| list(index, &set)).collect();
         self.auditor.note(self.time_us, "start", u64::from(cores), rows.len() as u64);
         self.model.restarted(&rows);
         self.model.is_open = false;
@@ -57,7 +62,7 @@ impl Simulation {
         let manifest = tables.manifest().clone();
         self.totals.starts_on_tables += u64::from(!manifest.tables.is_empty());
         let writing = |lane: &Lane| (lane.config().lane, lane.writing().expect("it was opened"));
-        let keeper = Keeper::new(manifest, lanes.iter().map(writing).collect());
+        let keeper = Keeper::new(manifest, Arc::clone(&set), lanes.iter().map(writing).collect());
         let slots = SlotMap::new(cores);
         let mut server = Server::new(cores, &self.scenario, self.tls.as_ref().map(Tls::credentials), keeper);
         server.recovered_claims = rows.len() as u64;
@@ -67,6 +72,7 @@ impl Simulation {
             let log = self.log_facts(core, generation);
             let shard =
                 Shard::new(lane, index, slots.slots_of(CoreId(core as u16)), self.scenario.index_bytes_max);
+            let shard = shard.after_checkpoints(set.checkpoints());
             let open = Happening::Open(Box::new((shard, log)));
             let in_us = self.random.within(0..=500);
             self.schedule.add(self.time_us + in_us, Event::Tell(core, Box::new(open)));
@@ -202,7 +208,8 @@ impl Simulation {
     }
 
     fn log_facts(&self, core: usize, generation: u32) -> LogFacts {
-        let upkeep = self.server.as_ref().expect("it is being started").keeper.facts().clone();
+        let keeper = &self.server.as_ref().expect("it is being started").keeper;
+        let (upkeep, tables) = (keeper.facts().clone(), Arc::clone(keeper.tables()));
         let own = self.files_of(core);
         LogFacts {
             upkeep,
@@ -214,7 +221,7 @@ impl Simulation {
             segment_bytes: own.iter().map(|file| file.bytes).sum(),
             segments_given_up: 0,
             segment_bytes_each: self.scenario.lane.segment_bytes,
-            ..LogFacts::default()
+            tables,
         }
     }
 
@@ -222,7 +229,7 @@ impl Simulation {
     pub(crate) fn check_rest(&mut self) -> KnownFigures {
         let server = self.server.as_ref().expect("it is at rest, and runs");
         let indexes = || server.cores.iter().filter_map(|running| Some(running.core.shard()?.index()));
-        let rows: Vec<_> = indexes().flat_map(list).collect();
+        let rows: Vec<_> = indexes().flat_map(|index| list(index, server.keeper.tables())).collect();
         let held: u64 = indexes().map(Index::len).sum();
         assert_eq!(held, rows.len() as u64, "claims counted, and claims listed");
         let retracted: u64 = indexes().map(Index::retracted_len).sum();
@@ -242,8 +249,8 @@ impl Simulation {
     }
 }
 
-/// All claims of an index.
-fn list(index: &Index) -> Vec<Stored> {
+/// All claims of an index, with what these tables have of them.
+fn list(index: &Index, tables: &TableSet) -> Vec<Stored> {
     let mut rows = Vec::new();
     let mut query = Query {
         limit: LIMIT_MAX,
@@ -256,11 +263,26 @@ fn list(index: &Index) -> Vec<Stored> {
         while execution.step(index, usize::MAX) == Step::More {}
         let hits = execution.into_hits();
         let is_last = hits.len() <= LIMIT_MAX;
-        rows.extend(hits.iter().take(LIMIT_MAX).map(|hit| stored(&index.view(hit.claim))));
+        rows.extend(hits.iter().take(LIMIT_MAX).map(|hit| whole(&index.view(hit.claim), tables)));
         if is_last {
             return rows;
         }
         query.after = Some(hits[LIMIT_MAX - 1].key);
+    }
+}
+
+/// A claim, with what these tables have of it if it is not in memory.
+fn whole(view: &ClaimView<'_>, tables: &TableSet) -> Stored {
+    let Some(checkpoints) = view.stored() else { return stored(view) };
+    let key = ClaimKey::new(view.subject_utf8(), view.predicate_utf8(), &view.key());
+    let mut search = tables.search(&key, checkpoints);
+    loop {
+        let (table, range) = search.next_read().expect("a table has what is not in memory");
+        let mut window = AlignedBuffer::zeroed(range.bytes);
+        table.read_at(range.offset, &mut window).expect("the disk can be read");
+        if let Some(parts) = search.take(&window).expect("the table is sound") {
+            return stored(&view.with(&parts));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use stemedb_engine::log::lane::LaneWrite;
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId};
+use stemedb_net::core::TableRead;
 
 use crate::server::{Happening, NotPrepared, QUEUE_MESSAGES_MAX, Running, Stage, WriteEnd, WriteUnderWay};
 use crate::simulation::{Event, Simulation};
@@ -67,6 +68,10 @@ impl Simulation {
                 }
                 core.write_done(id, buffer, result, elapsed_us, now);
             }
+            Happening::Read { id, buffer, result, elapsed_us } => {
+                core.read_done(id, buffer, result, elapsed_us);
+            }
+            Happening::Tables(tables) => core.set_tables(tables),
             Happening::Segment(number, outcome) => {
                 running.is_preparing = false;
                 match outcome {
@@ -112,6 +117,7 @@ impl Simulation {
     /// Does what a core wants. True if something is left for which nothing will call it.
     fn do_wants(&mut self, core: usize) -> bool {
         self.do_writes(core);
+        self.do_reads(core);
         let running = &mut self.server.as_mut().expect("it has its turn").cores[core];
         let wants = running.core.wants();
         let sends = std::mem::take(&mut wants.sends);
@@ -153,6 +159,19 @@ impl Simulation {
         let writes = std::mem::take(&mut self.server().cores[core].core.wants().writes);
         for write in writes {
             self.begin_write(core, write);
+        }
+    }
+
+    /// Does the reads of tables that a core wants. Each is told after a while.
+    fn do_reads(&mut self, core: usize) {
+        let reads = std::mem::take(&mut self.server().cores[core].core.wants().reads);
+        for TableRead { id, table, offset, bytes, mut buffer } in reads {
+            let read = table.read_at(offset, &mut buffer[..bytes]);
+            let result = read.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO));
+            let elapsed_us = self.random.within(60..=2_000);
+            self.auditor.note(self.time_us, "read", core as u64, offset);
+            let done = Happening::Read { id, buffer, result, elapsed_us };
+            self.schedule.add(self.time_us + elapsed_us, Event::Tell(core, Box::new(done)));
         }
     }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use stemedb_engine::checkpoint::{Manifest, Store, Upkeep, UpkeepError, UpkeepFacts, Worked};
+use stemedb_engine::checkpoint::{Manifest, Store, TableSet, Upkeep, UpkeepError, UpkeepFacts, Worked};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::storage::LogStorage;
 use stemedb_engine::slot::LaneId;
@@ -28,6 +29,8 @@ pub(crate) struct Keeper {
     state: State,
     /// What it counts, for all cores.
     facts: UpkeepFacts,
+    /// The tables that the cores know of.
+    tables: Arc<TableSet>,
     /// The segment that each lane was said to write to.
     writing: BTreeMap<LaneId, SegmentNumber>,
     /// When it takes its next step: what was foreseen for another time does not count any more.
@@ -46,8 +49,13 @@ enum State {
 
 impl Keeper {
     /// A thread that is about to begin.
-    pub(crate) fn new(manifest: Manifest, writing: BTreeMap<LaneId, SegmentNumber>) -> Keeper {
+    pub(crate) fn new(
+        manifest: Manifest,
+        tables: Arc<TableSet>,
+        writing: BTreeMap<LaneId, SegmentNumber>,
+    ) -> Keeper {
         Keeper {
+            tables,
             state: State::New(Box::new(manifest)),
             facts: UpkeepFacts::default(),
             writing,
@@ -64,6 +72,11 @@ impl Keeper {
     /// What it counts.
     pub(crate) fn facts(&self) -> &UpkeepFacts {
         &self.facts
+    }
+
+    /// The tables that the cores know of.
+    pub(crate) fn tables(&self) -> &Arc<TableSet> {
+        &self.tables
     }
 
     /// Whether it has done what there was to do.
@@ -186,6 +199,9 @@ impl Simulation {
             _ => 0,
         };
         self.server().keeper.is_idle = worked == Worked::Idle;
+        if let Worked::Checkpointed | Worked::Merged = worked {
+            self.tell_tables();
+        }
         match worked {
             Worked::Idle if could_remove => self.check_kept(),
             Worked::Idle | Worked::Partly => {}
@@ -204,6 +220,18 @@ impl Simulation {
             }
         }
         self.foresee_upkeep(pause_us);
+    }
+
+    /// Tells the cores which tables are in force; where one cannot be opened, they go on with those that they have.
+    fn tell_tables(&mut self) {
+        let disk = self.disk.clone();
+        let Keeper { state: State::Runs(upkeep), tables, .. } = &mut self.server().keeper else { return };
+        let Ok(set) = TableSet::new(upkeep.manifest(), &disk, tables) else { return };
+        *tables = Arc::new(set);
+        let set = Arc::clone(tables);
+        for core in 0..self.server().cores.len() {
+            self.tell(core, Happening::Tables(Arc::clone(&set)));
+        }
     }
 
     /// A step has failed, which only what the disk did excuses. Without space the thread tries on; otherwise it ends.
