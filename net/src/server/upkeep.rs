@@ -299,7 +299,7 @@ fn tell_damage(place: &DamagedPlace) {
     tracing::error!(
         file = %place.path.display(),
         offset = place.offset,
-        "Stored data is damaged: {}. What is in memory is still served; docs/operations/disaster.md says what to do",
+        "Stored data is damaged: {}. All other claims are still served; docs/operations/disaster.md says what to do",
         place.problem
     );
 }
