@@ -14,8 +14,9 @@ const VALUE_BYTES: usize = 16 << 10;
 /// Claims of a batch.
 const BATCH: u64 = 256;
 
-/// Memory that all this may take while it is written, in bytes: the segments that no table has yet, a checkpoint, and what the allocator keeps.
-const GROWTH_MAX: f64 = 64e6;
+/// Memory that all this may take while it is written, in bytes: the segments that no table has yet, which are more where checkpoints get little of the
+/// processor, a checkpoint, and what the allocator keeps. Only with a gibibyte of values does this bound say anything; the next one does with few.
+const GROWTH_MAX: f64 = 128e6;
 
 /// Memory that it may take after the next start, beside some bytes for each claim: the segments that were not full hold the newest values.
 const GROWTH_AT_REST_MAX: f64 = 10e6;
