@@ -40,7 +40,7 @@ fn search(
 /// Many claims about few subjects, so that a slot has many blocks, and some about others.
 fn claims() -> Vec<ClaimRecord> {
     let claim = |number: u64| {
-        let subject = format!("s/{}", if number % 3 == 0 { number } else { number % 4 });
+        let subject = format!("s/{}", if number.is_multiple_of(3) { number } else { number % 4 });
         let predicate = ["is", "was", "will be"][number as usize % 3];
         ClaimRecord::with_value(
             number + 1,
@@ -100,17 +100,14 @@ fn a_block_that_is_damaged_or_cut_is_an_error_at_its_place() {
     let claims = claims();
     build(&storage, TableNumber(1), &claims, &[], 1 << 20).expect("memory takes it");
     let table = Table::open(&storage, TableNumber(1)).expect("it is sound");
-    let spoils: [&dyn Fn(&mut Vec<u8>); 3] = [
-        &|read| {
-            let middle = read.len() / 2;
-            read[middle] ^= 1;
-        },
-        &|read| read.truncate(read.len() / 2),
-        &Vec::clear,
-    ];
-    for spoil in spoils {
+    let flip: fn(&mut Vec<u8>) = |read| {
+        let middle = read.len() / 2;
+        read[middle] ^= 1;
+    };
+    let cut: fn(&mut Vec<u8>) = |read| read.truncate(read.len() / 2);
+    for spoil in [flip, cut, Vec::clear] {
         for claim in claims.iter().step_by(37) {
-            let error = search(&table, key_of(claim), spoil).expect_err("it is spoilt");
+            let error = search(&table, key_of(claim), &spoil).expect_err("it is spoilt");
             let (path, offset) = error.damaged_place().expect("damage has a place");
             assert!(path.to_string_lossy().contains("assertions-0000000001.kv") && offset >= 4096, "{error}");
             assert!(search(&table, key_of(claim), &|_| {}).expect("it can be read now").0.is_some());

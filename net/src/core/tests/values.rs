@@ -174,7 +174,7 @@ fn claims() -> Vec<Stored> {
         let subject = format!("v/{}", number % 5);
         let bytes = [10, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 5_000, 16_000, 60_000][number as usize % 6];
         // Every seventh says what others say.
-        let text = text(if number % 7 == 0 { 7 } else { number }, bytes);
+        let text = text(if number.is_multiple_of(7) { 7 } else { number }, bytes);
         let json = format!("{{\"k\":\"{text}\"}}");
         let metadata = format!("{{\"m\":\"{}\"}}", &text[..text.len().min(7_000)]);
         let value = match number % 4 {
@@ -182,7 +182,7 @@ fn claims() -> Vec<Stored> {
             3 => Value::number(number as f64).expect("finite"),
             _ => Value::text(&text).expect("within bounds"),
         };
-        claims.push(encode(number, &subject, value, (number % 3 == 0).then_some(&*metadata)));
+        claims.push(encode(number, &subject, value, number.is_multiple_of(3).then_some(&*metadata)));
     }
     claims
 }
