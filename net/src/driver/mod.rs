@@ -30,7 +30,7 @@ pub(crate) use clock::wall_clock;
 pub use control::{Control, Report};
 pub use heartbeat::Heartbeat;
 pub use peers::{Peers, meet};
-pub use pieces::{NotTaken, PieceSender};
+pub use pieces::{PieceSender, SnapshotPieces};
 use reads::Reads;
 pub use segments::SegmentSource;
 use segments::Segments;
@@ -55,8 +55,8 @@ pub struct Driver {
     listener: Option<Listener>,
     segments: Segments,
     peers: Peers,
-    /// Where the pieces of the snapshot go that is being taken.
-    pieces: Option<PieceSender>,
+    /// The snapshot that is being taken.
+    pieces: SnapshotPieces,
     control: Receiver<Control>,
     report: Box<dyn FnMut(Report)>,
     /// Writes on their way, and when they began.
@@ -112,7 +112,7 @@ impl Driver {
             listener: Some(Listener { socket: Descriptor::from(listener), accept: None, again_us: 0 }),
             segments: Segments::new(segments),
             peers,
-            pieces: None,
+            pieces: SnapshotPieces::default(),
             control,
             report,
             writes: Vec::new(),
@@ -245,10 +245,7 @@ impl Driver {
                 }
                 Control::Tables(tables) => self.core.set_tables(tables),
                 Control::SegmentRemoved(bytes) => self.core.segment_removed(bytes),
-                Control::TakeSnapshot(order, pieces) => {
-                    self.pieces = Some(pieces);
-                    self.core.take_snapshot(order);
-                }
+                Control::TakeSnapshot(order, pieces) => self.pieces.begin(&mut self.core, order, pieces),
                 Control::Serve => self.core.serve(),
                 Control::RenewTls(credentials) => self.core.renew_tls(&credentials),
                 Control::TlsRenewalFailed => self.core.tls_renewal_failed(),
@@ -291,7 +288,7 @@ impl Driver {
             self.segments.prepare(number);
         }
         let left = self.peers.send(&mut self.ring, &mut wants.messages);
-        let left = self.send_piece() || left;
+        let left = self.pieces.hand_over(&mut self.core) || left;
         if self.timer_wanted {
             self.timer_wanted = self.ring.timer(TICK, NO_CONNECTION).is_err();
         }
@@ -302,24 +299,6 @@ impl Driver {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }
         left || !self.writes_waiting.is_empty() || self.reads.has_waiting()
-    }
-
-    /// Hands over the piece of a snapshot that the core has, if there is room for it. True if the core can go on with the next one.
-    fn send_piece(&mut self) -> bool {
-        let Some(pieces) = &self.pieces else { return false };
-        let Some(piece) = self.core.wants().piece.take() else { return false };
-        let is_last = piece.is_last;
-        match pieces.send(piece) {
-            Ok(()) if is_last => self.pieces = None,
-            Ok(()) => return true,
-            // Whoever makes room wakes this core.
-            Err(NotTaken::Full(piece)) => self.core.wants().piece = Some(piece),
-            Err(NotTaken::GivenUp) => {
-                self.pieces = None;
-                self.core.give_up_snapshot();
-            }
-        }
-        false
     }
 
     /// Queues the writes that the lane wants. Gives their number; what finds the ring full waits for the next turn.

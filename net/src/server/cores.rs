@@ -14,10 +14,11 @@ use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
 use super::pulse::Pulse;
+use super::snapshots::SnapshotCores;
 use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
-use crate::core::{CLIENTS_BYTES_MAX, Core, CoreConfig, LogFacts, Ticket};
-use crate::driver::{Control, Driver, Heartbeat, Peers, Report, SegmentSource, meet};
+use crate::core::{CLIENTS_BYTES_MAX, Core, CoreConfig, LogFacts, SnapshotOrder, Ticket};
+use crate::driver::{Control, Driver, Heartbeat, Peers, PieceSender, Report, SegmentSource, meet};
 use crate::http::Limits;
 use crate::tls::Credentials;
 
@@ -206,25 +207,25 @@ impl RunningCore {
 pub(super) struct Announcer(Vec<(Sender<Control>, Waker)>);
 
 impl Announcer {
-    /// Tells one core something.
-    pub(super) fn tell_one(&self, core: usize, control: Control) {
-        let (sender, waker) = &self.0[core];
-        // A core that has ended needs to know nothing.
-        let _ = sender.send(control);
-        waker.wake();
-    }
-
-    /// Lets one core have another look at what it waits for.
-    pub(super) fn wake(&self, core: usize) {
-        self.0[core].1.wake();
-    }
-
     pub(super) fn tell(&self, mut control: impl FnMut() -> Control) {
         for (core, waker) in &self.0 {
             // A core that has ended needs to know nothing.
             let _ = core.send(control());
             waker.wake();
         }
+    }
+}
+
+impl SnapshotCores for Announcer {
+    fn order(&self, core: usize, order: SnapshotOrder, pieces: PieceSender) {
+        let (sender, waker) = &self.0[core];
+        // A core that has ended needs to know nothing.
+        let _ = sender.send(Control::TakeSnapshot(order, pieces));
+        waker.wake();
+    }
+
+    fn wake(&self, core: usize) {
+        self.0[core].1.wake();
     }
 }
 

@@ -16,7 +16,7 @@ mod process;
 mod pulse;
 pub mod recovery;
 mod service_manager;
-mod snapshots;
+pub mod snapshots;
 mod steps;
 mod upkeep;
 
@@ -316,9 +316,9 @@ fn open(
         spare_bytes: 2 * u64::from(slots.cores()) * config.segment_bytes,
     };
     let snapshots = SnapshotPlan {
-        storage,
+        storage: Box::new(storage),
         slots: (0..slots.cores()).map(|core| slots.slots_of(CoreId(core))).collect(),
-        cores: cores.announcer(),
+        cores: Box::new(cores.announcer()),
         opened: opening.now,
         checkpoints: recovery.snapshot.as_ref().map_or(0, UsedSnapshot::checkpoints),
         checkpoint_bytes: config.checkpoint_bytes,

@@ -20,6 +20,7 @@ use stemedb_engine::table::DirTables;
 use super::StartError;
 use super::cores::Announcer;
 use super::snapshots::{SnapshotPlan, Snapshots};
+use crate::core::Now;
 use crate::driver::{Control, wall_clock};
 
 /// How long to wait for something to do before looking again: files that were held may have been let go of.
@@ -144,7 +145,7 @@ struct Keeper<R> {
     snapshots: Snapshots,
     data: Arc<DataDir>,
     informed: Informed<R>,
-    /// What the clock of the pace counts from.
+    /// What the clock of pace and snapshots counts from.
     began: Instant,
     /// When the next step of upkeep is due; `None` once it has failed.
     due: Option<Instant>,
@@ -180,8 +181,8 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.snapshots.due().is_some_and(|due| due <= Instant::now()) {
-                self.snapshots.write();
+            if self.snapshots.due_us().is_some_and(|due_us| self.at(due_us) <= Instant::now()) {
+                self.snapshots.write(self.now().monotonic_us);
             }
             if self.due.is_some_and(|due| due <= Instant::now()) {
                 self.keep_up();
@@ -195,12 +196,23 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
 
     /// How long to wait for orders until there is something to do.
     fn pause(&self) -> Duration {
-        let due = self.due.into_iter().chain(self.scrub_due()).chain(self.snapshots.due()).min();
+        let written = self.snapshots.due_us().map(|due_us| self.at(due_us));
+        let due = self.due.into_iter().chain(self.scrub_due()).chain(written).min();
         due.map_or(LOOK_AGAIN, |due| due.saturating_duration_since(Instant::now()))
     }
 
     fn scrub_due(&self) -> Option<Instant> {
-        self.pace.due_us().map(|due_us| self.began + Duration::from_micros(due_us))
+        self.pace.due_us().map(|due_us| self.at(due_us))
+    }
+
+    /// The time as snapshots are told it.
+    fn now(&self) -> Now {
+        Now { monotonic_us: self.began.elapsed().as_micros() as u64, wall: wall_clock() }
+    }
+
+    /// The moment that it calls so.
+    fn at(&self, monotonic_us: u64) -> Instant {
+        self.began + Duration::from_micros(monotonic_us)
     }
 
     /// Takes a step of the scrub, and tells what it has found.
@@ -212,7 +224,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             Scrubbed::Skipped { problem } => tracing::warn!("The scrub has passed over a file: {problem}"),
             Scrubbed::Passed => tracing::debug!("all that is stored was read again"),
         }
-        self.pace.took(&scrubbed, self.began.elapsed().as_micros() as u64);
+        self.pace.took(&scrubbed, self.now().monotonic_us);
     }
 
     /// Takes a step of upkeep, and sees when the next one is due.
@@ -258,7 +270,8 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         match worked {
             Worked::Idle => {
                 // Not while tables are still to be merged: they would hold what the snapshot does not know.
-                self.snapshots.begin_if_due(manifest, wall_clock());
+                let now = self.now();
+                self.snapshots.begin_if_due(self.upkeep.manifest(), now);
                 return Ok(LOOK_AGAIN);
             }
             Worked::Partly => {}

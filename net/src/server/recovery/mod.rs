@@ -18,7 +18,7 @@ use stemedb_engine::index::{Index, IndexFull};
 use stemedb_engine::log::recovery::{Recovered, RecoveryError, SegmentRange};
 use stemedb_engine::log::storage::{DirStorage, LogStorage};
 use stemedb_engine::slot::{CoreId, SlotMap};
-use stemedb_engine::snapshots::{DirSnapshots, WriteError};
+use stemedb_engine::snapshots::{DirSnapshots, SnapshotStorage, WriteError};
 use stemedb_engine::table::DirTables;
 
 use super::steps::{Step, Steps};
@@ -29,7 +29,7 @@ pub(super) use lost::{Agreement, GivenUp, go_on_without};
 use lost::{agreed_instead, ranges};
 pub use rebuild::rebuild;
 use rebuild::{Basis, Filled, Rebuild};
-pub(super) use restore::UsedSnapshot;
+pub use restore::UsedSnapshot;
 use restore::{Restored, restore};
 
 /// What recovery found, and what it built of that.
@@ -109,10 +109,7 @@ pub enum RebuildError {
     },
 }
 
-/// Reads the snapshot, the tables in `db` and the log in `wal` and builds the index of each core: all at once, each core's thread
-/// reads its slots of the snapshot, then of the tables, then all of the log, and keeps what is in its slots.
-///
-/// What is wrong with a snapshot is told, and makes this slower, but no error.
+/// Reads the snapshot, the tables in `db` and the log in `wal` and builds the index of each core: see [`rebuild_all`].
 ///
 /// The log may be a `copy` that is older than the tables. Then snapshots, which may be of what was in its place, are of no use.
 pub(super) fn recover(
@@ -122,24 +119,96 @@ pub(super) fn recover(
     slots: SlotMap,
 ) -> Result<Recovery, RebuildError> {
     let began = Instant::now();
-    let hash_seed = hash_seed();
     let mut tables = OpenTables::open(&DirManifest::new(db), &DirTables::new(db))?;
     if copy.is_some() {
         let files = DirStorage::new(wal).list().map_err(|source| RecoveryError::List { source })?;
         tables.go_on_from_copy(&files);
     }
-    let manifest = tables.manifest().clone();
-    let list_log = || DirStorage::new(wal).list().map_err(|source| RecoveryError::List { source });
-    let is_empty = manifest.tables.is_empty() && list_log()?.is_empty();
-
-    let Restored { mut rebuilds, mut used, failed: mut snapshot_failed } = match copy {
-        None => restore(&DirSnapshots::new(db), slots, hash_seed)?,
-        Some(_) => Restored { rebuilds: from_nothing(slots, hash_seed), used: None, failed: false },
+    let snapshots = DirSnapshots::new(db);
+    let sources = Sources {
+        log: &|| Box::new(DirStorage::new(wal)),
+        tables: &tables,
+        snapshots: match copy {
+            None => Some(&snapshots),
+            Some(_) => None,
+        },
     };
+    let rebuilt = rebuild_all(&sources, slots, hash_seed(), Hands::Threads)?;
+    let Rebuilt { recovered, indexes, snapshot, snapshot_failed } = rebuilt;
+    let copied = match copy {
+        Some(copy) => Copied::of(copy, wal, db)?.check(&recovered, &tables, slots, &indexes)?,
+        None => None,
+    };
+    Ok(Recovery {
+        recovered,
+        copied,
+        manifest: tables.manifest().clone(),
+        tables: Arc::new(tables.set()),
+        snapshot,
+        snapshot_failed,
+        indexes,
+        took: began.elapsed(),
+    })
+}
+
+/// What the indexes are built of.
+pub struct Sources<'a> {
+    /// The log, opened once by each of those who read it.
+    pub log: &'a (dyn Fn() -> Box<dyn LogStorage + 'a> + Sync),
+    /// The tables.
+    pub tables: &'a OpenTables,
+    /// Snapshots of the indexes, if any may be of use.
+    pub snapshots: Option<&'a (dyn SnapshotStorage + Sync)>,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct Rebuilt {
+    /// What the log says of its end.
+    pub recovered: Recovered,
+    /// By core.
+    pub indexes: Vec<Index>,
+    /// The snapshot that saved reading most of the tables, if there was one.
+    pub snapshot: Option<UsedSnapshot>,
+    /// Whether there was one that was of no use, all of it or a part.
+    pub snapshot_failed: bool,
+}
+
+/// Who does what is to be done for each core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hands {
+    /// A thread for each, all at once.
+    Threads,
+    /// The caller, for one after the other.
+    Caller,
+}
+
+/// Builds the index of each core: each reads its slots of the snapshot, then of the tables, then all of the log, and keeps what is in
+/// its slots. `hash_seed` keys the hash tables.
+///
+/// What is wrong with a snapshot is told, and makes this slower, but no error.
+///
+/// # Errors
+///
+/// When a table or the log is damaged, or holds a record that cannot be understood.
+pub fn rebuild_all(
+    sources: &Sources<'_>,
+    slots: SlotMap,
+    hash_seed: u64,
+    hands: Hands,
+) -> Result<Rebuilt, RebuildError> {
+    let manifest = sources.tables.manifest();
+    let list_log = || (sources.log)().list().map_err(|source| RecoveryError::List { source });
+    let is_empty = manifest.tables.is_empty() && list_log()?.is_empty();
+    let restored = match sources.snapshots {
+        Some(snapshots) => restore(snapshots, slots, hash_seed, hands)?,
+        None => Restored { rebuilds: from_nothing(slots, hash_seed), used: None, failed: false },
+    };
+    let Restored { mut rebuilds, mut used, failed: mut snapshot_failed } = restored;
     let mut rebuilding = Rebuilding::begin(used.as_ref().is_some_and(UsedSnapshot::is_all) || is_empty);
     let (recovered, filled) = loop {
-        let (recovered, filled) = read(wal, &tables, rebuilds)?;
-        let Some(mismatch) = used.as_ref().and_then(|used| used.mismatch(&manifest, &recovered)) else {
+        let (recovered, filled) = read(sources, rebuilds, hands)?;
+        let Some(mismatch) = used.as_ref().and_then(|used| used.mismatch(manifest, &recovered)) else {
             break (recovered, filled);
         };
         tracing::warn!("{mismatch}; rebuilding the indexes without it");
@@ -148,23 +217,9 @@ pub(super) fn recover(
         rebuilding = Rebuilding::begin(false);
     };
     rebuilding.filled(filled.iter().map(Filled::claims).sum());
-    let indexes = on_all_cores(filled, |filled| Ok(filled.finish()))?;
+    let indexes = hands.for_all(filled, |filled| Ok(filled.finish()))?;
     rebuilding.complete();
-    let set = Arc::new(tables.set());
-    let copied = match copy {
-        Some(copy) => Copied::of(copy, wal, db)?.check(&recovered, &tables, slots, &indexes)?,
-        None => None,
-    };
-    Ok(Recovery {
-        recovered,
-        copied,
-        manifest,
-        tables: set,
-        snapshot: used,
-        snapshot_failed,
-        indexes,
-        took: began.elapsed(),
-    })
+    Ok(Rebuilt { recovered, indexes, snapshot: used, snapshot_failed })
 }
 
 /// What the cores begin with where there is no snapshot.
@@ -175,11 +230,12 @@ fn from_nothing(slots: SlotMap, hash_seed: u64) -> Vec<Rebuild> {
 
 /// Reads tables and log for all cores.
 fn read(
-    wal: &Path,
-    tables: &OpenTables,
+    sources: &Sources<'_>,
     rebuilds: Vec<Rebuild>,
+    hands: Hands,
 ) -> Result<(Recovered, Vec<Filled>), RebuildError> {
-    let results = on_all_cores(rebuilds, |rebuild| rebuild.read(&DirStorage::new(wal), tables))?;
+    let Sources { log, tables, .. } = sources;
+    let results = hands.for_all(rebuilds, |rebuild| rebuild.read(&*log(), tables))?;
     let (recovered, filled): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let mut recovered = recovered.into_iter();
     let first = recovered.next().expect("there is at least one core");
@@ -187,19 +243,26 @@ fn read(
     Ok((first, filled))
 }
 
-/// Does something for each core, all at once.
-fn on_all_cores<T: Send, R: Send>(
-    inputs: impl IntoIterator<Item = T>,
-    work: impl Fn(T) -> Result<R, RebuildError> + Sync,
-) -> Result<Vec<R>, RebuildError> {
-    let work = &work;
-    thread::scope(|scope| {
-        let threads: Vec<_> = inputs.into_iter().map(|input| scope.spawn(move || work(input))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
+impl Hands {
+    /// Does something for each core.
+    fn for_all<T: Send, R: Send>(
+        self,
+        inputs: impl IntoIterator<Item = T>,
+        work: impl Fn(T) -> Result<R, RebuildError> + Sync,
+    ) -> Result<Vec<R>, RebuildError> {
+        let work = &work;
+        match self {
+            Hands::Caller => inputs.into_iter().map(work).collect(),
+            Hands::Threads => thread::scope(|scope| {
+                let threads: Vec<_> =
+                    inputs.into_iter().map(|input| scope.spawn(move || work(input))).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect()
+            }),
+        }
+    }
 }
 
 /// Tells of a rebuild of the indexes, where it is one and not the rest that a snapshot leaves.

@@ -10,7 +10,7 @@ use stemedb_engine::slot::{CoreId, SlotMap};
 use stemedb_engine::snapshots::{Part, Position, SnapshotNumber, SnapshotStorage, WholeSnapshot};
 
 use super::rebuild::{Basis, PartError, Rebuild, restore_part};
-use super::{RebuildError, on_all_cores};
+use super::{Hands, RebuildError};
 
 /// What each core begins with.
 pub(super) struct Restored {
@@ -24,18 +24,18 @@ pub(super) struct Restored {
 
 /// A snapshot that a start used.
 #[derive(Debug)]
-pub(in crate::server) struct UsedSnapshot {
+pub struct UsedSnapshot {
     /// Which.
-    pub(in crate::server) number: SnapshotNumber,
+    pub number: SnapshotNumber,
     /// How many claims it had.
-    pub(in crate::server) claims: u64,
+    pub claims: u64,
     /// What its parts hold, with their files; none of a part that was of no use.
     positions: Vec<(PathBuf, Option<Position>)>,
 }
 
 impl UsedSnapshot {
     /// Whether all of its parts were of use.
-    pub(super) fn is_all(&self) -> bool {
+    pub fn is_all(&self) -> bool {
         self.positions.iter().all(|(_, position)| position.is_some())
     }
 
@@ -46,7 +46,7 @@ impl UsedSnapshot {
     }
 
     /// The checkpoints that all of its parts hold.
-    pub(in crate::server) fn checkpoints(&self) -> u64 {
+    pub fn checkpoints(&self) -> u64 {
         let checkpoints = |position: &Option<Position>| position.map_or(0, |position| position.checkpoints);
         self.positions.iter().map(|(_, position)| checkpoints(position)).min().unwrap_or(0)
     }
@@ -70,6 +70,7 @@ pub(super) fn restore(
     storage: &(dyn SnapshotStorage + Sync),
     slots: SlotMap,
     hash_seed: u64,
+    hands: Hands,
 ) -> Result<Restored, RebuildError> {
     let listed = storage.list().unwrap_or_else(|error| {
         tracing::warn!("Index snapshots cannot be listed, rebuilding the indexes without them: {error}");
@@ -90,7 +91,7 @@ pub(super) fn restore(
     };
     let began = Instant::now();
     let is_of_these_cores = parts.iter().map(|part| part.slots.clone()).eq(own());
-    let reading = Reading { storage, parts: &parts, hash_seed };
+    let reading = Reading { storage, parts: &parts, hash_seed, hands };
     let (rebuilds, positions) =
         if is_of_these_cores { reading.in_place()? } else { reading.copied(own().collect())? };
     let claims = rebuilds.iter().map(Rebuild::claims).sum();
@@ -111,6 +112,7 @@ struct Reading<'a> {
     storage: &'a (dyn SnapshotStorage + Sync),
     parts: &'a [Part],
     hash_seed: u64,
+    hands: Hands,
 }
 
 /// What each core begins with, and what each part holds.
@@ -119,7 +121,7 @@ type Read = (Vec<Rebuild>, Vec<Option<Position>>);
 impl Reading<'_> {
     /// Each core reads the part that it once wrote.
     fn in_place(&self) -> Result<Read, RebuildError> {
-        let read = on_all_cores(self.parts, |part| {
+        let read = self.hands.for_all(self.parts, |part| {
             let own = part.slots.clone();
             Ok(match self.part(part) {
                 Some((index, position)) => (Rebuild::with(own, index, &position), Some(position)),
@@ -138,7 +140,7 @@ impl Reading<'_> {
         for part in self.parts {
             let read = self.part(part).map(|(index, position)| (index.finish(), position));
             let position = read.as_ref().map(|(_, position)| *position);
-            on_all_cores(&mut rebuilds, |rebuild| {
+            self.hands.for_all(&mut rebuilds, |rebuild| {
                 let index = read.as_ref().map(|(index, _)| index);
                 rebuild.add(index, &part.slots, position.as_ref()).map_err(RebuildError::Full)
             })?;
