@@ -61,6 +61,16 @@ pub enum Bug {
     KeepSegments,
     /// Tables are kept that were merged into others.
     KeepTables,
+    /// The snapshot that is there is removed when the next one is begun.
+    RemoveSnapshotsTooEarly,
+    /// A snapshot says that it has the next checkpoint, too.
+    CountCheckpointsTooEarly,
+    /// Retractions that tables have beyond a snapshot are not applied to what it has.
+    ForgetRetractionsOfTables,
+    /// A block of a snapshot is believed, whatever its checksum.
+    AcceptRottenSnapshots,
+    /// The scrub leaves out the last block of a segment.
+    SkipLastBlocks,
 }
 
 impl Bug {
@@ -92,6 +102,11 @@ impl Bug {
         (Bug::RemoveListedTables, 1),
         (Bug::KeepSegments, 7),
         (Bug::KeepTables, 7),
+        (Bug::RemoveSnapshotsTooEarly, 7),
+        (Bug::CountCheckpointsTooEarly, 1),
+        (Bug::ForgetRetractionsOfTables, 3),
+        (Bug::AcceptRottenSnapshots, 5),
+        (Bug::SkipLastBlocks, 5),
     ];
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use super::{Part, PartSink, SnapshotNumber, SnapshotStorage, WholeSnapshot};
+use crate::planted::{self, Bug};
 use crate::slot::SLOTS;
 
 /// About how many bytes a piece of a part has.
@@ -68,6 +69,9 @@ impl SnapshotWriter {
     /// When something cannot be removed or made.
     pub fn begin(storage: &dyn SnapshotStorage, slots: &[Range<u16>]) -> Result<SnapshotWriter, WriteError> {
         let last = keep_newest(storage)?;
+        if planted::is(Bug::RemoveSnapshotsTooEarly) {
+            keep_only(storage, None)?;
+        }
         let number = last.map_or(SnapshotNumber::FIRST, SnapshotNumber::next);
         let begin = |slots: &Range<u16>| {
             let part = Part { number, slots: slots.clone() };

@@ -2,6 +2,7 @@
 
 use stemedb_engine::index::SnapshotCursor;
 use stemedb_engine::log::Generation;
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::snapshots::{PIECE_BYTES, Piece, Position};
@@ -65,6 +66,7 @@ impl Snapshotting {
             let config = shard.lane().config();
             let (lane, generation): (LaneId, Generation) = (config.lane, config.generation);
             let SnapshotOrder { taken, checkpoints, opened } = order;
+            let checkpoints = checkpoints + u64::from(planted::is(Bug::CountCheckpointsTooEarly));
             let position = Position { taken, checkpoints, generation, opened, lane, lsn };
             let cursor = SnapshotCursor::new(shard.index(), shard.slots(), position.encode());
             self.taking = Some(Taking { cursor, bytes: Vec::new() });

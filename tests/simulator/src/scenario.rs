@@ -105,6 +105,8 @@ pub(crate) struct Scenario {
     pub(crate) upkeep_errors: Rate,
     /// Steps of upkeep in which the machine goes down.
     pub(crate) upkeep_crashes: Rate,
+    /// Whether snapshots of the indexes are taken.
+    pub(crate) takes_snapshots: bool,
     /// Steps of upkeep at which somebody holds the files, so that none may be removed.
     pub(crate) upkeep_holds: Rate,
 }
@@ -171,6 +173,7 @@ impl Scenario {
             upkeep_stalls: Rate::of(&mut of_upkeep, 3..=50, 3),
             upkeep_errors: Rate::of(&mut of_upkeep, 5..=50, 3),
             upkeep_crashes: Rate::of(&mut of_upkeep, 4..=40, 2),
+            takes_snapshots: !of_upkeep.once_in(3),
             upkeep_holds: Rate::of(&mut of_upkeep, 2..=10, 4),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,

@@ -9,7 +9,10 @@ use stemedb_engine::log::lane::{LaneConfig, LaneWrite, WriteId};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, SlotMap};
-use stemedb_net::core::{ConnectionKey, Core, CoreConfig, FetchKey, LogFacts, Message, Ticket};
+use stemedb_net::core::{
+    ConnectionKey, Core, CoreConfig, FetchKey, LogFacts, Message, SnapshotOrder, Ticket,
+};
+use stemedb_net::driver::{PieceSender, SnapshotPieces};
 use stemedb_net::metrics::ProcessFigures;
 use stemedb_net::tls::Credentials;
 
@@ -48,6 +51,7 @@ pub(crate) enum Happening {
     Tick,
     /// A segment of its lane is gone, of so many bytes.
     SegmentRemoved(u64),
+    TakeSnapshot(SnapshotOrder, PieceSender),
     Open(Box<(Shard<Ticket>, LogFacts)>),
     Serve,
     Drain,
@@ -88,6 +92,8 @@ pub(crate) struct Running {
     /// Until when it is busy with its last turn.
     pub(crate) busy_until_us: u64,
     pub(crate) writes: Vec<WriteUnderWay>,
+    /// The snapshot that it takes.
+    pub(crate) pieces: SnapshotPieces,
     pub(crate) links: BTreeMap<ConnectionKey, LinkNumber>,
     pub(crate) stage: Stage,
     /// Whether a segment is being prepared for it.
@@ -148,6 +154,7 @@ impl Server {
                 is_called: false,
                 busy_until_us: 0,
                 writes: Vec::new(),
+                pieces: SnapshotPieces::default(),
                 links: BTreeMap::new(),
                 stage: Stage::Running,
                 is_preparing: false,

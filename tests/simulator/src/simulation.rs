@@ -60,6 +60,8 @@ pub(crate) enum Event {
     LaneWrites(LaneId, SegmentNumber),
     /// The upkeep takes a step.
     Upkeep,
+    /// Pieces of a snapshot are written.
+    Snapshot,
     /// The run ends.
     End(Ending),
     /// There is room on the disk again.
@@ -103,6 +105,8 @@ pub struct Simulation {
     pub(crate) writes_until_crash: Option<u64>,
     /// Whether the figures of the server at rest have been asked for.
     pub(crate) figures_asked: bool,
+    /// Whether a snapshot was taken and nobody but the server has removed it: there must be one.
+    pub(crate) has_snapshot: bool,
     /// How and when the run ends is decided.
     pub(crate) is_ending: bool,
     pub(crate) has_ended: bool,
@@ -139,6 +143,7 @@ impl Simulation {
             operations_left: 0,
             writes_until_crash: None,
             figures_asked: false,
+            has_snapshot: false,
             is_ending: false,
             has_ended: false,
             tls: None,
@@ -170,6 +175,7 @@ impl Simulation {
         self.start();
         self.serve(self.scenario.operations_a_run);
         self.start();
+        self.scrub();
         self.totals.count_answers(&self.answers);
         self.totals.disk_bytes = self.disk.get().bytes();
         self.totals.virtual_us = self.time_us;
@@ -295,6 +301,7 @@ impl Simulation {
             Event::End(ending) => self.end(ending),
             Event::LaneWrites(lane, number) => self.lane_writes(lane, number),
             Event::Upkeep => self.upkeep(),
+            Event::Snapshot => self.write_snapshot(),
             Event::DiskHasRoom => self.disk.get().is_full = false,
         }
     }

@@ -8,31 +8,35 @@ use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::{Lane, LaneConfig};
 use stemedb_engine::log::opening::{Opening, open_generation};
 use stemedb_engine::log::record::RecordKind;
-use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover_after};
+use stemedb_engine::log::recovery::{RecoveryError, recover_after};
 use stemedb_engine::log::storage::{LogStorage, SegmentFile};
 use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, SubjectFilter};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
+use stemedb_engine::snapshots::{WholeSnapshot, keep_only};
 use stemedb_engine::table::ClaimKey;
+use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::LogFacts;
-use stemedb_net::server::recovery::{RebuildError, rebuild};
+use stemedb_net::server::recovery::{Hands, RebuildError, Rebuilt, Sources, rebuild_all};
 
 use crate::client::KnownFigures;
-use crate::disk::{Crash, Lie, StoreLie};
+use crate::disk::{Crash, Lie, SnapshotLie, StoreFile, StoreLie};
 use crate::model::{Asked, Stored};
 use crate::secured::Tls;
 use crate::server::{Happening, Server};
 use crate::simulation::{Event, Simulation};
+use crate::snapshots::Taker;
 use crate::upkeep::Keeper;
 use crate::wording::stored;
 
 /// What a start has found and made.
 struct Opened {
     tables: OpenTables,
-    recovered: Recovered,
-    indexes: Vec<Index>,
+    rebuilt: Rebuilt,
     lanes: Vec<Lane>,
+    /// When the generation was opened.
+    opened: UnixMicros,
 }
 
 impl Simulation {
@@ -47,12 +51,13 @@ impl Simulation {
         if self.scenario.lies.happens(&mut self.random) {
             self.lie();
         }
-        let (cores, Opened { tables, recovered, indexes, lanes }) = loop {
+        let (cores, Opened { tables, rebuilt, lanes, opened }) = loop {
             let cores = self.random.within(1..=u64::from(self.scenario.cores_max)) as u16;
             if let Some(opened) = self.try_start(cores) {
                 break (cores, opened);
             }
         };
+        let Rebuilt { recovered, indexes, snapshot, .. } = rebuilt;
         let set = Arc::new(tables.set());
         let rows: Vec<_> = indexes.iter().flat_map(|index| list(index, &set)).collect();
         self.auditor.note(self.time_us, "start", u64::from(cores), rows.len() as u64);
@@ -61,9 +66,14 @@ impl Simulation {
         self.check_once(&tables, rows.len() as u64);
         let manifest = tables.manifest().clone();
         self.totals.starts_on_tables += u64::from(!manifest.tables.is_empty());
+        self.totals.starts_on_snapshots += u64::from(snapshot.is_some());
         let writing = |lane: &Lane| (lane.config().lane, lane.writing().expect("it was opened"));
-        let keeper = Keeper::new(manifest, Arc::clone(&set), lanes.iter().map(writing).collect());
         let slots = SlotMap::new(cores);
+        let checkpoint_bytes = self.scenario.upkeep.checkpoint_bytes;
+        let taker = || Taker::new(&self.disk, slots, opened, snapshot.as_ref(), checkpoint_bytes);
+        let taker = self.scenario.takes_snapshots.then(taker);
+        let writing = lanes.iter().map(writing).collect();
+        let keeper = Keeper::new(manifest, Arc::clone(&set), writing, taker);
         let mut server = Server::new(cores, &self.scenario, self.tls.as_ref().map(Tls::credentials), keeper);
         server.recovered_claims = rows.len() as u64;
         self.server = Some(server);
@@ -83,13 +93,13 @@ impl Simulation {
     /// Recovers the log and opens a generation with `cores` lanes. `None` if the machine went down meanwhile, or what it
     /// refused has been repaired.
     fn try_start(&mut self, cores: u16) -> Option<Opened> {
-        let slots = SlotMap::new(cores);
-        let rebuilt: Result<(OpenTables, Vec<_>), RebuildError> =
-            OpenTables::open(&self.disk, &self.disk).map_err(RebuildError::from).and_then(|tables| {
-                let of_core = |core| rebuild(&self.disk, &tables, slots.slots_of(CoreId(core)), 1);
-                let all = (0..cores).map(of_core).collect::<Result<_, _>>()?;
-                Ok((tables, all))
-            });
+        let disk = self.disk.clone();
+        let rebuilt = OpenTables::open(&disk, &disk).map_err(RebuildError::from).and_then(|tables| {
+            let log = || Box::new(disk.clone()) as Box<dyn LogStorage>;
+            let sources = Sources { log: &log, tables: &tables, snapshots: Some(&disk) };
+            let rebuilt = rebuild_all(&sources, SlotMap::new(cores), 1, Hands::Caller)?;
+            Ok((tables, rebuilt))
+        });
         let (tables, rebuilt) = match rebuilt {
             Ok(rebuilt) => rebuilt,
             Err(RebuildError::Log(error)) => {
@@ -101,11 +111,10 @@ impl Simulation {
                 return None;
             }
         };
-        let lied_about = self.disk.get().lied_about_in_store();
-        assert!(lied_about.is_none(), "{lied_about:?} is damaged, and was taken for sound");
-        let (mut all, indexes): (Vec<_>, Vec<_>) = rebuilt.into_iter().unzip();
-        let recovered = all.pop().expect("there is at least one core");
-        assert!(all.iter().all(|other| *other == recovered), "two readings of one log differ");
+        if !self.check_snapshot(&rebuilt) {
+            return None;
+        }
+        let Rebuilt { recovered, snapshot, .. } = &rebuilt;
         self.auditor.note(
             self.time_us,
             "recovered",
@@ -113,16 +122,18 @@ impl Simulation {
             recovered.records,
         );
         if self.scenario.start_crashes.happens(&mut self.random) {
-            let steps = self.random.within(0..=5 + 8 * u64::from(cores));
+            let steps = self.random.within(0..=8 + 8 * u64::from(cores));
             self.disk.get().go_down_after(Some(steps));
         }
+        // As the server does it: what does not fit the log now might seem to later. That it fails is only told.
+        let _ = keep_only(&disk, snapshot.as_ref().map(|used| used.number));
         let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
         let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
-        let opened = open_generation(&mut self.disk, &recovered, &opening);
+        let opened = open_generation(&mut self.disk, recovered, &opening);
         let is_down = self.disk.get().is_down();
         self.disk.get().go_down_after(None);
         match opened {
-            Ok(lanes) => Some(Opened { tables, recovered, indexes, lanes }),
+            Ok(lanes) => Some(Opened { tables, rebuilt, lanes, opened: opening.now }),
             Err(_) if is_down => {
                 let crash = if self.random.once_in(2) { Crash::Kill } else { Crash::PowerCut };
                 self.auditor.note(self.time_us, "crash of a start", u64::from(crash == Crash::PowerCut), 0);
@@ -137,6 +148,36 @@ impl Simulation {
                 None
             }
         }
+    }
+
+    /// Checks that a start has used the snapshot that is there, all of it that is as it was written and nothing else.
+    ///
+    /// Of tables that the snapshot has, a start reads none. False if one is damaged, which would show later: it is repaired, and the start begins
+    /// anew.
+    fn check_snapshot(&mut self, rebuilt: &Rebuilt) -> bool {
+        let Rebuilt { snapshot, snapshot_failed, .. } = rebuilt;
+        let whole = self.disk.get().whole_snapshot();
+        assert!(whole.is_some() || !self.has_snapshot, "no snapshot is whole any more, and one was taken");
+        let number = |whole: &WholeSnapshot| whole.number;
+        let used = snapshot.as_ref().map(|used| used.number);
+        assert_eq!(used, whole.as_ref().map(number), "the snapshot used, and the newest that is whole");
+        if let (Some(whole), Some(used)) = (&whole, snapshot) {
+            let disk = self.disk.get();
+            let damaged: Vec<_> = whole.parts.iter().filter(|part| disk.is_lied_about(part)).collect();
+            let is_sound = damaged.is_empty();
+            assert_eq!(
+                (used.is_all(), *snapshot_failed),
+                (is_sound, !is_sound),
+                "with damage in {damaged:?}"
+            );
+            self.totals.snapshots_damaged += u64::from(!is_sound);
+        }
+        self.has_snapshot = whole.is_some();
+        let lied_about = self.disk.get().lied_about_in_store();
+        let may_be_unread = snapshot.is_some() && matches!(lied_about, Some(StoreFile::Table(_)));
+        assert!(lied_about.is_none() || may_be_unread, "{lied_about:?} is damaged, and was taken for sound");
+        self.disk.get().repair_store();
+        lied_about.is_none()
     }
 
     /// A start has refused the log: that must be because of a lie, and is repaired.
@@ -182,6 +223,10 @@ impl Simulation {
 
     /// Changes something on the disk.
     fn lie(&mut self) {
+        if self.scenario.takes_snapshots && self.random.once_in(3) {
+            self.lie_about_snapshot();
+            return;
+        }
         if self.random.once_in(3) {
             let lies = [StoreLie::Rot, StoreLie::Lost, StoreLie::Cut];
             let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
@@ -207,14 +252,25 @@ impl Simulation {
         files
     }
 
+    fn lie_about_snapshot(&mut self) {
+        let lies = [SnapshotLie::Rot, SnapshotLie::Lost, SnapshotLie::Cut, SnapshotLie::Gone];
+        let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
+        if let Some(part) = self.disk.get().lie_about_snapshot(lie) {
+            self.auditor.tell(self.time_us, || format!("{lie:?} in {part}"));
+            self.totals.lies += 1;
+            self.has_snapshot &= lie != SnapshotLie::Gone;
+        }
+    }
+
     fn log_facts(&self, core: usize, generation: u32) -> LogFacts {
         let keeper = &self.server.as_ref().expect("it is being started").keeper;
-        let (upkeep, tables) = (keeper.facts().clone(), Arc::clone(keeper.tables()));
+        let (upkeep, snapshots) = (keeper.facts().clone(), keeper.snapshot_facts());
+        let tables = Arc::clone(keeper.tables());
         let own = self.files_of(core);
         LogFacts {
             upkeep,
             jobs: stemedb_net::run_status::JobFacts::default(),
-            snapshots: stemedb_engine::snapshots::SnapshotFacts::default(),
+            snapshots,
             recovery_us: 1,
             generation,
             segments: own.len() as u64,

@@ -42,6 +42,16 @@ pub struct Totals {
     pub tables_removed: u64,
     /// Starts that found tables.
     pub starts_on_tables: u64,
+    /// Snapshots of the indexes that were taken.
+    pub snapshots: u64,
+    /// Those that were given up.
+    pub snapshot_failures: u64,
+    /// Starts that had claims from a snapshot.
+    pub starts_on_snapshots: u64,
+    /// Those of them that found a part of it damaged.
+    pub snapshots_damaged: u64,
+    /// Damaged files that the scrub of a world at rest has told.
+    pub scrubbed: u64,
     /// Changes made to what the disk held.
     pub lies: u64,
     /// Those of them that a start refused.
@@ -92,6 +102,11 @@ impl AddAssign<&Totals> for Totals {
         self.segments_removed += other.segments_removed;
         self.tables_removed += other.tables_removed;
         self.starts_on_tables += other.starts_on_tables;
+        self.scrubbed += other.scrubbed;
+        self.snapshots += other.snapshots;
+        self.snapshot_failures += other.snapshot_failures;
+        self.starts_on_snapshots += other.starts_on_snapshots;
+        self.snapshots_damaged += other.snapshots_damaged;
         self.lies += other.lies;
         self.lies_refused += other.lies_refused;
         self.resets += other.resets;

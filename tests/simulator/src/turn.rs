@@ -33,6 +33,9 @@ impl Simulation {
         }
         let mut more = self.server().cores[core].core.turn(now);
         more |= self.do_wants(core);
+        let Running { core: state, pieces, .. } = &mut self.server().cores[core];
+        more |= pieces.hand_over(state);
+        self.pass_on_snapshots();
         self.tell_segment(core);
         self.advance(core);
         let cost_us = if self.scenario.core_stalls.happens(&mut self.random) {
@@ -82,6 +85,7 @@ impl Simulation {
             Happening::Message(from, message) => core.message(from, message, now),
             Happening::Tick => core.tick(now),
             Happening::SegmentRemoved(bytes) => core.segment_removed(bytes),
+            Happening::TakeSnapshot(order, pieces) => running.pieces.begin(core, order, pieces),
             Happening::Open(shard) => {
                 core.open(shard.0, shard.1);
                 server.opened += 1;

@@ -9,11 +9,13 @@ use stemedb_engine::checkpoint::{Manifest, Store, TableSet, Upkeep, UpkeepError,
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::storage::LogStorage;
 use stemedb_engine::slot::LaneId;
+use stemedb_engine::snapshots::SnapshotFacts;
 use stemedb_engine::table::TABLES_MAX;
 
 use crate::disk::Crash;
 use crate::server::Happening;
 use crate::simulation::{Ending, Event, Simulation};
+use crate::snapshots::Taker;
 use crate::start::chain;
 
 /// How long the thread waits when there is nothing to do, and when there is no space, in microseconds.
@@ -37,6 +39,8 @@ pub(crate) struct Keeper {
     next_us: u64,
     /// Whether there was nothing to do when it last looked, and no news since.
     is_idle: bool,
+    /// Takes snapshots of the indexes, where that is done.
+    taker: Option<Taker>,
 }
 
 enum State {
@@ -53,6 +57,7 @@ impl Keeper {
         manifest: Manifest,
         tables: Arc<TableSet>,
         writing: BTreeMap<LaneId, SegmentNumber>,
+        taker: Option<Taker>,
     ) -> Keeper {
         Keeper {
             tables,
@@ -61,7 +66,19 @@ impl Keeper {
             writing,
             next_us: 0,
             is_idle: false,
+            taker,
         }
+    }
+
+    /// What a thread that has not begun yet begins with.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        let State::New(manifest) = &self.state else { panic!("it has begun") };
+        manifest
+    }
+
+    /// The segment that each lane was said to write to.
+    pub(crate) fn writing(&self) -> &BTreeMap<LaneId, SegmentNumber> {
+        &self.writing
     }
 
     /// Says when it begins.
@@ -84,9 +101,20 @@ impl Keeper {
         self.is_idle
     }
 
+    /// What takes snapshots.
+    pub(crate) fn taker(&mut self) -> Option<&mut Taker> {
+        self.taker.as_mut()
+    }
+
+    /// What is counted of snapshots.
+    pub(crate) fn snapshot_facts(&self) -> SnapshotFacts {
+        self.taker.as_ref().map(|taker| taker.facts().clone()).unwrap_or_default()
+    }
+
     /// Ends it between two steps.
     pub(crate) fn stop(&mut self) {
         self.state = State::Ended;
+        self.taker = None;
     }
 }
 
@@ -130,20 +158,26 @@ impl Simulation {
             return;
         }
         let faults = self.foresee_faults();
+        let snapshot_failures = self.server().keeper.snapshot_facts().figures().failures;
         self.totals.upkeep_steps += 1;
         let mut may_remove = None;
+        let facts = self.server().keeper.facts.clone();
         let (state, worked) = match state {
-            State::New(manifest) => match self.begin_upkeep(*manifest) {
+            State::New(manifest) => match self.begin_upkeep(*manifest, facts) {
                 Ok(upkeep) => (State::Runs(Box::new(upkeep)), Ok(Worked::Partly)),
                 // The thread does not begin without.
                 Err(error) => (State::Ended, Err(error)),
             },
             State::Runs(mut upkeep) => {
                 let is_held = self.scenario.upkeep_holds.happens(&mut self.random);
-                let worked = upkeep.step(self.now().wall, &mut || {
+                let now = self.now();
+                let worked = upkeep.step(now.wall, &mut || {
                     may_remove = Some(!is_held);
                     !is_held
                 });
+                if let (Ok(Worked::Idle), Some(taker)) = (&worked, self.server().keeper.taker()) {
+                    taker.begin_if_due(upkeep.manifest(), now);
+                }
                 (State::Runs(upkeep), worked)
             }
             State::Ended => return,
@@ -151,14 +185,12 @@ impl Simulation {
         self.server().keeper.state = state;
         self.auditor.note(self.time_us, "upkeep", what(&worked), self.disk.get().moment());
         self.auditor.tell(self.time_us, || format!("{worked:?}"));
-        if self.disk.get().is_down() {
-            self.totals.upkeep_crashes += 1;
-            let Ending::Crash(crash) = self.crash_kind() else { unreachable!("a crash is an ending") };
-            self.end_at_once(crash);
+        if self.ends_in_step() {
             return;
         }
-        self.disk.get().go_down_after(None);
         let has_failed = self.disk.get().has_failed(faults);
+        self.check_snapshots(snapshot_failures, has_failed);
+        self.pass_on_snapshots();
         match worked {
             Ok(worked) => self.worked(worked, may_remove != Some(false)),
             Err(error) => self.upkeep_failed(&error, has_failed),
@@ -166,7 +198,7 @@ impl Simulation {
     }
 
     /// Decides whether the disk fails in the step that follows, or the machine goes down. True for the former.
-    fn foresee_faults(&mut self) -> bool {
+    pub(crate) fn foresee_faults(&mut self) -> bool {
         if self.scenario.upkeep_crashes.happens(&mut self.random) {
             let operations = self.random.within(0..=OPERATIONS_MAX);
             self.disk.get().go_down_after(Some(operations));
@@ -180,15 +212,18 @@ impl Simulation {
         fails
     }
 
-    fn begin_upkeep(&mut self, manifest: Manifest) -> Result<Upkeep, UpkeepError> {
+    pub(crate) fn begin_upkeep(
+        &mut self,
+        manifest: Manifest,
+        facts: UpkeepFacts,
+    ) -> Result<Upkeep, UpkeepError> {
         let store = Store {
             log: Box::new(self.disk.clone()),
             tables: Box::new(self.disk.clone()),
             manifest: Box::new(self.disk.clone()),
         };
         let config = self.scenario.upkeep;
-        let keeper = &self.server().keeper;
-        let (writing, facts) = (keeper.writing.clone(), keeper.facts.clone());
+        let writing = self.server().keeper.writing.clone();
         Upkeep::new(store, config, manifest, writing, facts)
     }
 
@@ -273,6 +308,19 @@ impl Simulation {
         };
         let left: Vec<_> = files.iter().filter(|file| is_left(file.id)).map(|file| file.id).collect();
         assert!(left.is_empty(), "upkeep is idle, and segments that have ended are there: {left:?}");
+    }
+
+    /// Whether the machine has gone down in the midst of the step that was just taken.
+    pub(crate) fn ends_in_step(&mut self) -> bool {
+        let is_down = self.disk.get().is_down();
+        if is_down {
+            self.totals.upkeep_crashes += 1;
+            let Ending::Crash(crash) = self.crash_kind() else { unreachable!("a crash is an ending") };
+            self.end_at_once(crash);
+        } else {
+            self.disk.get().go_down_after(None);
+        }
+        is_down
     }
 
     /// The machine goes down in the midst of something.

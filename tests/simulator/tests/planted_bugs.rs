@@ -71,6 +71,11 @@ fn sign(bug: Bug) -> &'static str {
         Bug::CoverRetractions => "half a retraction",
         Bug::KeepSegments => "segments that have ended are there",
         Bug::KeepTables => "tables that are there are not those that are listed",
+        Bug::RemoveSnapshotsTooEarly => "no snapshot is whole any more",
+        Bug::CountCheckpointsTooEarly => "is gone",
+        Bug::ForgetRetractionsOfTables => "was retracted by",
+        Bug::AcceptRottenSnapshots => "with damage in",
+        Bug::SkipLastBlocks => "files that the scrub finds damaged",
     }
 }
 

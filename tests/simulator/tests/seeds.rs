@@ -65,12 +65,16 @@ fn no_promise_is_broken_and_a_seed_says_all() {
         tables_removed,
         starts_on_tables,
         log_full,
+        snapshots,
+        starts_on_snapshots,
+        scrubbed,
         ..
     } = totals;
     assert!(operations > 500 * SEEDS && crashes > 5 * SEEDS, "{operations} operations, {crashes} crashes");
     let rare = [start_crashes, stops, writes_torn, writes_failed, lies_refused, resets, stalls, clock_jumps];
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
-    let of_upkeep = [upkeep_crashes, merges, segments_removed, tables_removed, starts_on_tables];
+    let of_tables = [upkeep_crashes, merges, segments_removed, tables_removed, starts_on_tables];
+    let of_upkeep = [&of_tables[..], &[snapshots, starts_on_snapshots, scrubbed]].concat();
     assert!(checkpoints > SEEDS && of_upkeep.iter().all(|count| *count > 0), "{checkpoints}, {of_upkeep:?}");
     // Most worlds have none: ten may well be without.
     assert!(cfg!(debug_assertions) || upkeep_failures > 0, "no operation of upkeep has failed");

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::SnapshotError;
+use crate::planted::{self, Bug};
 
 /// What a snapshot begins with.
 pub(super) const MAGIC: [u8; 8] = *b"STEMEIDX";
@@ -193,7 +194,7 @@ impl<'s> BlockReader<'s> {
         self.payload = payload;
         read?;
         let actual = self.chain.add(&header[..8], &self.payload);
-        if actual != checksum {
+        if actual != checksum && !planted::is(Bug::AcceptRottenSnapshots) {
             return Err(SnapshotError::Checksum { offset, expected: checksum, actual });
         }
         let Some(&section) = Section::ALL.get(number as usize) else {

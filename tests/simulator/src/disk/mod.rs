@@ -6,6 +6,7 @@
 
 mod lie;
 mod shared;
+mod snapshots;
 mod store;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,10 @@ use stemedb_tests::Random;
 
 pub(crate) use lie::Lie;
 pub(crate) use shared::SharedDisk;
+use snapshots::SnapshotDirectory;
+pub(crate) use snapshots::SnapshotLie;
 use store::StoreDirectory;
-pub(crate) use store::StoreLie;
+pub(crate) use store::{StoreFile, StoreLie};
 
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -44,6 +47,7 @@ pub(crate) enum Crash {
 pub(crate) struct Disk {
     files: BTreeMap<SegmentId, File>,
     store: StoreDirectory,
+    snapshots: SnapshotDirectory,
     /// Removed, but their directory has not been made durable since.
     removed: BTreeMap<SegmentId, File>,
     random: Random,
@@ -93,6 +97,7 @@ impl Disk {
         Disk {
             files: BTreeMap::new(),
             store: StoreDirectory::default(),
+            snapshots: SnapshotDirectory::default(),
             removed: BTreeMap::new(),
             random,
             steps_left: None,
@@ -198,6 +203,7 @@ impl Disk {
             return;
         }
         self.store.cut_power(&mut self.random);
+        self.snapshots.cut_power(&mut self.random);
         let Disk { files, removed, random, lies, .. } = self;
         let came_back: Vec<_> = removed.keys().copied().filter(|_| random.once_in(2)).collect();
         for segment in came_back {
@@ -219,12 +225,12 @@ impl Disk {
 
     /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.bytes).sum::<u64>() + self.store.bytes()
+        self.files.values().map(|file| file.bytes).sum::<u64>() + self.store.bytes() + self.snapshots.bytes()
     }
 
     /// A number that changes with the content of any file.
     pub(crate) fn fingerprint(&self) -> u64 {
-        let mut fingerprint = self.store.fingerprint();
+        let mut fingerprint = mix(self.store.fingerprint(), self.snapshots.fingerprint());
         for (id, file) in &self.files {
             fingerprint = mix(fingerprint, u64::from(id.lane.0) << 48 | id.number.0);
             fingerprint = mix(fingerprint, file.bytes);

@@ -181,7 +181,7 @@ impl Disk {
     }
 
     /// A step that needs room.
-    fn step_with_room(&mut self) -> io::Result<()> {
+    pub(super) fn step_with_room(&mut self) -> io::Result<()> {
         self.step()?;
         if self.is_full { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { Ok(()) }
     }
@@ -303,6 +303,10 @@ impl TableSink for Sink {
 impl Drop for Sink {
     /// What was not finished is removed, if there is somebody who can.
     fn drop(&mut self) {
+        // Whoever broke a promise may have had the disk.
+        if std::thread::panicking() {
+            return;
+        }
         let mut disk = self.disk.get();
         if !disk.is_down {
             disk.store.visible.unfinished.remove(&self.number);
