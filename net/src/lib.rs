@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+mod archive_mark;
 pub mod config;
 pub mod core;
 pub mod driver;

@@ -16,6 +16,8 @@ use stemedb_engine::log::generation::LaneEnd;
 use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::slot::LaneId;
 
+use crate::archive_mark;
+
 /// The note's name in the directory of the log.
 const NAME: &str = "BACKUP";
 
@@ -51,7 +53,7 @@ impl LogCopy {
             timestamp,
             generation: recovered.next_generation.0 - 1,
             lanes: recovered.lane_ends.iter().map(reach).collect(),
-            covered: hex::encode(covered.encode()),
+            covered: archive_mark::encode(covered),
         }
     }
 
@@ -61,8 +63,7 @@ impl LogCopy {
     ///
     /// When the note does not say so.
     pub(crate) fn covered(&self) -> io::Result<Covered> {
-        let bytes = hex::decode(&self.covered).map_err(io::Error::other)?;
-        Covered::decode(&bytes).map_err(io::Error::other)
+        archive_mark::decode(&self.covered)
     }
 
     /// Where the note is, for the log in `wal`.

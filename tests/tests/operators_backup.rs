@@ -409,10 +409,11 @@ fn a_restore_that_fails_leaves_what_was_there() {
 }
 
 #[test]
-#[ignore = "does not hold yet where segments have gone into tables since the backup"]
 fn a_log_goes_back_to_any_moment() {
     let installation = Installation::new();
     installation.start();
+    // Where there is an archive, the log is kept for it; and the first moments need a backup whose tables do not go beyond them.
+    installation.typed("stemedb-admin archive run && stemedb-admin backup run");
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as u64;
     let moments = under_load(&installation, 4, |acknowledged| {
         let mut moments = Vec::new();
@@ -459,7 +460,6 @@ fn a_log_goes_back_to_any_moment() {
 }
 
 #[test]
-#[ignore = "does not hold yet where segments have gone into tables since the backup"]
 fn a_log_that_was_given_up_is_not_mixed_with_the_one_that_went_on() {
     let installation = Installation::new();
     let now = || installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01").trim().to_owned();
@@ -467,7 +467,8 @@ fn a_log_that_was_given_up_is_not_mixed_with_the_one_that_went_on() {
         |time: &str| installation.typed(&format!("stemedb-admin restore --target-time {time} --yes"));
     installation.start();
     write_all(&installation, "a", 10);
-    installation.typed("stemedb-admin backup run");
+    // Where there is an archive, the log is kept for it.
+    installation.typed("stemedb-admin archive run && stemedb-admin backup run");
     write_all(&installation, "b", 10);
     let branch = now();
     write_all(&installation, "given-up", 100);

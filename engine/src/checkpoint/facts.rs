@@ -19,6 +19,8 @@ struct Counts {
     table_bytes: AtomicU64,
     table_entries: AtomicU64,
     segments_removed: AtomicU64,
+    segments_held: AtomicU64,
+    segments_given_up: AtomicU64,
     segment_bytes_removed: AtomicU64,
     last_checkpoint_us: AtomicU64,
     has_ended: AtomicBool,
@@ -55,6 +57,10 @@ pub struct UpkeepSnapshot {
     pub table_entries: u64,
     /// Segments removed since the start, as tables hold their claims.
     pub segments_removed: u64,
+    /// Segments that are kept for the archive only.
+    pub segments_held: u64,
+    /// Segments removed since the start that the archive did not have yet.
+    pub segments_given_up: u64,
     /// Bytes of them.
     pub segment_bytes_removed: u64,
     /// When the last checkpoint was made, in microseconds since 1970; 0 if none was since the start.
@@ -99,6 +105,8 @@ impl UpkeepFacts {
             table_bytes: read(&counts.table_bytes),
             table_entries: read(&counts.table_entries),
             segments_removed: read(&counts.segments_removed),
+            segments_held: read(&counts.segments_held),
+            segments_given_up: read(&counts.segments_given_up),
             segment_bytes_removed: read(&counts.segment_bytes_removed),
             last_checkpoint_us: read(&counts.last_checkpoint_us),
             has_ended: counts.has_ended.load(Ordering::Relaxed),
@@ -189,6 +197,14 @@ impl UpkeepFacts {
         self.0.tables.store(tables, Ordering::Relaxed);
         self.0.table_bytes.store(bytes, Ordering::Relaxed);
         self.0.table_entries.store(entries, Ordering::Relaxed);
+    }
+
+    pub(super) fn holding(&self, segments: u64) {
+        self.0.segments_held.store(segments, Ordering::Relaxed);
+    }
+
+    pub(super) fn gave_up_segment(&self) {
+        self.0.segments_given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn removed_segment(&self, bytes: u64) {

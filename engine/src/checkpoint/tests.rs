@@ -203,6 +203,7 @@ fn world_config() -> UpkeepConfig {
         step_bytes: STEP_BYTES,
         tier_bytes: TIER_BYTES,
         spare_bytes: 1 << 20,
+        archive_hold_bytes_max: 0,
     }
 }
 
@@ -491,6 +492,42 @@ fn nothing_is_removed_while_that_is_not_allowed() {
     world.check();
 }
 
+/// Goal: what the archive lacks is kept, up to the bound and no further, and then the oldest goes first. Method: segments are covered,
+/// and the archive is said to have nothing, then all.
+#[test]
+fn segments_are_kept_until_they_are_archived_but_no_more_than_may_be() {
+    let mut world = World::new(1);
+    world.upkeep.set_archive_hold(u64::MAX);
+    world.upkeep.archived(Covered::default()).unwrap();
+    while world.log.list().unwrap().len() < 6 {
+        world.claim(7, None, 4_000);
+    }
+    let mut all = world.log.list().unwrap();
+    all.sort_unstable_by_key(|file| file.id);
+    assert!(work(&mut world).iter().all(|worked| !matches!(worked, Worked::RemovedSegment(_))));
+    assert_eq!(world.log.list().unwrap().len(), all.len());
+    let held = world.upkeep.facts().snapshot().segments_held;
+    assert!(held >= 3, "{held} of {} are covered and kept", all.len());
+    // One less than is held: the oldest one goes.
+    world.upkeep.set_archive_hold(all[0].bytes * (held - 1));
+    world.upkeep.archived(Covered { generation: None, ..world.upkeep.manifest().covered.clone() }).unwrap();
+    world.upkeep.archived(Covered::default()).unwrap();
+    let given_up: Vec<_> = work(&mut world)
+        .into_iter()
+        .filter_map(|worked| match worked {
+            Worked::GaveUpSegment(file) => Some(file.id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(given_up, [all[0].id]);
+    assert_eq!(world.upkeep.facts().snapshot().segments_given_up, 1);
+    let archived = world.upkeep.manifest().covered.clone();
+    world.upkeep.archived(archived).unwrap();
+    assert!(work(&mut world).iter().any(|worked| matches!(worked, Worked::RemovedSegment(_))));
+    assert_eq!(world.upkeep.facts().snapshot().segments_held, 0);
+    world.check();
+}
+
 #[test]
 fn a_table_that_is_gone_or_cut_is_missed_at_the_start() {
     let mut world = World::new(1);
@@ -628,6 +665,7 @@ fn no_space_is_recognised_through_every_layer() {
                 step_bytes: STEP_BYTES,
                 tier_bytes: TIER_BYTES,
                 spare_bytes: 0,
+                archive_hold_bytes_max: 0,
             };
             let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };
             assert_eq!(error.is_no_space(), is_no_space, "{error:?}");

@@ -10,6 +10,7 @@ use super::{
     DamagedPlace, ListedTable, Manifest, ManifestStorage, Scrubbed, StoreError, UpkeepError, UpkeepFacts,
 };
 use crate::log::SegmentNumber;
+use crate::log::covered::Covered;
 use crate::log::recovery::{RecoveryVisitError, Replayed, read_ended};
 use crate::log::storage::{LogDisk, SegmentFile};
 use crate::planted::{self, Bug};
@@ -45,6 +46,8 @@ pub struct UpkeepConfig {
     pub tier_bytes: u64,
     /// Bytes of the disk that merges leave for the log: a merge holds its inputs and its output for a while.
     pub spare_bytes: u64,
+    /// Bytes of segments that tables cover and that are kept for the archive all the same; beyond them the oldest are given up.
+    pub archive_hold_bytes_max: u64,
 }
 
 /// What a step has done.
@@ -60,6 +63,8 @@ pub enum Worked {
     Merged,
     /// A covered segment's file was removed.
     RemovedSegment(SegmentFile),
+    /// The same of one that is not in the archive yet: no more are kept for that.
+    GaveUpSegment(SegmentFile),
     /// A file that no manifest lists was removed.
     RemovedTable(TableNumber),
     /// What was to be read is damaged. A damaged table stays as it is and is not merged any more; behind a damaged place of the log
@@ -91,6 +96,8 @@ pub struct Upkeep {
     needless_tables: Vec<TableNumber>,
     /// Whether it is not known which of two manifests holds. Then nothing is done until the next start, which reads it.
     is_in_doubt: bool,
+    /// Which part of the log is in the archive; `None` where there is no archive.
+    archived: Option<Covered>,
 }
 
 /// A merge under way.
@@ -130,6 +137,7 @@ impl Upkeep {
             needless_segments: Vec::new(),
             needless_tables: Vec::new(),
             is_in_doubt: false,
+            archived: None,
         };
         upkeep.find_needless_segments()?;
         upkeep.find_needless_tables()?;
@@ -158,6 +166,24 @@ impl Upkeep {
     pub fn scrub(&mut self, now: UnixMicros) -> Scrubbed {
         let Upkeep { store, manifest, writing, facts, scrub, .. } = self;
         scrub.step(&Scrubbable { store, manifest, writing, facts }, now)
+    }
+
+    /// Notes which part of the log is in the archive. From now on segments that are not are kept, as far as the configuration allows.
+    ///
+    /// # Errors
+    ///
+    /// When the log's files cannot be listed.
+    pub fn archived(&mut self, archived: Covered) -> Result<(), UpkeepError> {
+        if self.archived.as_ref() == Some(&archived) {
+            return Ok(());
+        }
+        self.archived = Some(archived);
+        self.find_needless_segments()
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_archive_hold(&mut self, bytes_max: u64) {
+        self.config.archive_hold_bytes_max = bytes_max;
     }
 
     /// Does what is most needed: removes what is in the way, makes a checkpoint if there is anything for one, merges if there
@@ -318,6 +344,10 @@ impl Upkeep {
             self.needless_segments.pop();
             self.facts.gone(&self.store.log.path(file.id));
             self.facts.removed_segment(file.bytes);
+            if self.is_held(&file) {
+                self.facts.gave_up_segment();
+                return Ok(Worked::GaveUpSegment(file));
+            }
             return Ok(Worked::RemovedSegment(file));
         }
         let table = *self.needless_tables.last().expect("the caller has seen that something is needless");
@@ -361,8 +391,22 @@ impl Upkeep {
         files.retain(|file| self.manifest.covered.contains(file.id) && !keeps);
         // The oldest one goes first: what remains has no gap.
         files.sort_unstable_by_key(|file| std::cmp::Reverse(file.id.number));
+        let (mut segments, mut bytes) = (0, 0);
+        files.retain(|file| {
+            let is_kept = self.is_held(file) && bytes + file.bytes <= self.config.archive_hold_bytes_max;
+            if is_kept {
+                (segments, bytes) = (segments + 1, bytes + file.bytes);
+            }
+            !is_kept
+        });
+        self.facts.holding(segments);
         self.needless_segments = files;
         Ok(())
+    }
+
+    /// Whether the archive still lacks a segment.
+    fn is_held(&self, file: &SegmentFile) -> bool {
+        self.archived.as_ref().is_some_and(|archived| !archived.contains(file.id))
     }
 }
 

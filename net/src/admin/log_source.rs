@@ -25,6 +25,8 @@ pub(super) struct LogSource {
     segments: BTreeMap<SegmentId, Part>,
     /// What the tables hold that belong to it; of that there are no segments.
     manifest: Manifest,
+    /// A directory that has more of this log, but not what comes next: that has gone into tables.
+    gap: Option<PathBuf>,
     /// What keeps a server from removing files of it.
     _hold: Option<Hold>,
 }
@@ -46,7 +48,7 @@ impl LogSource {
         let part =
             |file: SegmentFile| (file.id, Part { path: wal.join(file.id.to_string()), bytes: file.bytes });
         let manifest = manifest_in(&backup.directory.join("db"))?;
-        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest, _hold: None })
+        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest, gap: None, _hold: None })
     }
 
     /// The log in a directory as far as it reaches now, whether or not a server goes on writing it.
@@ -57,7 +59,12 @@ impl LogSource {
             let path = directory.join(segment.id().to_string());
             (segment.id(), Part { path, bytes: segment.bytes })
         };
-        Ok(LogSource { segments: captured.segments.iter().map(part).collect(), manifest, _hold: Some(hold) })
+        Ok(LogSource {
+            segments: captured.segments.iter().map(part).collect(),
+            manifest,
+            gap: None,
+            _hold: Some(hold),
+        })
     }
 
     /// Adds what the log in `directory` has beyond this one, if it is the same log: every segment that both have begins
@@ -67,8 +74,12 @@ impl LogSource {
         if !directory.is_dir() {
             return Ok(None);
         }
+        let storage = DirStorage::new(directory);
         let covered = manifest_in(db)?.covered;
-        let captured = match capture(&DirStorage::new(directory), &covered) {
+        // What their tables cover and ours do not is in the log only if it was kept for the archive.
+        let whole = capture(&storage, &self.manifest.covered);
+        let is_gap = whole.is_err();
+        let captured = match whole.or_else(|_| capture(&storage, &covered)) {
             Ok(captured) => captured,
             Err(error) => {
                 let reason = AdminError::Log(error);
@@ -80,7 +91,7 @@ impl LogSource {
         let mut others_since: Option<UnixMicros> = None;
         let mut note =
             |since: UnixMicros| others_since = Some(others_since.map_or(since, |it| it.min(since)));
-        for covered in &covered.ends {
+        for covered in covered.ends.iter().filter(|_| is_gap) {
             let id = SegmentId { lane: covered.end.lane, number: covered.end.segment };
             let next = SegmentId { number: id.number.next(), ..id };
             let their_next = captured.segments.iter().find(|segment| segment.id() == next);
@@ -111,8 +122,10 @@ impl LogSource {
                 more.insert(segment.id(), Part { path, bytes: segment.bytes });
             }
         }
-        if others_since.is_none() {
-            self.segments.extend(more);
+        match others_since {
+            None if is_gap => self.gap = Some(directory.to_owned()),
+            None => self.segments.extend(more),
+            Some(_) => {}
         }
         Ok(others_since)
     }
@@ -121,6 +134,9 @@ impl LogSource {
     pub(super) fn extend_by_pieces(&mut self, directory: &Path) -> Result<(), AdminError> {
         let failed = |source| AdminError::File { path: directory.to_owned(), source };
         for SegmentFile { id, bytes } in DirStorage::new(directory).list().map_err(failed)? {
+            if self.manifest.covered.contains(id) {
+                continue;
+            }
             let path = directory.join(id.to_string());
             match self.segments.get(&id) {
                 Some(part) if !is_same(&part.path, &path)? => {
@@ -135,6 +151,11 @@ impl LogSource {
             }
         }
         Ok(())
+    }
+
+    /// A directory that has more of this log, but not what comes next.
+    pub(super) fn gap(&self) -> Option<&Path> {
+        self.gap.as_deref()
     }
 
     /// Checks that it is a sound log.

@@ -37,6 +37,8 @@ pub struct Config {
     pub give_up_segments: Vec<SegmentRange>,
     /// Bytes of the log that go into one checkpoint, and of memory to sort its records in.
     pub checkpoint_bytes: u64,
+    /// Bytes of log that are kept for the archive although tables have them.
+    pub archive_hold_bytes_max: u64,
     /// Bytes a second at which what is stored is read again and checked; 0 for never.
     pub scrub_bytes_per_second: u64,
     /// Bytes of the largest frame.

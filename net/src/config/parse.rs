@@ -50,6 +50,7 @@ pub(super) fn config(
         wal_bytes_max: wal_bytes_max(values, segment_bytes * cpus.len() as u64)?,
         give_up_segments: give_up_segments(values)?,
         checkpoint_bytes: size(values, &settings::CHECKPOINT_BYTES, 4 * MIB..=GIB)?,
+        archive_hold_bytes_max: size(values, &settings::ARCHIVE_HOLD_BYTES, 0..=1024 * GIB)?,
         scrub_bytes_per_second: match size(values, &settings::SCRUB_BYTES_PER_SECOND, 0..=GIB)? {
             1..SCRUB_BYTES_PER_SECOND_MIN => {
                 return Err(invalid(

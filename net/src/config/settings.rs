@@ -50,6 +50,8 @@ settings! {
         "Segments of the log that are gone and will not come back, such as 0:12-15,1:9: a start that misses just these goes on without them, for good; it names them";
     CHECKPOINT_BYTES: "STEMEDB_CHECKPOINT_BYTES", "checkpoint-bytes", "64MiB",
         "Log that goes into one checkpoint, and memory to sort it in, 4MiB to 1GiB; a whole segment does in any case";
+    ARCHIVE_HOLD_BYTES: "STEMEDB_ARCHIVE_HOLD_BYTES", "archive-hold-bytes", "4GiB",
+        "Log that tables have already and that is kept until it is archived, once there is an archive, 0 to 1024GiB; beyond it the oldest is given up";
     SCRUB_BYTES_PER_SECOND: "STEMEDB_SCRUB_BYTES_PER_SECOND", "scrub-bytes-per-second", "8MiB",
         "Pace at which tables and ended segments are read again to check them, 64KiB to 1GiB a second; 0 for never";
     FRAME_BYTES_MAX: "STEMEDB_FRAME_BYTES_MAX", "frame-bytes-max", "1MiB",

@@ -129,6 +129,10 @@ fn render_tables(text: &mut Exposition<'_>, upkeep: &UpkeepSnapshot) {
     text.single("stemedb_table_merges_total", Kind::Counter, "Merges of tables.", upkeep.merges);
     let removed = "Segments removed since the start, as tables hold their claims.";
     text.single("stemedb_wal_segments_removed_total", Kind::Counter, removed, upkeep.segments_removed);
+    let held = "Ended segments that are kept only because they are not archived yet.";
+    text.single("stemedb_archive_segments_pending", Kind::Gauge, held, upkeep.segments_held);
+    let given_up = "Segments removed before they were archived, as no more of them may be kept.";
+    text.single("stemedb_archive_segments_given_up_total", Kind::Counter, given_up, upkeep.segments_given_up);
 }
 
 fn render_values(text: &mut Exposition<'_>, all: &CoreSnapshot) {

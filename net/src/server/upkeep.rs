@@ -20,6 +20,7 @@ use stemedb_engine::table::DirTables;
 use super::StartError;
 use super::cores::Announcer;
 use super::snapshots::{SnapshotPlan, Snapshots};
+use crate::archive_mark;
 use crate::core::Now;
 use crate::driver::{Control, wall_clock};
 
@@ -151,6 +152,7 @@ struct Keeper<R> {
     due: Option<Instant>,
     /// Whether it was said that there is no space, since something was done last.
     has_warned: bool,
+    archive_looked: Option<Instant>,
 }
 
 impl<R: FnMut(SegmentFile)> Keeper<R> {
@@ -162,7 +164,17 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         informed: Informed<R>,
     ) -> Keeper<R> {
         let began = Instant::now();
-        Keeper { upkeep, pace, snapshots, data, informed, began, due: Some(began), has_warned: false }
+        Keeper {
+            upkeep,
+            pace,
+            snapshots,
+            data,
+            informed,
+            began,
+            due: Some(began),
+            has_warned: false,
+            archive_looked: None,
+        }
     }
 
     /// Takes steps until it is told to stop.
@@ -247,8 +259,25 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         self.due = Some(Instant::now() + pause);
     }
 
+    /// Looks which part of the log is archived by now.
+    fn look_at_archive(&mut self) -> Result<(), UpkeepError> {
+        if self.archive_looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
+            return Ok(());
+        }
+        self.archive_looked = Some(Instant::now());
+        match archive_mark::read(self.data.wal()) {
+            Ok(Some(archived)) => self.upkeep.archived(archived),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "{} cannot be read", archive_mark::path(self.data.wal()).display());
+                Ok(())
+            }
+        }
+    }
+
     /// Takes a step, and gives how long to wait before the next.
     fn step(&mut self) -> Result<Duration, UpkeepError> {
+        self.look_at_archive()?;
         // Let go of after the step.
         let mut right = None;
         let wal = self.data.wal();
@@ -284,6 +313,14 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             Worked::Merged => tracing::debug!(tables = manifest.tables.len(), "tables merged"),
             Worked::RemovedSegment(file) => {
                 tracing::debug!(segment = %file.id, "segment removed, its claims are in tables");
+                (self.informed.removed)(file);
+            }
+            Worked::GaveUpSegment(file) => {
+                tracing::warn!(
+                    "{} was removed before it was archived, for STEMEDB_ARCHIVE_HOLD_BYTES: the archive has a gap, and needs a new full \
+                     backup; docs/operations/disaster.md says more",
+                    file.id
+                );
                 (self.informed.removed)(file);
             }
             Worked::RemovedTable(table) => tracing::debug!(%table, "table removed"),

@@ -168,6 +168,7 @@ impl Scenario {
                 step_bytes: (of_upkeep.within(2..=64) << 10) as usize,
                 tier_bytes: of_upkeep.within(8..=64) << 10,
                 spare_bytes: 0,
+                archive_hold_bytes_max: 0,
             },
             upkeep_starves: of_upkeep.once_in(5),
             upkeep_stalls: Rate::of(&mut of_upkeep, 3..=50, 3),

@@ -247,6 +247,7 @@ impl Simulation {
                 let core = file.id.lane.charged_to(self.server().cores.len() as u16);
                 self.tell(usize::from(core.0), Happening::SegmentRemoved(file.bytes));
             }
+            Worked::GaveUpSegment(file) => panic!("{} was given up where nothing is archived", file.id),
             Worked::RemovedTable(_) => self.totals.tables_removed += 1,
             Worked::FoundDamage(place) => {
                 let lied_about = self.disk.get().lied_about();
@@ -338,6 +339,7 @@ fn what(worked: &Result<Worked, UpkeepError>) -> u64 {
         Ok(Worked::Partly) => 1,
         Ok(Worked::Checkpointed) => 2,
         Ok(Worked::Merged) => 3,
+        Ok(Worked::GaveUpSegment(_)) => 8,
         Ok(Worked::RemovedSegment(_)) => 4,
         Ok(Worked::RemovedTable(_)) => 5,
         Ok(Worked::FoundDamage(_)) => 7,

@@ -22,9 +22,10 @@ const fn range(variable: &'static str, [below, least, greatest, above]: [&'stati
     Range { variable, below, least, greatest, above }
 }
 
-const RANGES: [Range; 16] = [
+const RANGES: [Range; 17] = [
     range("STEMEDB_SEGMENT_BYTES", ["2093056", "2MiB", "1GiB", "1073745920"]),
     range("STEMEDB_CHECKPOINT_BYTES", ["4194303", "4MiB", "1GiB", "1073741825"]),
+    range("STEMEDB_ARCHIVE_HOLD_BYTES", ["-1", "0", "1024GiB", "1099511627777"]),
     range("STEMEDB_SCRUB_BYTES_PER_SECOND", ["65535", "64KiB", "1GiB", "1073741825"]),
     range("STEMEDB_FRAME_BYTES_MAX", ["126976", "128KiB", "1MiB", "1052672"]),
     range("STEMEDB_FRAMES_IN_FLIGHT", ["0", "1", "2", "3"]),

@@ -51,6 +51,8 @@ pub(super) struct ArchiveNote {
     pub(super) parts: Vec<ArchivedPart>,
     /// How far each lane reaches with it.
     pub(super) reach: Vec<ArchivedLane>,
+    /// Which whole segments the archive has with it, or the backups before it: from there on the next run reads.
+    pub(super) position: String,
 }
 
 /// A piece of a segment.

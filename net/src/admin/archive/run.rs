@@ -10,9 +10,13 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use stemedb_engine::background;
 use stemedb_engine::data_dir::Hold;
-use stemedb_engine::log::BLOCK_BYTES;
+use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
+use stemedb_engine::log::recovery::read_ended;
+use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::log::{BLOCK_BYTES, SegmentNumber};
+use stemedb_engine::slot::LaneId;
 
 use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
 use crate::admin::data::DataOptions;
@@ -22,6 +26,7 @@ use crate::admin::store::{self, Hashed, Store, StoreOptions};
 use crate::admin::tables::manifest_in;
 use crate::admin::text::megabytes;
 use crate::admin::{moment, run_report};
+use crate::archive_mark;
 use crate::driver::wall_clock;
 use crate::run_status::Job;
 
@@ -72,21 +77,28 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
         None => None,
     };
     let _hold = Hold::on(wal)?;
-    let captured = capture(&DirStorage::new(wal), &manifest_in(db)?.covered).map_err(AdminError::Log)?;
     let before = last.as_ref().map(|last| last.timestamp.clone());
-    let last = match last {
-        Some(last) if goes_on(&last, &captured, wal)? => Some(last),
-        Some(_) => {
-            eprintln!(
-                "stemedb-admin: the log does not go on where the archive ends: it was restored, or a part of it went into tables \
-                 before it was archived. A new chain begins; take a full backup to go with it"
-            );
-            None
+    let goes_on = last.as_ref().map(|last| goes_on(last, wal)).transpose()?.flatten();
+    let (last, position, captured) = match goes_on {
+        Some((position, captured)) => (last, position, captured),
+        None => {
+            if last.is_some() {
+                eprintln!(
+                    "stemedb-admin: the log does not go on where the archive ends: it was restored, or a part of it went into tables \
+                     before it was archived. A new chain begins; take a full backup to go with it"
+                );
+            }
+            let (position, captured) = begin_chain(wal, db)?;
+            (None, position, captured)
         }
-        None => None,
+    };
+    let mark = |position: &Covered| {
+        archive_mark::write(wal, position)
+            .map_err(|source| AdminError::File { path: archive_mark::path(wal), source })
     };
     let parts = new_parts(last.as_ref(), &captured);
     if parts.is_empty() {
+        mark(&position)?;
         return Ok(None);
     }
     // One object a second, even if runs are quicker than that.
@@ -111,26 +123,64 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
         sha256,
         parts,
         reach: reach(&captured, wal)?,
+        position: archive_mark::encode(&after(&position, &captured, wal)?),
         object,
     };
     let text = serde_json::to_string_pretty(&note).expect("numbers and strings are JSON");
     store.put(&ArchiveNote::key(&note.object), &text)?;
+    mark(&position_of(&note)?)?;
     Ok(Some(note))
 }
 
-/// Whether the log is the one that was archived last: it still has, in each lane, the segment to which the archive reaches.
-fn goes_on(last: &ArchiveNote, captured: &Capture, wal: &Path) -> Result<bool, AdminError> {
+/// What there is of the log for a new chain: what was kept for an archive since a restore, or else what tables do not cover.
+fn begin_chain(wal: &Path, db: &Path) -> Result<(Covered, Capture), AdminError> {
+    let log = DirStorage::new(wal);
+    let kept = archive_mark::read(wal)
+        .map_err(|source| AdminError::File { path: archive_mark::path(wal), source })?;
+    if let Some(position) = kept
+        && let Ok(captured) = capture(&log, &position)
+    {
+        return Ok((position, captured));
+    }
+    let position = manifest_in(db)?.covered;
+    let captured = capture(&log, &position).map_err(AdminError::Log)?;
+    Ok((position, captured))
+}
+
+/// Which whole segments the archive has.
+fn position_of(note: &ArchiveNote) -> Result<Covered, AdminError> {
+    archive_mark::decode(&note.position)
+        .map_err(|error| AdminError::Failed(format!("the note of {} has no position: {error}", note.object)))
+}
+
+/// What is covered when all segments are that were captured and will never change.
+fn after(position: &Covered, captured: &Capture, wal: &Path) -> Result<Covered, AdminError> {
+    let writing = captured.lanes.iter().map(|lane| (lane.end.lane, lane.end.segment)).collect();
+    let log = DirStorage::new(wal);
+    let read = read_ended(&log, position, &writing, u64::MAX, &mut |_| Ok(())).map_err(AdminError::Log)?;
+    Ok(read.unwrap_or_else(|| position.clone()))
+}
+
+/// What there is of the log behind the whole segments that are archived, if it is the log that was archived last: it still has, in each
+/// lane, the segment to which the archive reaches, unless that is archived as a whole.
+fn goes_on(last: &ArchiveNote, wal: &Path) -> Result<Option<(Covered, Capture)>, AdminError> {
+    let position = position_of(last)?;
+    let Ok(captured) = capture(&DirStorage::new(wal), &position) else { return Ok(None) };
     for lane in &last.reach {
+        let id = SegmentId { lane: LaneId(lane.lane), number: SegmentNumber(lane.segment) };
+        if position.contains(id) {
+            continue;
+        }
         let segment = captured
             .segments
             .iter()
             .find(|segment| segment.id().lane.0 == lane.lane && segment.id().number.0 == lane.segment);
         match segment {
             Some(segment) if segment.bytes >= lane.bytes && header(wal, segment)? == lane.header => {}
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
     }
-    Ok(true)
+    Ok(Some((position, captured)))
 }
 
 /// Since when a log goes its own way of which another was archived `before`: since its first segment that is newer.

@@ -188,11 +188,26 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
     if let Some(pieces) = &pieces {
         log.extend_by_pieces(&pieces.directory)?;
     }
-    log.check()?;
+    log.check().map_err(|error| match &pieces {
+        None => error,
+        Some(_) => AdminError::Failed(format!(
+            "what is archived does not go on where {} ends, so that the moment cannot be reached from there; choose another backup \
+             with --backup-id. {error}",
+            backup.metadata.backup_id
+        )),
+    })?;
     let cut = cut::plan(&log, &log.manifest().covered, target).map_err(|error| match error {
         CutError::Log(error) => AdminError::Log(error),
         CutError::NoRecord { .. } => AdminError::Failed(error.to_string()),
     })?;
+    if let Some(directory) = log.gap().filter(|_| cut.drops_nothing() && pieces.is_none()) {
+        return Err(AdminError::Failed(format!(
+            "{} ends before that moment, and the log in {} has nothing of what came next: it has gone into tables. Name the archive with \
+             --store, take a backup that is newer, or restore this one without a moment",
+            backup.metadata.backup_id,
+            directory.display()
+        )));
+    }
     if let CutTarget::Time(time) = target
         && is_after(&backup, Some(target))
         && !log.tables_end_by(time)?

@@ -13,6 +13,7 @@ use crate::admin::error::AdminError;
 use crate::admin::files::{Copier, Owner, sync_directory, write_whole};
 use crate::admin::moment;
 use crate::admin::progress::ByteProgress;
+use crate::archive_mark;
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
 
@@ -196,6 +197,11 @@ impl<'r> Replacement<'r> {
         let backup = self.plan.backup.metadata.backup_id.clone();
         let note = LogCopy::of(backup, timestamp, &log.manifest().covered, &recovered);
         write_whole(&LogCopy::path(fresh), &note.text(), 0o640)?;
+        if self.options.store.is_named() || archive_mark::path(&moved(wal)).exists() {
+            // There is an archive, and it has nothing of what will be written now.
+            let mark = archive_mark::write(fresh, &log.manifest().covered);
+            mark.map_err(|source| AdminError::File { path: archive_mark::path(fresh), source })?;
+        }
         Ok(recovered)
     }
 

@@ -106,6 +106,7 @@ impl World {
             step_bytes: STEP_BYTES,
             tier_bytes: TIER_BYTES,
             spare_bytes: 0,
+            archive_hold_bytes_max: 0,
         };
         let writing = self.lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it is open")));
         let mut upkeep = Upkeep::new(store, config, manifest, writing.collect(), UpkeepFacts::default())

@@ -1,0 +1,76 @@
+//! The mark that the archive leaves in the directory of a log: that there is an archive, and which part of the log it has.
+//!
+//! As long as the mark is there, a server keeps segments until they are archived, although tables hold their claims.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use stemedb_engine::log::covered::Covered;
+
+/// The mark's name in the directory of the log.
+const NAME: &str = "ARCHIVED";
+
+/// Where the mark is, for the log in `wal`.
+pub(crate) fn path(wal: &Path) -> PathBuf {
+    wal.join(NAME)
+}
+
+/// Which part of the log in `wal` the archive has; `None` where there is no archive.
+///
+/// # Errors
+///
+/// When the mark is there and cannot be read.
+pub(crate) fn read(wal: &Path) -> io::Result<Option<Covered>> {
+    match fs::read_to_string(path(wal)) {
+        Ok(text) => decode(&text).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts the mark in its place, whole.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub(crate) fn write(wal: &Path, archived: &Covered) -> io::Result<()> {
+    let fresh = path(wal).with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(encode(archived).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(fresh, path(wal))?;
+    File::open(wal)?.sync_all()
+}
+
+/// As text.
+pub(crate) fn encode(archived: &Covered) -> String {
+    hex::encode(archived.encode())
+}
+
+/// What [`encode`] gave.
+///
+/// # Errors
+///
+/// When the text is anything else.
+pub(crate) fn decode(text: &str) -> io::Result<Covered> {
+    let bytes = hex::decode(text.trim()).map_err(io::Error::other)?;
+    Covered::decode(&bytes).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_comes_back_and_another_text_is_none() {
+        let wal = tempfile::tempdir().expect("a directory");
+        assert_eq!(read(wal.path()).expect("nothing is fine"), None);
+        write(wal.path(), &Covered::default()).expect("writable");
+        assert_eq!(read(wal.path()).expect("readable"), Some(Covered::default()));
+        for text in ["", "x", "00", "0100"] {
+            fs::write(path(wal.path()), text).expect("writable");
+            read(wal.path()).expect_err("no mark");
+        }
+    }
+}
