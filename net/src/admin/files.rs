@@ -16,6 +16,12 @@ use super::error::AdminError;
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// How long a job waits for one of its kind that is under way: longer than any takes that gets on.
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How often it looks whether that has ended.
+const LOCK_LOOK: Duration = Duration::from_millis(100);
+
 /// After so many bytes what was written is made durable, so that the disk never has much of it to write at once.
 const SYNC_BYTES: u64 = 8 << 20;
 
@@ -139,18 +145,29 @@ impl Owner {
     }
 }
 
-/// Keeps a second process from the same work, as long as the file lives. `refusal` says what that work is.
-pub(super) fn lock_alone(path: &Path, refusal: &str) -> Result<File, AdminError> {
+/// Keeps a second process from the same work, as long as the file lives: `work` says what that is. Where another one does it already, its end is
+/// waited for, up to `patience`.
+pub(super) fn lock_alone(path: &Path, work: &str, patience: Duration) -> Result<File, AdminError> {
     let failed = |source| AdminError::File { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o640).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let message = format!("{refusal}, and has locked {}; wait for it to end", path.display());
-            Err(AdminError::Failed(message))
+    let began = Instant::now();
+    let mut has_told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) => {}
         }
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        let (place, limit) = (path.display(), patience.as_secs());
+        if began.elapsed() >= patience {
+            let message = format!("{work} is under way in another process, which has locked {place} for more than {limit} s");
+            return Err(AdminError::Failed(message));
+        }
+        if !std::mem::replace(&mut has_told, true) {
+            eprintln!("stemedb-admin: {work} is under way in another process, which has locked {place}; waiting for its end, up to {limit} s");
+        }
+        thread::sleep(LOCK_LOOK);
     }
 }
 
@@ -233,5 +250,20 @@ mod tests {
         let mut copier = Copier::new(Some(30 * PIECE_BYTES as u64), Box::new(|_| {}));
         copier.digest(&from).expect("readable");
         assert!(began.elapsed() >= Duration::from_millis(95), "{:?}", began.elapsed());
+    }
+
+    /// Goal: the second of two jobs waits for the first, but not for ever. Method: one lock is held, and let go of while another waits.
+    #[test]
+    fn a_lock_is_waited_for_and_not_for_ever() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join(".lock");
+        let first = lock_alone(&path, "a job", Duration::ZERO).expect("nobody has it");
+        let error = lock_alone(&path, "a job", Duration::from_millis(1)).expect_err("it is not let go of");
+        assert!(error.to_string().contains("a job is under way") && error.to_string().contains("/.lock"), "{error}");
+        thread::scope(|scope| {
+            let second = scope.spawn(|| lock_alone(&path, "a job", Duration::from_secs(600)).map(drop));
+            drop(first);
+            second.join().expect("it does not panic").expect("it gets its turn");
+        });
     }
 }

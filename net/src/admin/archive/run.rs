@@ -21,7 +21,7 @@ use stemedb_engine::slot::LaneId;
 use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
-use crate::admin::files::{beginning, lock_alone};
+use crate::admin::files::{LOCK_PATIENCE, beginning, lock_alone};
 use crate::admin::store::{self, Hashed, Store, StoreOptions};
 use crate::admin::tables::manifest_in;
 use crate::admin::text::megabytes;
@@ -44,8 +44,8 @@ pub(in crate::admin) struct RunOptions {
 
 /// Archives what is new.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
+    let _lock = lock_alone(&options.data.wal().join(".archive-lock"), "an archive run", LOCK_PATIENCE)?;
     let began = Instant::now();
-    let _lock = lock_alone(&options.data.wal().join(".archive-lock"), "another archive run is under way")?;
     let _ = background::give_way();
     let result = options.store.open().and_then(|store| {
         let note = archive(&store, &options.data.wal(), &options.data.db())?;

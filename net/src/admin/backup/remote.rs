@@ -15,7 +15,7 @@ use super::metadata::BackupMetadata;
 use super::verify::check_files;
 use super::{named, none_in};
 use crate::admin::error::AdminError;
-use crate::admin::files::{Copier, lock_alone, sync_directory};
+use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone, sync_directory};
 use crate::admin::store::{self, Hashed, Store, StoreOptions, failed};
 use crate::admin::text::megabytes;
 
@@ -112,7 +112,7 @@ pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, 
     let time = format!("{}-{}", time.get(1).unwrap_or(&""), time[0]);
     let made = DirBuilder::new().recursive(true).mode(0o750).create(&options.local);
     made.map_err(|source| AdminError::File { path: options.local.clone(), source })?;
-    let _lock = lock_alone(&options.local.join(".lock"), "another backup is being taken")?;
+    let _lock = lock_alone(&options.local.join(".lock"), "a backup", LOCK_PATIENCE)?;
     let complete = options.local.join(directory_name(&time));
     if complete.exists() {
         return Err(AdminError::Failed(format!("{} is there already", complete.display())));

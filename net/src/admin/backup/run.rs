@@ -25,7 +25,7 @@ use super::metadata::{BackupFile, BackupLane, BackupMetadata, BackupType};
 use super::verify::count_assertions;
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
-use crate::admin::files::{Copier, beginning, bytes_free, lock_alone, sync_directory, write_whole};
+use crate::admin::files::{Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, sync_directory, write_whole};
 use crate::admin::moment;
 use crate::admin::progress::ByteProgress;
 use crate::admin::run_report;
@@ -56,10 +56,10 @@ pub(in crate::admin) struct RunOptions {
 
 /// Takes a backup, and notes how that went wherever somebody may look.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
-    let began = Instant::now();
     let failed = |source| AdminError::File { path: options.to.clone(), source };
     DirBuilder::new().recursive(true).mode(0o750).create(&options.to).map_err(failed)?;
-    let _lock = lock_alone(&options.to.join(".lock"), "another backup is being taken")?;
+    let _lock = lock_alone(&options.to.join(".lock"), "a backup", LOCK_PATIENCE)?;
+    let began = Instant::now();
     let started = free_second(&options.to);
     let backup_id = format!("{}_{}", options.backup_type.name(), moment::compact(started, '_'));
     // Whoever is backed up comes first; without it the backup is as good.
