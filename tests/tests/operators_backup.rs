@@ -159,8 +159,12 @@ fn two_backups_at_once_are_taken_one_after_the_other() {
         "mkdir -p backups; exec 9>backups/.lock; flock 9; stemedb-admin backup run 2>told 9>&- & \
          until grep -q waiting told; do sleep 0.02; done; flock -u 9; wait $!; cat told",
     );
-    assert!(told.contains("a backup is under way in another process") && told.contains("backups/.lock"), "{told}");
-    let output = installation.typed("./scripts/dr-drill.sh >drilled & ./scripts/backup-stemedb.sh && wait $! && cat drilled");
+    assert!(
+        told.contains("a backup is under way in another process") && told.contains("backups/.lock"),
+        "{told}"
+    );
+    let output = installation
+        .typed("./scripts/dr-drill.sh >drilled & ./scripts/backup-stemedb.sh && wait $! && cat drilled");
     assert!(output.contains(": PASSED (full_"), "{output}");
     assert_eq!(installation.backups().len(), 3);
     installation.typed("for backup in backups/stemedb-backup-*; do ./scripts/verify-backup.sh $backup; done");

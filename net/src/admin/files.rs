@@ -161,11 +161,15 @@ pub(super) fn lock_alone(path: &Path, work: &str, patience: Duration) -> Result<
         }
         let (place, limit) = (path.display(), patience.as_secs());
         if began.elapsed() >= patience {
-            let message = format!("{work} is under way in another process, which has locked {place} for more than {limit} s");
+            let message = format!(
+                "{work} is under way in another process, which has locked {place} for more than {limit} s"
+            );
             return Err(AdminError::Failed(message));
         }
         if !std::mem::replace(&mut has_told, true) {
-            eprintln!("stemedb-admin: {work} is under way in another process, which has locked {place}; waiting for its end, up to {limit} s");
+            eprintln!(
+                "stemedb-admin: {work} is under way in another process, which has locked {place}; waiting for its end, up to {limit} s"
+            );
         }
         thread::sleep(LOCK_LOOK);
     }
@@ -259,7 +263,10 @@ mod tests {
         let path = root.path().join(".lock");
         let first = lock_alone(&path, "a job", Duration::ZERO).expect("nobody has it");
         let error = lock_alone(&path, "a job", Duration::from_millis(1)).expect_err("it is not let go of");
-        assert!(error.to_string().contains("a job is under way") && error.to_string().contains("/.lock"), "{error}");
+        assert!(
+            error.to_string().contains("a job is under way") && error.to_string().contains("/.lock"),
+            "{error}"
+        );
         thread::scope(|scope| {
             let second = scope.spawn(|| lock_alone(&path, "a job", Duration::from_secs(600)).map(drop));
             drop(first);

@@ -1,6 +1,7 @@
 //! The thread that keeps log and tables in order while the cores serve.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -13,6 +14,7 @@ use stemedb_engine::checkpoint::{
 };
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::storage::{DirStorage, SegmentFile};
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::table::DirTables;
@@ -152,7 +154,10 @@ struct Keeper<R> {
     due: Option<Instant>,
     /// Whether it was said that there is no space, since something was done last.
     has_warned: bool,
-    archive_looked: Option<Instant>,
+    /// When the mark of the archive is looked at again.
+    archive_due: Instant,
+    /// What it said.
+    archived: Option<Covered>,
 }
 
 impl<R: FnMut(SegmentFile)> Keeper<R> {
@@ -173,7 +178,8 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             began,
             due: Some(began),
             has_warned: false,
-            archive_looked: None,
+            archive_due: began,
+            archived: None,
         }
     }
 
@@ -259,20 +265,18 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         self.due = Some(Instant::now() + pause);
     }
 
-    /// Looks which part of the log is archived by now.
+    /// Looks which part of the log is archived by now, if that is due.
     fn look_at_archive(&mut self) -> Result<(), UpkeepError> {
-        if self.archive_looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN) {
+        if self.archive_due > Instant::now() {
             return Ok(());
         }
-        self.archive_looked = Some(Instant::now());
-        match archive_mark::read(self.data.wal()) {
-            Ok(Some(archived)) => self.upkeep.archived(archived),
-            Ok(None) => Ok(()),
-            Err(error) => {
-                tracing::warn!(%error, "{} cannot be read", archive_mark::path(self.data.wal()).display());
-                Ok(())
-            }
+        self.archive_due = Instant::now() + LOOK_AGAIN;
+        let now = archived_in(self.data.wal());
+        if now.is_none() || now == self.archived {
+            return Ok(());
         }
+        self.archived.clone_from(&now);
+        now.map_or(Ok(()), |archived| self.upkeep.archived(archived))
     }
 
     /// Takes a step, and gives how long to wait before the next.
@@ -280,16 +284,10 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         self.look_at_archive()?;
         // Let go of after the step.
         let mut right = None;
-        let wal = self.data.wal();
-        let may_remove = &mut || match RemovalRight::on(wal) {
-            Ok(granted) => {
-                right = granted;
-                right.is_some()
-            }
-            Err(error) => {
-                tracing::warn!(%error, "files that are needed no more are kept");
-                false
-            }
+        let (wal, archived) = (self.data.wal(), self.archived.as_ref());
+        let may_remove = &mut || {
+            right = removal_right(wal, archived);
+            right.is_some()
         };
         let worked = self.upkeep.step(wall_clock(), may_remove)?;
         if let Worked::Checkpointed | Worked::Merged = worked {
@@ -345,6 +343,24 @@ impl<R> Keeper<R> {
     }
 }
 
+/// The right to remove files, unless somebody holds them or another part of the log is archived than is `known`: an archive run that has just
+/// let go of the files counts on those being kept that it has not taken.
+fn removal_right(wal: &Path, known: Option<&Covered>) -> Option<RemovalRight> {
+    let right = RemovalRight::on(wal).unwrap_or_else(|error| {
+        tracing::warn!(%error, "files that are needed no more are kept");
+        None
+    })?;
+    archived_in(wal).is_none_or(|now| Some(&now) == known).then_some(right)
+}
+
+/// Which part of the log is archived: nothing where that cannot be read. `None` where there is no archive.
+fn archived_in(wal: &Path) -> Option<Covered> {
+    archive_mark::read(wal).unwrap_or_else(|error| {
+        tracing::warn!(%error, "{} cannot be read; nothing counts as archived", archive_mark::path(wal).display());
+        Some(Covered::default())
+    })
+}
+
 fn tell_damage(place: &DamagedPlace) {
     tracing::error!(
         file = %place.path.display(),
@@ -374,6 +390,21 @@ mod tests {
     //! Goal: a stop waits for the step at hand, but not for ever. Method: a thread whose step ends when the test says so.
 
     use super::*;
+
+    /// Goal: nothing is removed that an archive which has just been begun counts on. Method: its mark appears between a look at it and a removal.
+    #[test]
+    fn nothing_is_removed_before_the_mark_of_the_archive_is_known() {
+        let wal = tempfile::tempdir().expect("a directory");
+        assert!(removal_right(wal.path(), None).is_some(), "there is no archive");
+        archive_mark::write(wal.path(), &Covered::default()).expect("writable");
+        assert!(removal_right(wal.path(), None).is_none(), "the mark is news");
+        assert!(removal_right(wal.path(), Some(&Covered::default())).is_some());
+        std::fs::write(archive_mark::path(wal.path()), "damaged").expect("writable");
+        assert!(removal_right(wal.path(), None).is_none(), "there is an archive, whatever it has");
+        std::fs::remove_file(archive_mark::path(wal.path())).expect("it is there");
+        let _hold = stemedb_engine::data_dir::Hold::on(wal.path()).expect("nobody removes anything");
+        assert!(removal_right(wal.path(), None).is_none(), "somebody reads");
+    }
 
     /// A thread whose step at hand lasts until the sender is dropped.
     fn in_a_step() -> (UpkeepThread, Sender<()>) {

@@ -25,7 +25,9 @@ use super::metadata::{BackupFile, BackupLane, BackupMetadata, BackupType};
 use super::verify::count_assertions;
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
-use crate::admin::files::{Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, sync_directory, write_whole};
+use crate::admin::files::{
+    Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, sync_directory, write_whole,
+};
 use crate::admin::moment;
 use crate::admin::progress::ByteProgress;
 use crate::admin::run_report;
