@@ -520,6 +520,32 @@ fn a_log_that_was_given_up_is_not_mixed_with_the_one_that_went_on() {
     }
 }
 
+/// Goal: a record that the newest backup has in its tables, which cannot be cut, is reached from an older one, or refused in a line that says so.
+/// Method: claims go into tables between two backups, while the log is kept for an archive.
+#[test]
+fn a_record_that_tables_hold_is_reached_from_an_older_backup() {
+    let installation = Installation::new();
+    installation.start();
+    installation.typed("stemedb-admin archive run && stemedb-admin backup run");
+    write_all(&installation, "a", 40);
+    move_into_tables(&installation, 40);
+    installation.typed("stemedb-admin backup run");
+    write_all(&installation, "b", 10);
+    installation.stop();
+    let newest = metadata(&installation.backups()[1])["backup_id"].as_str().expect("an identity").to_owned();
+    let line = format!("stemedb-admin restore --backup-id {newest} --target-lsn 0:4 --yes");
+    let (_, text) = installation.refused(&line);
+    let expected = format!("the tables of {newest} may hold record 4 of lane 0");
+    assert!(text.contains(&expected) && text.contains("take an older backup"), "{text}");
+    installation.typed("stemedb-admin restore --target-lsn 0:4 --yes");
+    let found = subjects(&installation.path("data/wal"));
+    let first: BTreeSet<_> = (0..found.len()).map(|number| format!("a/{number}")).collect();
+    assert_eq!(found, first, "one client wrote them, one after the other");
+    assert!((3..40).contains(&found.len()), "record 1 is the generation's: {}", found.len());
+    installation.start();
+    assert_eq!(installation.assertion_count(), found.len() as u64);
+}
+
 #[test]
 fn old_backups_go_but_never_the_last_whole_one() {
     let installation = Installation::new();

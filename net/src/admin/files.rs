@@ -151,25 +151,32 @@ pub(super) fn lock_alone(path: &Path, work: &str, patience: Duration) -> Result<
     let failed = |source| AdminError::File { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o640).open(path).map_err(failed)?;
-    let began = Instant::now();
+    let reason = format!("{work} is under way in another process, which has locked {}", path.display());
+    wait_for(&reason, patience, || match file.try_lock() {
+        Ok(()) => Ok(Some(())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    })?;
+    Ok(file)
+}
+
+/// Asks for something again and again until it is given, but for no longer than `patience`. `reason` says why it may not be.
+pub(super) fn wait_for<T>(
+    reason: &str,
+    patience: Duration,
+    mut ask: impl FnMut() -> Result<Option<T>, AdminError>,
+) -> Result<T, AdminError> {
+    let (began, limit) = (Instant::now(), patience.as_secs());
     let mut has_told = false;
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-            Err(TryLockError::WouldBlock) => {}
+        if let Some(given) = ask()? {
+            return Ok(given);
         }
-        let (place, limit) = (path.display(), patience.as_secs());
         if began.elapsed() >= patience {
-            let message = format!(
-                "{work} is under way in another process, which has locked {place} for more than {limit} s"
-            );
-            return Err(AdminError::Failed(message));
+            return Err(AdminError::Failed(format!("{reason}; it has not ended within {limit} s")));
         }
         if !std::mem::replace(&mut has_told, true) {
-            eprintln!(
-                "stemedb-admin: {work} is under way in another process, which has locked {place}; waiting for its end, up to {limit} s"
-            );
+            eprintln!("stemedb-admin: {reason}; waiting for its end, up to {limit} s");
         }
         thread::sleep(LOCK_LOOK);
     }

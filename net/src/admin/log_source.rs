@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use stemedb_engine::checkpoint::Manifest;
 use stemedb_engine::data_dir::Hold;
 use stemedb_engine::log::BLOCK_BYTES;
-use stemedb_engine::log::recovery::capture::{CapturedSegment, capture};
+use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
 use stemedb_engine::log::recovery::recover_after;
-use stemedb_engine::log::segment::{SegmentHeader, SegmentId};
+use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::{DirStorage, LogStorage, SegmentFile};
 use stemedb_engine::time::UnixMicros;
 
 use super::backup::Backup;
 use super::error::AdminError;
 use super::files::beginning;
-use super::tables::manifest_in;
+use super::tables::{manifest_for, manifest_in};
 
 /// Segments of one log that lie in several directories, each the longest copy that there is.
 #[derive(Debug)]
@@ -25,10 +25,21 @@ pub(super) struct LogSource {
     segments: BTreeMap<SegmentId, Part>,
     /// What the tables hold that belong to it; of that there are no segments.
     manifest: Manifest,
-    /// A directory that has more of this log, but not what comes next: that has gone into tables.
-    gap: Option<PathBuf>,
     /// What keeps a server from removing files of it.
     _hold: Option<Hold>,
+}
+
+/// What a directory has beyond a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// It is added now: there may be nothing of it.
+    Added,
+    /// Nothing that can be told.
+    None,
+    /// It has more of this log, but not what comes next: that has gone into tables.
+    Gap,
+    /// It is another log, which goes its own way since this time.
+    OtherSince(UnixMicros),
 }
 
 /// A segment.
@@ -48,34 +59,34 @@ impl LogSource {
         let part =
             |file: SegmentFile| (file.id, Part { path: wal.join(file.id.to_string()), bytes: file.bytes });
         let manifest = manifest_in(&backup.directory.join("db"))?;
-        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest, gap: None, _hold: None })
+        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest, _hold: None })
     }
 
     /// The log in a directory as far as it reaches now, whether or not a server goes on writing it.
     pub(super) fn captured(directory: &Path, db: &Path) -> Result<LogSource, AdminError> {
-        let (hold, manifest) = (Hold::on(directory)?, manifest_in(db)?);
+        let (hold, manifest) = (Hold::on(directory)?, manifest_for(directory, db)?);
         let captured = capture(&DirStorage::new(directory), &manifest.covered).map_err(AdminError::Log)?;
+        Ok(LogSource { manifest, _hold: Some(hold), ..LogSource::of_capture(directory, &captured) })
+    }
+
+    /// What was captured of the log in a directory, which is held.
+    pub(super) fn of_capture(directory: &Path, captured: &Capture) -> LogSource {
         let part = |segment: &CapturedSegment| {
             let path = directory.join(segment.id().to_string());
             (segment.id(), Part { path, bytes: segment.bytes })
         };
-        Ok(LogSource {
-            segments: captured.segments.iter().map(part).collect(),
-            manifest,
-            gap: None,
-            _hold: Some(hold),
-        })
+        let segments = captured.segments.iter().map(part).collect();
+        LogSource { segments, manifest: Manifest::empty(), _hold: None }
     }
 
     /// Adds what the log in `directory` has beyond this one, if it is the same log: every segment that both have begins
-    /// with the same header, which no two segments have. Of another log it gives the time since when it goes its own way, and adds
-    /// nothing. A damaged one or none adds nothing either, and it is told why.
-    pub(super) fn extend(&mut self, directory: &Path, db: &Path) -> Result<Option<UnixMicros>, AdminError> {
+    /// with the same header, which no two segments have. Another log, a damaged one or none adds nothing, and it is told why.
+    pub(super) fn extend(&mut self, directory: &Path, db: &Path) -> Result<Extension, AdminError> {
         if !directory.is_dir() {
-            return Ok(None);
+            return Ok(Extension::None);
         }
         let storage = DirStorage::new(directory);
-        let covered = manifest_in(db)?.covered;
+        let covered = manifest_for(directory, db)?.covered;
         // What their tables cover and ours do not is in the log only if it was kept for the archive.
         let whole = capture(&storage, &self.manifest.covered);
         let is_gap = whole.is_err();
@@ -84,7 +95,7 @@ impl LogSource {
             Err(error) => {
                 let reason = AdminError::Log(error);
                 eprintln!("stemedb-admin: the log in {} is not used: {reason}", directory.display());
-                return Ok(None);
+                return Ok(Extension::None);
             }
         };
         let mut more = BTreeMap::new();
@@ -122,12 +133,14 @@ impl LogSource {
                 more.insert(segment.id(), Part { path, bytes: segment.bytes });
             }
         }
-        match others_since {
-            None if is_gap => self.gap = Some(directory.to_owned()),
-            None => self.segments.extend(more),
-            Some(_) => {}
-        }
-        Ok(others_since)
+        Ok(match others_since {
+            Some(since) => Extension::OtherSince(since),
+            None if is_gap => Extension::Gap,
+            None => {
+                self.segments.extend(more);
+                Extension::Added
+            }
+        })
     }
 
     /// Adds all segments in `directory`, which go on where these end or are longer copies of them.
@@ -153,11 +166,6 @@ impl LogSource {
         Ok(())
     }
 
-    /// A directory that has more of this log, but not what comes next.
-    pub(super) fn gap(&self) -> Option<&Path> {
-        self.gap.as_deref()
-    }
-
     /// Checks that it is a sound log.
     pub(super) fn check(&self) -> Result<(), AdminError> {
         recover_after(self, &self.manifest.covered, &mut |_| Ok(())).map(drop).map_err(AdminError::Log)
@@ -166,20 +174,6 @@ impl LogSource {
     /// The tables that belong to it.
     pub(super) fn manifest(&self) -> &Manifest {
         &self.manifest
-    }
-
-    /// Whether all that the tables hold had been written by `time`: in each lane the segment behind it was begun by then.
-    pub(super) fn tables_end_by(&self, time: UnixMicros) -> Result<bool, AdminError> {
-        for covered in &self.manifest.covered.ends {
-            let next = SegmentId { lane: covered.end.lane, number: covered.end.segment.next() };
-            let Some(part) = self.segments.get(&next) else { return Ok(false) };
-            let block = beginning(&part.path, BLOCK_BYTES);
-            let block = block.map_err(|source| AdminError::File { path: part.path.clone(), source })?;
-            if !SegmentHeader::decode(&block).is_ok_and(|(header, _)| header.created <= time) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Its segments, by lane and number.

@@ -20,7 +20,7 @@ use crate::log::covered::Covered;
 use crate::log::frame::{FrameError, FrameKind};
 use crate::log::generation::LaneEnd;
 use crate::log::recovery::reader::SegmentReader;
-use crate::log::recovery::survey::{BegunSegment, Survey, contradiction};
+use crate::log::recovery::survey::{BegunSegment, Survey, SurveyedGeneration, contradiction};
 use crate::log::recovery::{RecoveryError, SegmentRange};
 use crate::log::segment::{SegmentHeader, SegmentId};
 use crate::log::storage::LogStorage;
@@ -136,6 +136,11 @@ impl Look<'_> {
         if is_in_all {
             return Ok(Some(last));
         }
+        if let Some(surveyed) = surveyed
+            && let Some(error) = self.lost_record(surveyed)?
+        {
+            return Err(error);
+        }
         for &id in surveyed.into_iter().flat_map(|surveyed| surveyed.found_in.values()) {
             let begun = &self.survey.lanes[&id.lane].begun;
             let segment =
@@ -149,6 +154,31 @@ impl Look<'_> {
         }
         // Whichever generation came before, this one was begun on what recovery found of it.
         Ok(earlier.last().copied())
+    }
+
+    /// What is wrong with a generation of which tables hold a part, so that all its lanes had its record, if one of them lacks it now.
+    fn lost_record(&mut self, surveyed: &SurveyedGeneration) -> Result<Option<RecoveryError>, RecoveryError> {
+        let SurveyedGeneration { record, found_in, .. } = surveyed;
+        let Some(covered) = found_in.values().find(|&&id| self.survey.covered.contains(id)) else {
+            return Ok(None);
+        };
+        let lanes = (0..record.lanes).map(LaneId);
+        let Some(lane) = lanes.into_iter().find(|lane| !found_in.contains_key(lane)) else { return Ok(None) };
+        let id = SegmentId { lane, number: record.first_segment_of(lane) };
+        let testimony = format!("the tables hold {covered}, which went on when all lanes had that record");
+        let begun = self.survey.lanes.get(&lane).map_or(&[][..], |lane| &lane.begun);
+        let Some(segment) = begun.iter().find(|segment| segment.file.id == id) else {
+            return Ok(Some(self.survey.unbegun(self.storage, id, &testimony)));
+        };
+        self.reader.open(segment.file, segment.limit());
+        let frame = self.reader.frame(BLOCK, &segment.home)?.map(|frame| frame.header);
+        Ok(Some(match frame {
+            Err(cause) => self.damage(segment, BLOCK, cause, testimony),
+            Ok(header) => {
+                let expected = format!("the record of generation {}", record.generation);
+                contradiction(self.storage, id, BLOCK, expected, format!("{header:?}"))
+            }
+        }))
     }
 
     /// Where a segment has a valid frame behind its first one.

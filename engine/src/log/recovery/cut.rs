@@ -8,7 +8,7 @@
 //! A lane that is cut ends without a seal, as if it had never gone on: a seal that stayed would testify for the segment
 //! that is dropped.
 
-use crate::log::covered::Covered;
+use crate::log::covered::{Covered, CoveredEnd};
 use crate::log::frame::{FrameHeader, FrameKind};
 use crate::log::recovery::reader::SegmentReader;
 use crate::log::recovery::survey::{BegunSegment, Survey};
@@ -81,6 +81,14 @@ pub enum CutError {
         /// The first record that is not there, 1 if the lane is not.
         next_lsn: Lsn,
     },
+    /// Tables have what is to be dropped, or may have it.
+    #[error("the tables hold lane {} before its record {next_lsn}, and may hold what came later than the moment: tables cannot be cut", lane.0)]
+    Covered {
+        /// The lane.
+        lane: LaneId,
+        /// The first record that they do not hold.
+        next_lsn: Lsn,
+    },
 }
 
 impl Cut {
@@ -100,12 +108,13 @@ impl Cut {
     }
 }
 
-/// Says what to drop of the log in `storage`, which nobody writes, to cut it back to `target`. What is `covered` stays. The log
+/// Says what to drop of the log in `storage`, which nobody writes, to cut it back to `target`. What is `covered` stays; what goes on behind that may
+/// be dropped as a whole, so that the log that is left is as a [copy](Covered::of_copy) that is older than the tables. The log
 /// is sound: recovery has said so. Nothing is changed.
 ///
 /// # Errors
 ///
-/// When the log cannot be read, or does not have the record that it is to be cut at.
+/// When the log cannot be read, does not have the record that it is to be cut at, or may be covered beyond the moment.
 pub fn plan(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> Result<Cut, CutError> {
     let survey = Survey::new(storage, covered)?;
     let mut lanes = Vec::new();
@@ -113,6 +122,9 @@ pub fn plan(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> R
         CutTarget::Time(time) => time,
         CutTarget::Record { lane, lsn } => time_of_record(storage, &survey, lane, lsn)?,
     };
+    if let Some(end) = covered.ends.iter().find(|covered| !ends_by(&survey, covered, time)) {
+        return Err(covered_error(end));
+    }
     let is_later = |lane: LaneId, frame: &FrameHeader| match target {
         CutTarget::Record { lane: named, lsn } if named == lane => frame.first_lsn > lsn,
         _ => frame.time > time,
@@ -127,6 +139,11 @@ pub fn plan(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> R
         lanes.push((lane, segments));
     }
     let limit = Limit::of(lanes.iter().flat_map(|(_, segments)| segments));
+    if let Some(limit) = limit.filter(|limit| limit.is_dropped)
+        && let Some(end) = covered.ends.iter().find(|covered| covered.end.generation == limit.last)
+    {
+        return Err(covered_error(end));
+    }
     let mut cut = Cut { time, lanes: Vec::new(), shortened: Vec::new(), dropped: Vec::new() };
     for (lane, segments) in &lanes {
         if !segments.is_empty() {
@@ -134,6 +151,26 @@ pub fn plan(storage: &dyn LogStorage, covered: &Covered, target: CutTarget) -> R
         }
     }
     Ok(cut)
+}
+
+/// Whether all that is covered of a lane had been queued by `time`. The header of whatever came next says so: of the lane's next segment or, where
+/// the lane has none, of a later generation. If a lane of that is covered, it is asked for itself.
+fn ends_by(survey: &Survey, covered: &CoveredEnd, time: UnixMicros) -> bool {
+    let end = &covered.end;
+    let next = survey.lanes.get(&end.lane).and_then(|lane| lane.begun.first());
+    if let Some(next) = next {
+        return next.header.created <= time;
+    }
+    if survey.covered.ends.iter().any(|other| other.end.generation > end.generation) {
+        return true;
+    }
+    let begun = survey.lanes.values().flat_map(|lane| &lane.begun);
+    let later = begun.filter(|segment| segment.header.generation > end.generation);
+    later.map(|segment| segment.header.created).min().is_some_and(|created| created <= time)
+}
+
+fn covered_error(covered: &CoveredEnd) -> CutError {
+    CutError::Covered { lane: covered.end.lane, next_lsn: covered.end.next_lsn }
 }
 
 /// What a segment holds.
@@ -276,8 +313,12 @@ fn time_of_record(
     lane: LaneId,
     lsn: Lsn,
 ) -> Result<UnixMicros, CutError> {
+    let covered = survey.covered.end_of(lane);
+    if let Some(covered) = covered.filter(|covered| lsn < covered.end.next_lsn) {
+        return Err(covered_error(covered));
+    }
     let begun = survey.lanes.get(&lane).map_or(&[][..], |lane| &lane.begun);
-    let mut next_lsn = Lsn::FIRST;
+    let mut next_lsn = covered.map_or(Lsn::FIRST, |covered| covered.end.next_lsn);
     let mut found = None;
     for (at, segment) in begun.iter().enumerate() {
         let required = survey.required_end(lane, at).map(|required| required.end);

@@ -12,7 +12,7 @@ use stemedb_engine::background;
 use stemedb_engine::data_dir::Hold;
 use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
-use stemedb_engine::log::recovery::read_ended;
+use stemedb_engine::log::recovery::{RecoveryError, read_ended};
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::DirStorage;
 use stemedb_engine::log::{BLOCK_BYTES, SegmentNumber};
@@ -22,8 +22,9 @@ use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
 use crate::admin::files::{LOCK_PATIENCE, beginning, lock_alone};
+use crate::admin::log_source::LogSource;
 use crate::admin::store::{self, Hashed, Store, StoreOptions};
-use crate::admin::tables::manifest_in;
+use crate::admin::tables::manifest_for;
 use crate::admin::text::megabytes;
 use crate::admin::{moment, run_report};
 use crate::archive_mark;
@@ -134,17 +135,25 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
 
 /// What there is of the log for a new chain: what was kept for an archive since a restore, or else what tables do not cover.
 fn begin_chain(wal: &Path, db: &Path) -> Result<(Covered, Capture), AdminError> {
-    let log = DirStorage::new(wal);
     let kept = archive_mark::read(wal)
         .map_err(|source| AdminError::File { path: archive_mark::path(wal), source })?;
     if let Some(position) = kept
-        && let Ok(captured) = capture(&log, &position)
+        && let Some(captured) = captured_behind(wal, &position)?
     {
         return Ok((position, captured));
     }
-    let position = manifest_in(db)?.covered;
-    let captured = capture(&log, &position).map_err(AdminError::Log)?;
+    let position = manifest_for(wal, db)?.covered;
+    let captured = capture(&DirStorage::new(wal), &position).map_err(AdminError::Log)?;
     Ok((position, captured))
+}
+
+/// What there is of the log behind `position`; `None` if it does not go on there. That it cannot be read for the moment does not say so.
+fn captured_behind(wal: &Path, position: &Covered) -> Result<Option<Capture>, AdminError> {
+    match capture(&DirStorage::new(wal), position) {
+        Ok(captured) => Ok(Some(captured)),
+        Err(error @ (RecoveryError::List { .. } | RecoveryError::Read { .. })) => Err(AdminError::Log(error)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Which whole segments the archive has.
@@ -153,10 +162,10 @@ fn position_of(note: &ArchiveNote) -> Result<Covered, AdminError> {
         .map_err(|error| AdminError::Failed(format!("the note of {} has no position: {error}", note.object)))
 }
 
-/// What is covered when all segments are that were captured and will never change.
+/// What is covered when all segments are that were captured and will never change. What the log has gained since is not looked at.
 fn after(position: &Covered, captured: &Capture, wal: &Path) -> Result<Covered, AdminError> {
     let writing = captured.lanes.iter().map(|lane| (lane.end.lane, lane.end.segment)).collect();
-    let log = DirStorage::new(wal);
+    let log = LogSource::of_capture(wal, captured);
     let read = read_ended(&log, position, &writing, u64::MAX, &mut |_| Ok(())).map_err(AdminError::Log)?;
     Ok(read.unwrap_or_else(|| position.clone()))
 }
@@ -165,7 +174,7 @@ fn after(position: &Covered, captured: &Capture, wal: &Path) -> Result<Covered, 
 /// lane, the segment to which the archive reaches, unless that is archived as a whole.
 fn goes_on(last: &ArchiveNote, wal: &Path) -> Result<Option<(Covered, Capture)>, AdminError> {
     let position = position_of(last)?;
-    let Ok(captured) = capture(&DirStorage::new(wal), &position) else { return Ok(None) };
+    let Some(captured) = captured_behind(wal, &position)? else { return Ok(None) };
     for lane in &last.reach {
         let id = SegmentId { lane: LaneId(lane.lane), number: SegmentNumber(lane.segment) };
         if position.contains(id) {

@@ -12,7 +12,7 @@ use super::catalog::{Backup, Catalog};
 use super::metadata::BackupType;
 use super::verify::check_files;
 use crate::admin::error::AdminError;
-use crate::admin::files::Copier;
+use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone};
 use crate::admin::moment;
 use crate::driver::wall_clock;
 
@@ -32,6 +32,11 @@ pub(in crate::admin) struct PruneOptions {
 
 /// Removes backups that are too old, oldest first. The newest of each type that is whole stays, however old it is.
 pub(super) fn run(as_json: bool, options: &PruneOptions) -> Result<ExitCode, AdminError> {
+    // A backup that is being taken may share files with one that goes, and another run may remove the same ones.
+    let _lock = match options.dry_run || !options.from.is_dir() {
+        true => None,
+        false => Some(lock_alone(&options.from.join(".lock"), "a backup", LOCK_PATIENCE)?),
+    };
     let catalog = Catalog::read(&options.from)?;
     let oldest = wall_clock().0 - i64::from(options.retention_days) * 86_400 * UnixMicros::PER_SECOND;
     let mut removed = Vec::new();

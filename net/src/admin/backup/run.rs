@@ -31,7 +31,7 @@ use crate::admin::files::{
 use crate::admin::moment;
 use crate::admin::progress::ByteProgress;
 use crate::admin::run_report;
-use crate::admin::tables::{is_same_table, manifest_in};
+use crate::admin::tables::{is_same_table, manifest_for};
 use crate::admin::text::{grouped, megabytes};
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
@@ -156,7 +156,7 @@ fn fill(
     let wal = options.data.wal();
     let _hold = Hold::on(&wal)?;
     // The tables come first: what they cover later is still in the log, which the hold keeps.
-    let manifest = manifest_in(&options.data.db())?;
+    let manifest = manifest_for(&wal, &options.data.db())?;
     let captured = match options.backup_type.has_wal() {
         true => capture(&DirStorage::new(&wal), &manifest.covered).map_err(AdminError::Log)?,
         false => Capture { segments: Vec::new(), lanes: Vec::new() },

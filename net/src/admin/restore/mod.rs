@@ -7,7 +7,7 @@ mod target;
 use std::fs::{self, DirBuilder};
 use std::io::{Write as _, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,11 +22,12 @@ use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log};
 use super::data::DataOptions;
 use super::error::AdminError;
 use super::files::{Copier, bytes_free};
-use super::log_source::LogSource;
+use super::log_source::{Extension, LogSource};
 use super::moment;
 use super::progress::ByteProgress;
 use super::run_report;
 use super::store::StoreOptions;
+use super::tables::manifest_in;
 use super::text::{grouped, megabytes};
 use crate::run_status::Job;
 
@@ -159,9 +160,12 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
 /// Chooses the backup, checks all of it, and finds what to drop.
 fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, AdminError> {
     let (candidates, catalog) = choose(options, target)?;
+    let mut gap = None;
     let (backup, mut log) = match target {
         Some(target) if candidates[0].metadata.backup_type.has_wal() => {
-            current_at(options, target, candidates, &catalog)?
+            let current = current_at(options, target, candidates, &catalog)?;
+            gap = current.gap;
+            (current.backup, current.log)
         }
         Some(_) => {
             let message = "tables have no moments to go back to; restore a full backup, or one of the log";
@@ -196,33 +200,46 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
             backup.metadata.backup_id
         )),
     })?;
-    let cut = cut::plan(&log, &log.manifest().covered, target).map_err(|error| match error {
-        CutError::Log(error) => AdminError::Log(error),
-        CutError::NoRecord { .. } => AdminError::Failed(error.to_string()),
-    })?;
-    if let Some(directory) = log.gap().filter(|_| cut.drops_nothing() && pieces.is_none()) {
-        return Err(AdminError::Failed(format!(
-            "{} ends before that moment, and the log in {} has nothing of what came next: it has gone into tables. Name the archive with \
-             --store, take a backup that is newer, or restore this one without a moment",
-            backup.metadata.backup_id,
-            directory.display()
-        )));
+    let gap = gap.filter(|_| pieces.is_none());
+    let cut = cut::plan(&log, &log.manifest().covered, target);
+    match (&cut, gap) {
+        (Ok(cut), Some(directory)) if cut.drops_nothing() => return Err(ends_before(&backup, &directory)),
+        (Err(CutError::NoRecord { .. }), Some(directory)) => return Err(ends_before(&backup, &directory)),
+        _ => {}
     }
-    if let CutTarget::Time(time) = target
-        && is_after(&backup, Some(target))
-        && !log.tables_end_by(time)?
-    {
-        return Err(AdminError::Failed(format!(
-            "the tables of {} may hold claims that came after {}; take a backup that is older than that",
-            backup.metadata.backup_id,
-            moment::format(time)
-        )));
-    }
+    let cut = cut.map_err(|error| refused(error, &backup, target))?;
     Ok(Plan { backup, log: Some(log), cut: Some(cut), _pieces: pieces })
 }
 
+/// A backup cannot be followed up to the moment.
+fn ends_before(backup: &Backup, directory: &Path) -> AdminError {
+    AdminError::Failed(format!(
+        "{} ends before that moment, and the log in {} has nothing of what came next: it has gone into tables. Name the archive with \
+         --store, take a backup that is newer, or restore this one without a moment",
+        backup.metadata.backup_id,
+        directory.display()
+    ))
+}
+
+/// Why the log that goes on where a backup ends cannot be cut.
+fn refused(error: CutError, backup: &Backup, target: CutTarget) -> AdminError {
+    let id = &backup.metadata.backup_id;
+    match (error, target) {
+        (CutError::Log(error), _) => AdminError::Log(error),
+        (error @ CutError::NoRecord { .. }, _) => AdminError::Failed(error.to_string()),
+        (CutError::Covered { .. }, CutTarget::Time(time)) => AdminError::Failed(format!(
+            "the tables of {id} may hold claims that came after {}; take a backup that is older than that",
+            moment::format(time)
+        )),
+        (CutError::Covered { .. }, CutTarget::Record { lane, lsn }) => AdminError::Failed(format!(
+            "the tables of {id} may hold record {lsn} of lane {}, or what was written after it; take an older backup with --backup-id",
+            lane.0
+        )),
+    }
+}
+
 /// The backups that may be meant, the best first: the one that is asked for or, of those of the type, those that are older than the
-/// moment, newest first. If none is, the oldest may still reach back to it.
+/// moment, newest first; or, for a record, those whose tables do not hold it. If none is, the oldest may still reach back to it.
 fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Backup>, Catalog), AdminError> {
     if let Some(directory) = &options.backup {
         let beside = directory.parent().unwrap_or(&options.from);
@@ -233,7 +250,12 @@ fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Ba
         return Ok((vec![backup::named(id, &catalog, &options.from)?], catalog));
     }
     let of_type = || catalog.of_type(options.backup_type).cloned();
-    let mut candidates: Vec<_> = of_type().filter(|backup| !is_after(backup, target)).collect();
+    let mut candidates = Vec::new();
+    for backup in of_type().filter(|backup| !is_after(backup, target)) {
+        if !has_in_tables(&backup, target)? {
+            candidates.push(backup);
+        }
+    }
     if candidates.is_empty() {
         candidates.extend(of_type().last());
     }
@@ -243,22 +265,51 @@ fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Ba
     Ok((candidates, catalog))
 }
 
+/// Whether the tables of a backup hold the record that is the target.
+fn has_in_tables(backup: &Backup, target: Option<CutTarget>) -> Result<bool, AdminError> {
+    let Some(CutTarget::Record { lane, lsn }) = target else { return Ok(false) };
+    let covered = manifest_in(&backup.directory.join("db"))?.covered;
+    Ok(covered.end_of(lane).is_some_and(|covered| lsn < covered.end.next_lsn))
+}
+
+/// The backup to go back to, and the log that went on from there.
+struct Current {
+    backup: Backup,
+    log: LogSource,
+    /// A directory in which the log goes on, but not with what comes next.
+    gap: Option<PathBuf>,
+}
+
 /// The first of these backups that is of the log that was current at the moment, with all of that log that the next backup has
-/// and what is still in its place. A restore to a moment gives up what came after it: a backup of that is of another log.
+/// or, if that has not what comes next, what is still in its place. A restore to a moment gives up what came after it: a backup of that is of
+/// another log.
 fn current_at(
     options: &RestoreOptions,
     target: CutTarget,
     candidates: Vec<Backup>,
     catalog: &Catalog,
-) -> Result<(Backup, LogSource), AdminError> {
+) -> Result<Current, AdminError> {
     let is_chosen = candidates.len() == 1;
     for backup in candidates {
         let mut log = LogSource::of_backup(&backup)?;
         let next = next_after(&backup, catalog, target).map(|next| next.directory.clone());
         let next = next.map(|next| (next.join("wal"), next.join("db")));
         let mut is_given_up = false;
+        let mut gap = None;
         for (directory, db) in next.into_iter().chain([(options.data.wal(), options.data.db())]) {
-            let Some(since) = log.extend(&directory, &db)? else { continue };
+            let since = match log.extend(&directory, &db)? {
+                Extension::OtherSince(since) => since,
+                Extension::None => continue,
+                Extension::Gap => {
+                    gap = gap.or(Some(directory));
+                    continue;
+                }
+                Extension::Added => {
+                    // A backup that was begun after the moment reaches up to it, and so does the log from which that was taken.
+                    gap = None;
+                    break;
+                }
+            };
             let by_then = matches!(target, CutTarget::Time(time) if since <= time);
             is_given_up |= by_then;
             eprintln!(
@@ -268,7 +319,7 @@ fn current_at(
             );
         }
         if is_chosen || !is_given_up {
-            return Ok((backup, log));
+            return Ok(Current { backup, log, gap });
         }
     }
     Err(AdminError::Failed(format!(

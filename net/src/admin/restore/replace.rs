@@ -4,13 +4,14 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::recovery::Recovered;
+use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
 
 use super::{Plan, RestoreOptions, say};
 use crate::admin::backup::{BackupMetadata, count_assertions};
 use crate::admin::error::AdminError;
-use crate::admin::files::{Copier, Owner, sync_directory, write_whole};
+use crate::admin::files::{Copier, LOCK_PATIENCE, Owner, sync_directory, wait_for, write_whole};
 use crate::admin::moment;
 use crate::admin::progress::ByteProgress;
 use crate::archive_mark;
@@ -105,6 +106,8 @@ impl<'r> Replacement<'r> {
             .mode(0o750)
             .create(&root)
             .map_err(|source| AdminError::File { path: root.clone(), source })?;
+        // Whoever copies the log finds its files by their names, and would take those of another one from here on.
+        let _right = wal.exists().then(|| alone_with(&wal)).transpose()?;
         if kind.has_wal() {
             self.set_aside(&wal)?;
         }
@@ -182,7 +185,14 @@ impl<'r> Replacement<'r> {
             self.own_all(&tail)?;
             sync_directory(&tail)?;
         }
-        let (recovered, assertions) = count_assertions(fresh, log.manifest())?;
+        let mut manifest = log.manifest().clone();
+        if self.plan.cut.is_some() {
+            // What went on behind the tables may have been dropped.
+            let files = DirStorage::new(fresh).list();
+            let files = files.map_err(|source| AdminError::File { path: fresh.to_owned(), source })?;
+            manifest.covered = manifest.covered.of_copy(&files);
+        }
+        let (recovered, assertions) = count_assertions(fresh, &manifest)?;
         let expected = self.plan.backup.metadata.assertion_count;
         if self.plan.cut.is_none() && assertions != expected {
             return Err(AdminError::Failed(format!(
@@ -195,11 +205,11 @@ impl<'r> Replacement<'r> {
             None => self.plan.backup.metadata.timestamp.clone(),
         };
         let backup = self.plan.backup.metadata.backup_id.clone();
-        let note = LogCopy::of(backup, timestamp, &log.manifest().covered, &recovered);
+        let note = LogCopy::of(backup, timestamp, &manifest.covered, &recovered);
         write_whole(&LogCopy::path(fresh), &note.text(), 0o640)?;
         if self.options.store.is_named() || archive_mark::path(&moved(wal)).exists() {
             // There is an archive, and it has nothing of what will be written now.
-            let mark = archive_mark::write(fresh, &log.manifest().covered);
+            let mark = archive_mark::write(fresh, &manifest.covered);
             mark.map_err(|source| AdminError::File { path: archive_mark::path(fresh), source })?;
         }
         Ok(recovered)
@@ -263,6 +273,12 @@ impl<'r> Replacement<'r> {
         }
         sync_directory(&self.options.data.root())
     }
+}
+
+/// Waits until nobody reads the log, and keeps readers away.
+fn alone_with(wal: &Path) -> Result<RemovalRight, AdminError> {
+    let reason = format!("{} is being copied, by a backup or an archive run", wal.display());
+    wait_for(&reason, LOCK_PATIENCE, || Ok(RemovalRight::on(wal)?))
 }
 
 /// `data/wal` with `backup.…` is `data/wal.backup.…`.

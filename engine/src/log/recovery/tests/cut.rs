@@ -96,6 +96,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Where tables hold the beginning of the log, the rest is cut just as exactly; or it is refused, since they may hold what came later.
+    #[test]
+    fn what_is_covered_is_never_later_than_the_moment(
+        lives in prop::collection::vec(life(), 1..4),
+        moments in prop::collection::vec((0.0..1.1_f64, prop_oneof![0_u64..200_000, Just(u64::MAX)]), 8),
+        lanes in 1_u16..4,
+    ) {
+        let mut disk = MemoryStorage::new();
+        script(&lives).iter().for_each(|event| event.happen(&mut disk));
+        let (all, _) = read(&disk).unwrap();
+        let times = times(&disk);
+        let time_of = |record: &Read| times[&(record.0, record.1, record.2)];
+        let steps: usize = lives.iter().map(|life| life.steps.len()).sum();
+        let begun = inspect(&disk).filter_map(|inspected| match inspected {
+            Inspected::Segment { header: InspectedHeader::Valid(header), .. } => Some(header.created),
+            _ => None,
+        });
+        let last = begun.chain(times.values().copied()).max().unwrap_or(NOW);
+        for (moment, bytes_max) in moments {
+            let covered = covered_of(&disk, bytes_max);
+            let mut behind = disk.clone();
+            behind.segments.retain(|&segment, _| !covered.contains(segment));
+            let until = UnixMicros(NOW.0 + (moment * steps as f64 * 10.0) as i64 - 10);
+            let (in_tables, in_log): (Vec<_>, Vec<_>) =
+                all.iter().cloned().partition(|record| is_covered(&covered, record.0, record.1, record.2));
+            let cut = match plan(&behind, &covered, CutTarget::Time(until)) {
+                Err(CutError::Covered { .. }) => {
+                    prop_assert!(until < last, "nothing is later");
+                    continue;
+                }
+                cut => cut.unwrap(),
+            };
+            prop_assert_eq!(in_tables.iter().find(|record| time_of(record) > until), None);
+            let left = apply(&cut, &behind);
+            let covered = covered.of_copy(&left.list().unwrap());
+            let (records, recovered) = read_behind(&left, &covered).unwrap();
+            let expected: Vec<_> = in_log.into_iter().filter(|record| time_of(record) <= until).collect();
+            prop_assert_eq!(&records, &expected);
+            let mut world = World { disk: left, lanes: Vec::new() };
+            world.lanes = open_generation(&mut world.disk, &recovered, &opening(lanes)).unwrap();
+            world.commit(0, &[b"it goes on"]);
+            prop_assert_eq!(read_behind(&world.disk, &covered).unwrap().0.len(), records.len() + 1);
+            if let Some((lane, lsn)) = in_tables.last().map(|record| (LaneId(record.1), Lsn(record.2))) {
+                let error = plan(&behind, &covered, CutTarget::Record { lane, lsn }).unwrap_err();
+                prop_assert!(matches!(error, CutError::Covered { .. }), "{}", error);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_later_generation_goes_with_what_it_was_opened_on_even_if_the_clock_was_set_back() {
     let mut world = World::new(2);

@@ -137,6 +137,32 @@ impl World {
     }
 }
 
+/// What is covered when about `bytes_max` of the segments have been read that will never change.
+fn covered_of(disk: &MemoryStorage, bytes_max: u64) -> Covered {
+    let captured =
+        crate::log::recovery::capture::capture(disk, &Covered::default()).expect("the log is sound");
+    let writing = captured.lanes.iter().map(|lane| (lane.end.lane, lane.end.segment)).collect();
+    let read = read_ended(disk, &Covered::default(), &writing, bytes_max, &mut |_| Ok(()));
+    read.expect("the log is sound").unwrap_or_default()
+}
+
+/// The records of the log behind what is covered.
+fn read_behind(disk: &MemoryStorage, covered: &Covered) -> Result<(Vec<Read>, Recovered), RecoveryError> {
+    let mut records = Vec::new();
+    let recovered = recover_after(disk, covered, &mut |replayed| {
+        let read = |it: &Replayed<'_>| (it.generation.0, it.lane.0, it.lsn.0, it.payload.to_vec());
+        records.extend(replayed.iter().map(read));
+        Ok(())
+    })?;
+    Ok((records, recovered))
+}
+
+/// Whether a record is in the covered part of its lane.
+fn is_covered(covered: &Covered, generation: u32, lane: u16, lsn: u64) -> bool {
+    let end = covered.end_of(LaneId(lane)).map(|covered| covered.end);
+    end.is_some_and(|end| generation <= end.generation.0 && lsn < end.next_lsn.0)
+}
+
 fn id(lane: u16, number: u64) -> SegmentId {
     SegmentId { lane: LaneId(lane), number: SegmentNumber(number) }
 }
