@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use stemedb_engine::checkpoint::Manifest;
-use stemedb_engine::data_dir::Hold;
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
 use stemedb_engine::log::recovery::recover_after;
@@ -25,8 +24,6 @@ pub(super) struct LogSource {
     segments: BTreeMap<SegmentId, Part>,
     /// What the tables hold that belong to it; of that there are no segments.
     manifest: Manifest,
-    /// What keeps a server from removing files of it.
-    _hold: Option<Hold>,
 }
 
 /// What a directory has beyond a log.
@@ -59,14 +56,7 @@ impl LogSource {
         let part =
             |file: SegmentFile| (file.id, Part { path: wal.join(file.id.to_string()), bytes: file.bytes });
         let manifest = manifest_in(&backup.directory.join("db"))?;
-        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest, _hold: None })
-    }
-
-    /// The log in a directory as far as it reaches now, whether or not a server goes on writing it.
-    pub(super) fn captured(directory: &Path, db: &Path) -> Result<LogSource, AdminError> {
-        let (hold, manifest) = (Hold::on(directory)?, manifest_for(directory, db)?);
-        let captured = capture(&DirStorage::new(directory), &manifest.covered).map_err(AdminError::Log)?;
-        Ok(LogSource { manifest, _hold: Some(hold), ..LogSource::of_capture(directory, &captured) })
+        Ok(LogSource { segments: files.into_iter().map(part).collect(), manifest })
     }
 
     /// What was captured of the log in a directory, which is held.
@@ -76,7 +66,7 @@ impl LogSource {
             (segment.id(), Part { path, bytes: segment.bytes })
         };
         let segments = captured.segments.iter().map(part).collect();
-        LogSource { segments, manifest: Manifest::empty(), _hold: None }
+        LogSource { segments, manifest: Manifest::empty() }
     }
 
     /// Adds what the log in `directory` has beyond this one, if it is the same log: every segment that both have begins

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::error::AdminError;
 use super::files::Copier;
-use super::progress::ByteProgress;
+use super::progress::Progress;
 pub(super) use catalog::{Backup, Catalog};
 pub(super) use metadata::{BackupMetadata, BackupType};
 pub(super) use verify::{check_files, check_log, count_assertions};
@@ -82,7 +82,7 @@ fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError
         Some(name) => named(name, &catalog, &options.from)?,
         None => catalog.backups.first().cloned().ok_or_else(|| none_in(&options.from))?,
     };
-    let mut progress = ByteProgress::start("Verifying", backup.metadata.size_bytes);
+    let mut progress = Progress::start("Verifying", backup.metadata.size_bytes);
     let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
     check_files(&backup, &catalog, &mut copier)?;
     check_log(&backup)?;

@@ -29,7 +29,7 @@ use crate::admin::files::{
     Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, sync_directory, write_whole,
 };
 use crate::admin::moment;
-use crate::admin::progress::ByteProgress;
+use crate::admin::progress::Progress;
 use crate::admin::run_report;
 use crate::admin::tables::{is_same_table, manifest_for};
 use crate::admin::text::{grouped, megabytes};
@@ -199,7 +199,7 @@ struct Filling<'o> {
 impl<'o> Filling<'o> {
     fn new(options: &'o RunOptions, directory: &'o Path, bytes: u64) -> Result<Filling<'o>, AdminError> {
         let previous = Catalog::read(&options.to)?.backups.into_iter().next();
-        let mut progress = ByteProgress::start("Copying", bytes);
+        let mut progress = Progress::start("Copying", bytes);
         let copier = Copier::new(options.bytes_per_second, Box::new(move |bytes| progress.advance(bytes)));
         Ok(Filling { options, directory, previous, copier, files: Vec::new(), copied_bytes: 0 })
     }

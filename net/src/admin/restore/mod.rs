@@ -24,7 +24,7 @@ use super::error::AdminError;
 use super::files::{Copier, bytes_free};
 use super::log_source::{Extension, LogSource};
 use super::moment;
-use super::progress::ByteProgress;
+use super::progress::Progress;
 use super::run_report;
 use super::store::StoreOptions;
 use super::tables::manifest_in;
@@ -177,7 +177,7 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
             (backup, log)
         }
     };
-    let mut progress = ByteProgress::start("Verifying", backup.metadata.size_bytes);
+    let mut progress = Progress::start("Verifying", backup.metadata.size_bytes);
     let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
     check_files(&backup, &catalog, &mut copier)?;
     check_log(&backup)?;

@@ -13,7 +13,7 @@ use crate::admin::backup::{BackupMetadata, count_assertions};
 use crate::admin::error::AdminError;
 use crate::admin::files::{Copier, LOCK_PATIENCE, Owner, sync_directory, wait_for, write_whole};
 use crate::admin::moment;
-use crate::admin::progress::ByteProgress;
+use crate::admin::progress::Progress;
 use crate::archive_mark;
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
@@ -57,7 +57,7 @@ impl<'r> Replacement<'r> {
         let wal = options.data.wal();
         let owner = Owner::of(&wal).map_err(|source| AdminError::File { path: wal.clone(), source })?;
         let total = plan.log.as_ref().map_or(0, |log| log.bytes());
-        let mut progress = ByteProgress::start("Copying", total);
+        let mut progress = Progress::start("Copying", total);
         let mut time = wall_clock();
         let suffix = loop {
             let suffix = moment::compact(time, '-');
