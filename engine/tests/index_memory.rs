@@ -2,8 +2,9 @@
 //!
 //! Goal: at most 200 bytes a claim for data shaped like a package archive's, at most 230 where each claim has
 //! a subject of its own, an account of it that is true, and no allocation that grows with the index, for
-//! moving what it holds would stall whoever waits; and all that is true of one restored from a snapshot. Method: a global allocator that counts what is allocated.
-//! One index after the other, in one function, so that nothing else is counted.
+//! moving what it holds would stall whoever waits; and all that is true of one restored from a snapshot, once it
+//! is. Method: a global allocator that counts what is allocated. One index after the other, in one function, so
+//! that nothing else is counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{BufReader, Seek, Write};
@@ -79,15 +80,20 @@ fn bytes_a_claim(name: &str, claims: u64, insert: impl Fn(u64, &mut Index)) -> f
         }
     }
     assert_eq!(index.len(), claims);
+    let largest = LARGEST_BYTES.load(Ordering::Relaxed);
+    assert!(largest <= 1 << 20, "{largest} bytes were allocated at once");
     let before = LIVE_BYTES.load(Ordering::Relaxed);
-    let restored = restored(&index);
+    let mut restored = restored(&index);
     let live_restored = LIVE_BYTES.load(Ordering::Relaxed) - before;
     println!("{name}: {:.1} bytes a claim when restored", live_restored as f64 / claims as f64);
     let accounted = restored.bytes() as f64 / live_restored as f64;
     assert!((accounted - 1.0).abs() < 0.01, "{accounted:.3} of the bytes accounted for when restored");
     assert!(live_restored as f64 <= 1.03 * live as f64, "{live_restored} bytes when restored, {live} before");
+    // A restore sorts what it puts into its tables; nobody waits for that. Afterwards somebody does.
+    LARGEST_BYTES.store(0, Ordering::Relaxed);
+    (claims..claims + claims / 10).for_each(|number| insert(number, &mut restored));
     let largest = LARGEST_BYTES.load(Ordering::Relaxed);
-    assert!(largest <= 1 << 20, "{largest} bytes were allocated at once");
+    assert!(largest <= 1 << 20, "{largest} bytes were allocated at once when restored");
     live as f64 / claims as f64
 }
 
