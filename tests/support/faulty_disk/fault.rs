@@ -99,7 +99,7 @@ impl Plan {
     pub(super) fn of_write(&mut self, name: &str, is_durable: bool) -> Fate {
         let fate = if self.is_off {
             return Fate::Failed(libc::EIO);
-        } else if name.ends_with(".prepare") {
+        } else if name.starts_with("segment-") && name.ends_with(".prepare") {
             self.of_prepare()
         } else if is_durable && name.starts_with("segment-") {
             self.of_durable_write(name)
