@@ -22,6 +22,15 @@ impl World {
         World::with(LaneConfig::new(LaneId(0), Generation::FIRST), u64::MAX)
     }
 
+    /// A world of the smallest segments, of which none is prepared but the first.
+    fn without_second_segment() -> World {
+        let config = LaneConfig {
+            segment_bytes: crate::log::SEGMENT_BYTES_MIN,
+            ..LaneConfig::new(LaneId(0), Generation::FIRST)
+        };
+        World { prepares: false, ..World::with(config, u64::MAX) }
+    }
+
     fn with(config: LaneConfig, index_bytes_max: u64) -> World {
         let mut lane = Lane::open(config, LaneStart::NEW);
         lane.segment_ready(SegmentNumber::FIRST);
@@ -272,12 +281,7 @@ fn a_full_index_refuses_new_claims_and_loses_none() {
 
 #[test]
 fn a_full_disk_refuses_what_finds_no_place_until_there_is_a_segment() {
-    let config = LaneConfig {
-        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
-        ..LaneConfig::new(LaneId(0), Generation::FIRST)
-    };
-    let mut world = World::with(config, u64::MAX);
-    world.prepares = false;
+    let mut world = World::without_second_segment();
     world.assert(&payload_of("first", "1"), 0);
     world.flush();
     world.outcomes();
@@ -302,12 +306,7 @@ fn a_full_disk_refuses_what_finds_no_place_until_there_is_a_segment() {
 
 #[test]
 fn a_full_log_refuses_what_needs_a_segment_and_goes_on_when_there_is_one() {
-    let config = LaneConfig {
-        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
-        ..LaneConfig::new(LaneId(0), Generation::FIRST)
-    };
-    let mut world = World::with(config, u64::MAX);
-    world.prepares = false;
+    let mut world = World::without_second_segment();
     let value = "v".repeat(60 << 10);
     // Some are let in before anybody knows, and the last of them need a second segment.
     for ticket in 0..40 {
@@ -332,12 +331,7 @@ fn a_full_log_refuses_what_needs_a_segment_and_goes_on_when_there_is_one() {
 
 #[test]
 fn what_was_let_in_before_the_disk_was_full_is_refused_and_not_left_waiting() {
-    let config = LaneConfig {
-        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
-        ..LaneConfig::new(LaneId(0), Generation::FIRST)
-    };
-    let mut world = World::with(config, u64::MAX);
-    world.prepares = false;
+    let mut world = World::without_second_segment();
     let value = "v".repeat(60 << 10);
     // All are let in while nobody knows that there will be no second segment.
     for ticket in 0..60 {
@@ -366,12 +360,7 @@ fn what_was_let_in_before_the_disk_was_full_is_refused_and_not_left_waiting() {
 
 #[test]
 fn a_shard_without_a_further_segment_still_closes() {
-    let config = LaneConfig {
-        segment_bytes: crate::log::SEGMENT_BYTES_MIN,
-        ..LaneConfig::new(LaneId(0), Generation::FIRST)
-    };
-    let mut world = World::with(config, u64::MAX);
-    world.prepares = false;
+    let mut world = World::without_second_segment();
     let value = "v".repeat(60 << 10);
     for ticket in 0..60 {
         world.shard.assert(&payload_of(&format!("a/{ticket}"), &value), Admission::Stream, ticket);
