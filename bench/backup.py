@@ -108,16 +108,9 @@ class Place(start.Host):
     @contextlib.contextmanager
     def serving(self):
         """Runs a server until the end of the block, and gives the id of its process."""
-        environment = {
-            **os.environ,
-            "STEMEDB_BIND_ADDR": f"127.0.0.1:{self.port}",
-            "STEMEDB_WAL_DIR": os.path.join(self.directory, "wal"),
-            "STEMEDB_DB_DIR": os.path.join(self.directory, "db"),
-            "STEMEDB_CORES": str(self.options.cores),
-        }
         all_cpus = os.sched_getaffinity(0)
         with measured.started(
-            [self.options.server], environment, self.log_path, self.is_ready, all_cpus, start.START_SECONDS_MAX
+            [self.options.server], self.environment(), self.log_path, self.is_ready, all_cpus, start.START_SECONDS_MAX
         ) as process_id:
             yield process_id
 

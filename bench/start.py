@@ -89,21 +89,23 @@ class Host:
         few = options.claims < FEW_CLAIMS
         self.sizes = {"STEMEDB_SEGMENT_BYTES": "4MiB", "STEMEDB_CHECKPOINT_BYTES": "8MiB"} if few else {}
 
-    @contextlib.contextmanager
-    def serving(self):
-        """Runs a server until the end of the block. Gives how many seconds its start took, and how many of CPU."""
-        environment = {
+    def environment(self):
+        """What a server of these data is started with."""
+        return {
             **os.environ,
             "STEMEDB_BIND_ADDR": f"127.0.0.1:{self.port}",
             "STEMEDB_WAL_DIR": os.path.join(self.directory, "wal"),
             "STEMEDB_DB_DIR": os.path.join(self.directory, "db"),
             "STEMEDB_CORES": str(self.options.cores),
-            **self.sizes,
         }
+
+    @contextlib.contextmanager
+    def serving(self):
+        """Runs a server until the end of the block. Gives how many seconds its start took, and how many of CPU."""
         began = time.perf_counter()
         all_cpus = os.sched_getaffinity(0)
         with measured.started(
-            [self.options.server], environment, self.log_path, self.is_ready, all_cpus, START_SECONDS_MAX
+            [self.options.server], {**self.environment(), **self.sizes}, self.log_path, self.is_ready, all_cpus, START_SECONDS_MAX
         ) as process_id:
             yield time.perf_counter() - began, measured.cpu_seconds(process_id)
 
