@@ -22,3 +22,4 @@ pub mod slot;
 pub mod snapshots;
 pub mod table;
 pub mod time;
+pub mod unfinished_file;

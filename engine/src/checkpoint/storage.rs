@@ -1,10 +1,12 @@
 //! Where the manifest is kept.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
 /// The most bytes that a manifest may have. Tables and lanes take a few kilobytes. The rest are retractions that a lane has
 /// not got in an ended segment, while others have: as many as fit into the segment that it writes to, and into
@@ -75,12 +77,11 @@ impl ManifestStorage for DirManifest {
     fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
         check_length(bytes.len() as u64)?;
         let fresh = self.directory.join("MANIFEST.prepare");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, self.path())?;
-        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        synced.map_err(ReplaceError::InDoubt)
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
+        let mut file = UnfinishedFile::new(file, fresh, self.path());
+        file.file().write_all(bytes)?;
+        file.give_name()?;
+        sync_directory(&self.directory).map_err(ReplaceError::InDoubt)
     }
 
     fn path(&self) -> PathBuf {
@@ -127,6 +128,7 @@ impl ManifestStorage for MemoryManifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -39,7 +39,6 @@ pub use merge::{Merge, MergeOptions};
 pub use pick::{TABLES_MAX, TIER_BYTES, TableSize, pick};
 pub use retraction::{Retractions, TableRetraction};
 pub use search::{ClaimKey, ReadRange, Search};
-pub(crate) use storage::sync_directory;
 pub use storage::{DirTables, MemoryTables, TableFile, TableSink, TableSource, TableStorage};
 pub use strikes::Strikes;
 pub use table::Table;

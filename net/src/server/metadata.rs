@@ -12,6 +12,7 @@ use stemedb_engine::log::generation::GenerationRecord;
 use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::slot::{LaneId, SLOTS, SlotMap};
 use stemedb_engine::time::UnixMicros;
+use stemedb_engine::unfinished_file::{UnfinishedFile, sync_directory};
 
 use super::StartError;
 use crate::log_copy::LogCopy;
@@ -156,20 +157,10 @@ fn path(data: &DataDir) -> PathBuf {
 /// Puts a small file in the place of another, durably: after a crash it is the one or the other.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("json.new");
-    let written = File::create(&fresh).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    });
-    if let Err(error) = written {
-        // Half a file helps nobody, least of all on a full disk.
-        let _ = fs::remove_file(&fresh);
-        return Err(error);
-    }
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    let mut file = UnfinishedFile::new(File::create(&fresh)?, fresh, path.to_owned());
+    file.file().write_all(bytes)?;
+    file.give_name()?;
+    sync_directory(path.parent().unwrap_or(Path::new("")))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::log::FRAME_BYTES_MAX;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, LogStorage, SegmentFile};
 use crate::ring::aligned::AlignedBuffer;
+use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
 /// Segments as files of one directory, read and written past the page cache where the file system lets us.
 #[derive(Debug)]
@@ -61,10 +62,11 @@ impl LogDisk for DirStorage {
     fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
         let path = self.path(segment);
         let unfinished = path.with_extension("log.prepare");
-        write_zeros(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path)).inspect_err(|_| {
-            // On a full disk, what was written would keep others from what is left. Told is the first failure.
-            let _ = fs::remove_file(&unfinished);
-        })?;
+        let options = &mut OpenOptions::new();
+        let file = direct_file::open(&unfinished, options.write(true).create(true).truncate(true), 0)?;
+        let mut file = UnfinishedFile::new(file, unfinished, path);
+        write_zeros(file.file(), bytes)?;
+        file.give_name()?;
         self.reading.take();
         self.sync_names()
     }
@@ -78,7 +80,7 @@ impl LogDisk for DirStorage {
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        sync_directory(&self.directory)
     }
 
     fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
@@ -94,9 +96,7 @@ impl LogDisk for DirStorage {
     }
 }
 
-/// Creates a file of zeros, durably.
-fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = direct_file::open(path, OpenOptions::new().write(true).create(true).truncate(true), 0)?;
+fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     let zeros = AlignedBuffer::zeroed(FRAME_BYTES_MAX);
     let mut offset = 0;
     while offset < bytes {
@@ -104,7 +104,7 @@ fn write_zeros(path: &Path, bytes: u64) -> io::Result<()> {
         file.write_all_at(&zeros[..count], offset)?;
         offset += count as u64;
     }
-    file.sync_all()
+    Ok(())
 }
 
 #[cfg(test)]

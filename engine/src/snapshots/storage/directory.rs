@@ -11,7 +11,7 @@ use super::{PartSink, SnapshotStorage};
 use crate::direct_file;
 use crate::ring::aligned::AlignedBuffer;
 use crate::snapshots::Part;
-use crate::table::sync_directory;
+use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
 /// What the name of a part has behind it until it is finished.
 const UNFINISHED: &str = ".prepare";
@@ -68,7 +68,8 @@ impl SnapshotStorage for DirSnapshots {
         let file =
             direct_file::open(&unfinished, OpenOptions::new().write(true).create(true).truncate(true), 0)?;
         let buffer = AlignedBuffer::zeroed(BUFFER_BYTES);
-        Ok(Box::new(FileSink { file, offset: 0, buffer, filled: 0, unfinished, path, is_finished: false }))
+        let file = UnfinishedFile::new(file, unfinished, path);
+        Ok(Box::new(FileSink { file, offset: 0, buffer, filled: 0, directory: self.directory.clone() }))
     }
 
     fn remove(&self, part: &Part) -> io::Result<()> {
@@ -107,14 +108,12 @@ impl Drop for ReadOnce {
 
 /// The file of a part that is being written.
 struct FileSink {
-    file: File,
+    file: UnfinishedFile,
     offset: u64,
     buffer: AlignedBuffer,
     /// Bytes of the buffer that are not written yet.
     filled: usize,
-    unfinished: PathBuf,
-    path: PathBuf,
-    is_finished: bool,
+    directory: PathBuf,
 }
 
 impl FileSink {
@@ -122,7 +121,7 @@ impl FileSink {
     fn flush(&mut self) -> io::Result<()> {
         let bytes = self.filled.next_multiple_of(AlignedBuffer::ALIGNMENT);
         self.buffer[self.filled..bytes].fill(0);
-        let written = self.file.write_at(&self.buffer[..bytes], self.offset)?;
+        let written = self.file.file().write_at(&self.buffer[..bytes], self.offset)?;
         if written < bytes {
             let message = format!("only {written} of {bytes} bytes were written");
             return Err(io::Error::new(ErrorKind::WriteZero, message));
@@ -149,20 +148,10 @@ impl PartSink for FileSink {
 
     fn finish(mut self: Box<Self>) -> io::Result<u64> {
         self.flush()?;
-        self.file.sync_all()?;
-        fs::rename(&self.unfinished, &self.path)?;
-        self.is_finished = true;
-        sync_directory(self.path.parent().expect("a part is in a directory"))?;
-        Ok(self.offset)
-    }
-}
-
-impl Drop for FileSink {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            // On a full disk, what was written would keep others from what is left. Told is what ended the writing.
-            let _ = fs::remove_file(&self.unfinished);
-        }
+        let FileSink { file, offset, directory, .. } = *self;
+        file.give_name()?;
+        sync_directory(&directory)?;
+        Ok(offset)
     }
 }
 

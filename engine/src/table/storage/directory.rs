@@ -11,6 +11,7 @@ use rustix::fs::statvfs;
 use super::{TableFile, TableSink, TableSource, TableStorage};
 use crate::direct_file;
 use crate::table::TableNumber;
+use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
 /// What the name of a table has behind it until it is finished.
 const UNFINISHED: &str = ".prepare";
@@ -52,7 +53,8 @@ impl TableStorage for DirTables {
         let unfinished = self.directory.join(format!("{number}{UNFINISHED}"));
         let file =
             direct_file::open(&unfinished, OpenOptions::new().write(true).create(true).truncate(true), 0)?;
-        Ok(Box::new(FileSink { file, offset: 0, unfinished, path, is_finished: false }))
+        let directory = self.directory.clone();
+        Ok(Box::new(FileSink { file: UnfinishedFile::new(file, unfinished, path), offset: 0, directory }))
     }
 
     fn remove(&self, number: TableNumber) -> io::Result<()> {
@@ -101,16 +103,14 @@ impl TableSource for FileSource {
 
 /// The file of a table that is being written.
 struct FileSink {
-    file: File,
+    file: UnfinishedFile,
     offset: u64,
-    unfinished: PathBuf,
-    path: PathBuf,
-    is_finished: bool,
+    directory: PathBuf,
 }
 
 impl TableSink for FileSink {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.file.write_at(bytes, self.offset)?;
+        let written = self.file.file().write_at(bytes, self.offset)?;
         if written < bytes.len() {
             let message = format!("only {written} of {} bytes were written", bytes.len());
             return Err(io::Error::new(ErrorKind::WriteZero, message));
@@ -119,25 +119,10 @@ impl TableSink for FileSink {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.unfinished, &self.path)?;
-        self.is_finished = true;
-        sync_directory(self.path.parent().expect("a table is in a directory"))
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.file.give_name()?;
+        sync_directory(&self.directory)
     }
-}
-
-impl Drop for FileSink {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            // On a full disk, what was written would keep others from what is left. Told is what ended the writing.
-            let _ = fs::remove_file(&self.unfinished);
-        }
-    }
-}
-
-pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use super::TableNumber;
 
 pub use directory::DirTables;
-pub(crate) use directory::sync_directory;
 pub use memory::MemoryTables;
 
 /// A finished table that is there.
