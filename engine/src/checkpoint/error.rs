@@ -88,6 +88,14 @@ pub enum UpkeepError {
         /// Why, and which holds.
         source: ReplaceError,
     },
+    /// The manifest that the start has read may be gone after a power cut.
+    #[error("cannot make {} durable", .path.display())]
+    SyncManifest {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// What is not needed any more cannot be found.
     #[error("cannot look for what is not needed any more")]
     List {
@@ -124,7 +132,10 @@ impl UpkeepError {
 
     /// Whether it is not known which manifest holds.
     pub(super) fn leaves_doubt(&self) -> bool {
-        matches!(self, UpkeepError::Manifest { source: ReplaceError::InDoubt(_), .. })
+        matches!(
+            self,
+            UpkeepError::Manifest { source: ReplaceError::InDoubt(_), .. } | UpkeepError::SyncManifest { .. }
+        )
     }
 
     /// Whether there was no space on the disk, and nothing else is the matter: then it can be tried again later.

@@ -25,6 +25,9 @@ pub trait ManifestStorage {
     /// With it is told which of the two is there now.
     fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError>;
 
+    /// Makes what is in its place durable, or that there is nothing: a process may find what a power cut would take back.
+    fn sync(&self) -> io::Result<()>;
+
     /// The manifest's file, for messages.
     fn path(&self) -> PathBuf;
 }
@@ -84,6 +87,15 @@ impl ManifestStorage for DirManifest {
         sync_directory(&self.directory).map_err(ReplaceError::InDoubt)
     }
 
+    fn sync(&self) -> io::Result<()> {
+        match File::open(self.path()) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        sync_directory(&self.directory)
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.join("MANIFEST")
     }
@@ -117,6 +129,10 @@ impl ManifestStorage for MemoryManifest {
 
     fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
         *self.bytes() = Some(bytes.to_vec());
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
         Ok(())
     }
 

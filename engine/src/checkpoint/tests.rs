@@ -5,6 +5,8 @@
 //! steps of upkeep whose storage stops working after some changes. Removed segments are kept beside, so that the
 //! whole log can be read by a plain model at the end.
 
+mod doubt;
+mod full_disk;
 mod scrub;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,59 +43,6 @@ const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
 /// A log that keeps what is removed from it.
 #[derive(Debug, Clone, Default)]
 struct KeptLog(Arc<Mutex<(MemoryStorage, MemoryStorage)>>);
-
-/// A log whose directory finds no space to note its next removals in: the files are gone, which is not durable.
-struct RemovingLog {
-    log: KeptLog,
-    failures_left: u64,
-}
-
-impl LogStorage for RemovingLog {
-    fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        self.log.list()
-    }
-
-    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.log.read(segment, offset, buffer)
-    }
-
-    fn path(&self, segment: SegmentId) -> PathBuf {
-        self.log.path(segment)
-    }
-}
-
-impl LogDisk for RemovingLog {
-    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.log.prepare(segment, bytes)
-    }
-
-    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.log.write(segment, offset, bytes)
-    }
-
-    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.log.sync(segment)
-    }
-
-    fn sync_names(&mut self) -> io::Result<()> {
-        self.log.sync_names()
-    }
-
-    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.log.truncate(segment, bytes)
-    }
-
-    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.log.remove(segment)?;
-        match self.failures_left.checked_sub(1) {
-            None => Ok(()),
-            Some(left) => {
-                self.failures_left = left;
-                Err(io::Error::from_raw_os_error(libc::ENOSPC))
-            }
-        }
-    }
-}
 
 impl KeptLog {
     fn both(&self) -> MutexGuard<'_, (MemoryStorage, MemoryStorage)> {
@@ -261,8 +210,7 @@ impl World {
             tables: Box::new(tables.clone()),
             manifest: Box::new(place.clone()),
         };
-        let upkeep =
-            Upkeep::new(store, world_config(), manifest, writing(&lanes), UpkeepFacts::default()).unwrap();
+        let upkeep = Upkeep::new(store, world_config(), manifest, writing(&lanes), UpkeepFacts::default());
         World { log, tables, manifest: place, lanes, upkeep, claims }
     }
 
@@ -447,7 +395,7 @@ fn work(world: &mut World) -> Vec<Worked> {
     loop {
         match world.upkeep.step(NOW, &mut || true).expect("nothing is in the way") {
             Worked::Idle => return done,
-            Worked::Partly => {}
+            Worked::Opened { .. } | Worked::Partly => {}
             worked => done.push(worked),
         }
     }
@@ -554,252 +502,4 @@ fn a_damaged_manifest_is_refused() {
     world.manifest.replace(&bytes).unwrap();
     let error = Manifest::open(&world.manifest, &world.tables).unwrap_err().to_string();
     assert!(error.contains("MANIFEST, is not valid: checksum mismatch"), "{error}");
-}
-
-/// A disk that is full once so many more changes are made, for tables and manifest alike.
-#[derive(Clone)]
-struct FullDisk {
-    tables: MemoryTables,
-    manifest: MemoryManifest,
-    errno: i32,
-    changes_left: Arc<Mutex<u64>>,
-}
-
-impl FullDisk {
-    fn change(&self) -> io::Result<()> {
-        let mut left = self.changes_left.lock().expect("no holder of this lock panics");
-        *left = left.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(self.errno))?;
-        Ok(())
-    }
-}
-
-impl TableStorage for FullDisk {
-    fn free_bytes(&self) -> io::Result<u64> {
-        self.tables.free_bytes()
-    }
-
-    fn list(&self) -> io::Result<Vec<TableFile>> {
-        self.tables.list()
-    }
-
-    fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
-        self.tables.open(number)
-    }
-
-    fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
-        self.change()?;
-        Ok(Box::new(FullSink { disk: self.clone(), sink: self.tables.create(number)? }))
-    }
-
-    fn remove(&self, number: TableNumber) -> io::Result<()> {
-        self.change()?;
-        self.tables.remove(number)
-    }
-
-    fn remove_unfinished(&self) -> io::Result<()> {
-        self.change()?;
-        self.tables.remove_unfinished()
-    }
-
-    fn path(&self, number: TableNumber) -> PathBuf {
-        self.tables.path(number)
-    }
-}
-
-impl ManifestStorage for FullDisk {
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        self.manifest.read()
-    }
-
-    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
-        self.change()?;
-        self.manifest.replace(bytes)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.manifest.path()
-    }
-}
-
-struct FullSink {
-    disk: FullDisk,
-    sink: Box<dyn TableSink>,
-}
-
-impl TableSink for FullSink {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.disk.change()?;
-        self.sink.append(bytes)
-    }
-
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        self.disk.change()?;
-        self.sink.finish()
-    }
-}
-
-/// Goal: whichever layer finds no space, upkeep says that it was that, and nothing else. Method: a disk that is full from each
-/// change on, in turn, until all can be done; the log's own error, which no disk of tables can cause, is made by hand.
-#[test]
-fn no_space_is_recognised_through_every_layer() {
-    for (errno, is_no_space) in [(libc::ENOSPC, true), (libc::EDQUOT, true), (libc::EIO, false)] {
-        let mut seen = BTreeSet::new();
-        for changes in 0.. {
-            let mut world = World::new(1);
-            (0..100).for_each(|at| world.claim(at % 20, None, 4_000));
-            let disk = FullDisk {
-                tables: world.tables.clone(),
-                manifest: world.manifest.clone(),
-                errno,
-                changes_left: Arc::new(Mutex::new(changes)),
-            };
-            let store = Store {
-                log: Box::new(world.log.clone()),
-                tables: Box::new(disk.clone()),
-                manifest: Box::new(disk),
-            };
-            // Several tables a checkpoint: the first of them are written while the log is read.
-            let config = UpkeepConfig {
-                checkpoint_bytes: 200_000,
-                sort_bytes_max: 40_000,
-                step_bytes: STEP_BYTES,
-                tier_bytes: TIER_BYTES,
-                spare_bytes: 0,
-                archive_hold_bytes_max: 0,
-            };
-            let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };
-            assert_eq!(error.is_no_space(), is_no_space, "{error:?}");
-            seen.insert(match error {
-                UpkeepError::Log(RecoveryError::Replay { .. }) => "a table, while the log is read",
-                UpkeepError::Log(_) => "the log",
-                UpkeepError::Table(_) => "a table",
-                UpkeepError::Manifest { .. } => "the manifest",
-                UpkeepError::List { .. } => "a list",
-                UpkeepError::RemoveSegment { .. } => "a segment's removal",
-                UpkeepError::RemoveTable { .. } => "a table's removal",
-            });
-        }
-        let all =
-            ["a list", "a table", "a table's removal", "a table, while the log is read", "the manifest"];
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
-        let source = || io::Error::from_raw_os_error(errno);
-        let read = RecoveryError::Read { path: PathBuf::new(), offset: 0, source: source() };
-        let segment = SegmentId { lane: LaneId(0), number: crate::log::SegmentNumber::FIRST };
-        let by_hand = [
-            UpkeepError::from(RecoveryError::List { source: source() }),
-            UpkeepError::from(read),
-            UpkeepError::RemoveSegment { segment, source: source() },
-        ];
-        assert!(by_hand.iter().all(|error| error.is_no_space() == is_no_space), "{by_hand:?}");
-    }
-}
-
-/// Goal: merges leave the log the room that it needs, and wait for more. Method: room for a byte less than four tables and what is
-/// to spare, then for that byte too.
-#[test]
-fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
-    let mut world = World::new(1);
-    world.tables.set_free_bytes(0);
-    while world.upkeep.manifest().tables.len() < 4 {
-        (0..60).for_each(|at| world.claim(at, None, 4_000));
-        world.upkeep.lane_writes(LaneId(0), world.lanes[0].writing().expect("it was opened"));
-        while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
-    }
-    let merges = |world: &World| world.upkeep.facts().snapshot().merges;
-    let tables = &world.upkeep.manifest().tables;
-    let merged = pick(
-        &tables.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect::<Vec<_>>(),
-        TIER_BYTES,
-    )
-    .expect("there are as many as are merged");
-    let bytes =
-        tables[merged].iter().map(|table| table.facts.bytes).sum::<u64>() + world_config().spare_bytes;
-    world.tables.set_free_bytes(bytes - 1);
-    assert_eq!((world.upkeep.step(NOW, &mut || true).unwrap(), merges(&world)), (Worked::Idle, 0));
-    world.tables.set_free_bytes(bytes);
-    while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
-    assert!(merges(&world) > 0);
-    world.check();
-}
-
-/// Goal: upkeep goes on after a removal of which the directory found no space to take note. Method: such a log; the
-/// server tries on after each error that says so, until there is nothing left to do.
-#[test]
-fn a_segment_that_is_gone_is_not_removed_again() {
-    let mut world = World::new(1);
-    (0..60).for_each(|at| world.claim(at, None, 4_000));
-    let store = Store {
-        log: Box::new(RemovingLog { log: world.log.clone(), failures_left: 2 }),
-        tables: Box::new(world.tables.clone()),
-        manifest: Box::new(world.manifest.clone()),
-    };
-    let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
-    world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts).unwrap();
-    let mut failures = 0;
-    loop {
-        match world.upkeep.step(NOW, &mut || true) {
-            Ok(Worked::Idle) => break,
-            Ok(_) => {}
-            Err(error) => {
-                assert!(error.is_no_space(), "{error:?}");
-                failures += 1;
-            }
-        }
-    }
-    assert_eq!(failures, 2);
-    world.check();
-}
-
-/// A manifest that is replaced, but of which that is not durable.
-#[derive(Clone)]
-struct LooseManifest(MemoryManifest);
-
-impl ManifestStorage for LooseManifest {
-    fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        self.0.read()
-    }
-
-    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
-        self.0.replace(bytes)?;
-        Err(ReplaceError::InDoubt(io::Error::from_raw_os_error(libc::ENOSPC)))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path()
-    }
-}
-
-/// Goal: as long as it is not known which of two manifests holds, nothing is removed that either needs. Method: a manifest that
-/// is replaced with an error, behind which upkeep is asked to go on all the same; a start on either.
-#[test]
-fn nothing_is_removed_while_the_manifest_is_in_doubt() {
-    let mut world = World::new(1);
-    (0..60).for_each(|at| world.claim(at, None, 4_000));
-    let store = Store {
-        log: Box::new(world.log.clone()),
-        tables: Box::new(world.tables.clone()),
-        manifest: Box::new(LooseManifest(world.manifest.clone())),
-    };
-    let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
-    world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts).unwrap();
-    let error = world.upkeep.step(NOW, &mut || true).unwrap_err();
-    assert!(!error.is_no_space(), "it is not to be tried again: {error:?}");
-    for _ in 0..10 {
-        assert_eq!(world.upkeep.step(NOW, &mut || true).unwrap(), Worked::Idle);
-    }
-    world.check();
-    // The power fails, and the old one is back.
-    world.manifest = MemoryManifest::default();
-    world.check();
-}
-
-/// Does all that there is to do in a store, or as much as can be done.
-fn work_all(
-    store: Store,
-    config: UpkeepConfig,
-    writing: BTreeMap<LaneId, crate::log::SegmentNumber>,
-) -> Result<(), UpkeepError> {
-    let mut upkeep = Upkeep::new(store, config, Manifest::empty(), writing, UpkeepFacts::default())?;
-    while upkeep.step(NOW, &mut || true)? != Worked::Idle {}
-    Ok(())
 }

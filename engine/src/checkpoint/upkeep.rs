@@ -53,6 +53,11 @@ pub struct UpkeepConfig {
 /// What a step has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Worked {
+    /// It was found out what the last start has left. The first step that succeeds does this.
+    Opened {
+        /// Tables that are there and that the manifest does not list: they are removed.
+        unlisted: Vec<TableNumber>,
+    },
     /// Nothing: there is nothing to do until a lane leaves a segment.
     Idle,
     /// A part of something, or nothing but finding out what is next.
@@ -85,6 +90,8 @@ pub struct Upkeep {
     facts: UpkeepFacts,
     /// The segment that each lane writes to.
     writing: BTreeMap<LaneId, SegmentNumber>,
+    /// Whether it was found out what is needless.
+    is_open: bool,
     /// Whether there may be ended segments that are not covered.
     may_checkpoint: bool,
     /// Whether the log was found to be damaged.
@@ -109,27 +116,22 @@ struct Merging {
 
 impl Upkeep {
     /// Upkeep of a store whose manifest was read at the start, and whose lanes were opened after that. `writing` has the segment
-    /// that each of them writes to; what is done is counted in `facts`.
-    ///
-    /// # Errors
-    ///
-    /// When the files of the store cannot be listed.
+    /// that each of them writes to; what is done is counted in `facts`. The store is not touched before the first step.
     pub fn new(
         store: Store,
         config: UpkeepConfig,
         manifest: Manifest,
         writing: BTreeMap<LaneId, SegmentNumber>,
         facts: UpkeepFacts,
-    ) -> Result<Upkeep, UpkeepError> {
-        let listed = |source| UpkeepError::List { source };
-        store.tables.remove_unfinished().map_err(listed)?;
-        let mut upkeep = Upkeep {
+    ) -> Upkeep {
+        let upkeep = Upkeep {
             store,
             config,
             next_table: manifest.next_table,
             manifest,
             facts,
             writing,
+            is_open: false,
             may_checkpoint: true,
             log_is_damaged: false,
             scrub: Scrub::default(),
@@ -139,10 +141,8 @@ impl Upkeep {
             is_in_doubt: false,
             archived: None,
         };
-        upkeep.find_needless_segments()?;
-        upkeep.find_needless_tables()?;
         upkeep.note_tables();
-        Ok(upkeep)
+        upkeep
     }
 
     /// What is done so far.
@@ -229,6 +229,9 @@ impl Upkeep {
         now: UnixMicros,
         may_remove: &mut dyn FnMut() -> bool,
     ) -> Result<Worked, UpkeepError> {
+        if !self.is_open {
+            return self.open();
+        }
         let has_needless = !(self.needless_segments.is_empty() && self.needless_tables.is_empty());
         if has_needless && may_remove() {
             return self.remove_needless();
@@ -240,6 +243,19 @@ impl Upkeep {
             return self.merge();
         }
         if self.begin_merge(now)? { Ok(Worked::Partly) } else { Ok(Worked::Idle) }
+    }
+
+    /// Finds what was left behind when the store was kept last.
+    fn open(&mut self) -> Result<Worked, UpkeepError> {
+        let Store { manifest, tables, .. } = &self.store;
+        // When the store was kept last, that may have ended between the manifest's replacement and the directory's synchronisation:
+        // what the new one makes needless is removed now, and a power cut would bring back the old one, which needs it.
+        manifest.sync().map_err(|source| UpkeepError::SyncManifest { path: manifest.path(), source })?;
+        tables.remove_unfinished().map_err(|source| UpkeepError::List { source })?;
+        self.find_needless_segments()?;
+        self.find_needless_tables()?;
+        self.is_open = true;
+        Ok(Worked::Opened { unlisted: self.needless_tables.clone() })
     }
 
     /// Reads on in the log, writes what is there into tables, and lists them.

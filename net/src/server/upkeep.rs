@@ -17,7 +17,7 @@ use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::storage::{DirStorage, SegmentFile};
 use stemedb_engine::slot::LaneId;
-use stemedb_engine::table::DirTables;
+use stemedb_engine::table::{DirTables, TableNumber};
 
 use super::StartError;
 use super::cores::Announcer;
@@ -82,14 +82,10 @@ impl UpkeepThread {
         let data = Arc::clone(data);
         UpkeepThread::running(move |orders, own| {
             step_back();
-            match Upkeep::new(store, config, manifest, writing, facts.clone()) {
-                Ok(upkeep) => {
-                    let notify = Arc::new(move || drop(own.send(Order::Piece)));
-                    let snapshots = Snapshots::new(snapshots, notify);
-                    Keeper::new(upkeep, pace, snapshots, Arc::clone(&data), informed).run(orders);
-                }
-                Err(error) => give_up(&error, &facts),
-            }
+            let upkeep = Upkeep::new(store, config, manifest, writing, facts);
+            let notify = Arc::new(move || drop(own.send(Order::Piece)));
+            let snapshots = Snapshots::new(snapshots, notify);
+            Keeper::new(upkeep, pace, snapshots, Arc::clone(&data), informed).run(orders);
         })
     }
 
@@ -301,6 +297,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                 self.snapshots.begin_if_due(self.upkeep.manifest(), now);
                 return Ok(LOOK_AGAIN);
             }
+            Worked::Opened { unlisted } => tell_unlisted(&unlisted),
             Worked::Partly => {}
             Worked::Checkpointed => tracing::info!(
                 "Checkpoint: {} assertions in {} tables, {} bytes",
@@ -359,6 +356,18 @@ fn archived_in(wal: &Path) -> Option<Covered> {
         tracing::warn!(%error, "{} cannot be read; nothing counts as archived", archive_mark::path(wal).display());
         Some(Covered::default())
     })
+}
+
+/// Tells what a stop in the midst of a checkpoint or a merge has left.
+fn tell_unlisted(tables: &[TableNumber]) {
+    if !tables.is_empty() {
+        let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            "Removing {} tables that the manifest does not list: {}. Their claims are in the log, or in other tables",
+            names.len(),
+            names.join(", ")
+        );
+    }
 }
 
 fn tell_damage(place: &DamagedPlace) {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use stemedb_engine::checkpoint::{Manifest, Scrubbed, UpkeepFacts};
+use stemedb_engine::checkpoint::{Manifest, Scrubbed};
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::LogStorage;
 use stemedb_engine::table::TableStorage;
 
 use crate::disk::{Lie, StoreFile, StoreLie};
 use crate::simulation::Simulation;
+use crate::upkeep::begin;
 
 /// How often to look for a place to damage: not each is in a file that is read.
 const ATTEMPTS: u32 = 8;
@@ -33,13 +34,15 @@ impl Simulation {
 
     /// Reads all once. Gives the files that are damaged.
     fn scrub_all(&mut self, manifest: &Manifest) -> BTreeSet<PathBuf> {
-        let facts = UpkeepFacts::default();
-        let mut upkeep = self.begin_upkeep(manifest.clone(), facts.clone()).expect("a disk without faults");
+        let writing = self.server().keeper.writing().clone();
+        let mut upkeep = begin(&self.disk, self.scenario.upkeep, manifest.clone(), writing);
         loop {
             match upkeep.scrub(self.now().wall) {
                 Scrubbed::Sound { .. } | Scrubbed::Damaged(_) => {}
                 Scrubbed::Skipped { problem } => panic!("the scrub passes over a file: {problem}"),
-                Scrubbed::Passed => return facts.damage().into_iter().map(|place| place.path).collect(),
+                Scrubbed::Passed => {
+                    return upkeep.facts().damage().into_iter().map(|place| place.path).collect();
+                }
             }
         }
     }

@@ -73,7 +73,8 @@ impl Simulation {
         let taker = || Taker::new(&self.disk, slots, opened, snapshot.as_ref(), checkpoint_bytes);
         let taker = self.scenario.takes_snapshots.then(taker);
         let writing = lanes.iter().map(writing).collect();
-        let keeper = Keeper::new(manifest, Arc::clone(&set), writing, taker);
+        let keeper =
+            Keeper::new(&self.disk, self.scenario.upkeep, manifest, Arc::clone(&set), writing, taker);
         let mut server = Server::new(cores, &self.scenario, self.tls.as_ref().map(Tls::credentials), keeper);
         server.recovered_claims = rows.len() as u64;
         self.server = Some(server);

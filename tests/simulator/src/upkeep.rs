@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use stemedb_engine::checkpoint::{Manifest, Store, TableSet, Upkeep, UpkeepError, UpkeepFacts, Worked};
+use stemedb_engine::checkpoint::{
+    Manifest, Store, TableSet, Upkeep, UpkeepConfig, UpkeepError, UpkeepFacts, Worked,
+};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::storage::LogStorage;
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::snapshots::SnapshotFacts;
 use stemedb_engine::table::TABLES_MAX;
 
-use crate::disk::Crash;
+use crate::disk::{Crash, SharedDisk};
 use crate::server::Happening;
 use crate::simulation::{Ending, Event, Simulation};
 use crate::snapshots::Taker;
@@ -44,25 +46,26 @@ pub(crate) struct Keeper {
 }
 
 enum State {
-    /// It has not begun yet, with this manifest.
-    New(Box<Manifest>),
     Runs(Box<Upkeep>),
     /// It has ended for this run.
     Ended,
 }
 
 impl Keeper {
-    /// A thread that is about to begin.
+    /// A thread that is about to begin, in a store on this disk.
     pub(crate) fn new(
+        disk: &SharedDisk,
+        config: UpkeepConfig,
         manifest: Manifest,
         tables: Arc<TableSet>,
         writing: BTreeMap<LaneId, SegmentNumber>,
         taker: Option<Taker>,
     ) -> Keeper {
+        let upkeep = begin(disk, config, manifest, writing.clone());
         Keeper {
             tables,
-            state: State::New(Box::new(manifest)),
-            facts: UpkeepFacts::default(),
+            facts: upkeep.facts().clone(),
+            state: State::Runs(Box::new(upkeep)),
             writing,
             next_us: 0,
             is_idle: false,
@@ -70,10 +73,10 @@ impl Keeper {
         }
     }
 
-    /// What a thread that has not begun yet begins with.
+    /// The manifest that holds, as long as the thread has not ended.
     pub(crate) fn manifest(&self) -> &Manifest {
-        let State::New(manifest) = &self.state else { panic!("it has begun") };
-        manifest
+        let State::Runs(upkeep) = &self.state else { panic!("it has ended") };
+        upkeep.manifest()
     }
 
     /// The segment that each lane was said to write to.
@@ -148,41 +151,28 @@ impl Simulation {
         self.schedule.add(next_us, Event::Upkeep);
     }
 
-    /// The thread takes a step, or begins.
+    /// The thread takes a step.
     pub(crate) fn upkeep(&mut self) {
         if self.server().keeper.next_us != self.time_us {
             return;
         }
-        let state = std::mem::replace(&mut self.server().keeper.state, State::Ended);
-        if matches!(state, State::Ended) {
+        let State::Runs(mut upkeep) = std::mem::replace(&mut self.server().keeper.state, State::Ended) else {
             return;
-        }
+        };
         let faults = self.foresee_faults();
         let snapshot_failures = self.server().keeper.snapshot_facts().figures().failures;
         self.totals.upkeep_steps += 1;
         let mut may_remove = None;
-        let facts = self.server().keeper.facts.clone();
-        let (state, worked) = match state {
-            State::New(manifest) => match self.begin_upkeep(*manifest, facts) {
-                Ok(upkeep) => (State::Runs(Box::new(upkeep)), Ok(Worked::Partly)),
-                // The thread does not begin without.
-                Err(error) => (State::Ended, Err(error)),
-            },
-            State::Runs(mut upkeep) => {
-                let is_held = self.scenario.upkeep_holds.happens(&mut self.random);
-                let now = self.now();
-                let worked = upkeep.step(now.wall, &mut || {
-                    may_remove = Some(!is_held);
-                    !is_held
-                });
-                if let (Ok(Worked::Idle), Some(taker)) = (&worked, self.server().keeper.taker()) {
-                    taker.begin_if_due(upkeep.manifest(), now);
-                }
-                (State::Runs(upkeep), worked)
-            }
-            State::Ended => return,
-        };
-        self.server().keeper.state = state;
+        let is_held = self.scenario.upkeep_holds.happens(&mut self.random);
+        let now = self.now();
+        let worked = upkeep.step(now.wall, &mut || {
+            may_remove = Some(!is_held);
+            !is_held
+        });
+        if let (Ok(Worked::Idle), Some(taker)) = (&worked, self.server().keeper.taker()) {
+            taker.begin_if_due(upkeep.manifest(), now);
+        }
+        self.server().keeper.state = State::Runs(upkeep);
         self.auditor.note(self.time_us, "upkeep", what(&worked), self.disk.get().moment());
         self.auditor.tell(self.time_us, || format!("{worked:?}"));
         if self.ends_in_step() {
@@ -212,21 +202,6 @@ impl Simulation {
         fails
     }
 
-    pub(crate) fn begin_upkeep(
-        &mut self,
-        manifest: Manifest,
-        facts: UpkeepFacts,
-    ) -> Result<Upkeep, UpkeepError> {
-        let store = Store {
-            log: Box::new(self.disk.clone()),
-            tables: Box::new(self.disk.clone()),
-            manifest: Box::new(self.disk.clone()),
-        };
-        let config = self.scenario.upkeep;
-        let writing = self.server().keeper.writing.clone();
-        Upkeep::new(store, config, manifest, writing, facts)
-    }
-
     /// A step was taken.
     fn worked(&mut self, worked: Worked, could_remove: bool) {
         let pause_us = match worked {
@@ -239,7 +214,7 @@ impl Simulation {
         }
         match worked {
             Worked::Idle if could_remove => self.check_kept(),
-            Worked::Idle | Worked::Partly => {}
+            Worked::Idle | Worked::Opened { .. } | Worked::Partly => {}
             Worked::Checkpointed => self.totals.checkpoints += 1,
             Worked::Merged => self.totals.merges += 1,
             Worked::RemovedSegment(file) => {
@@ -277,8 +252,7 @@ impl Simulation {
         let is_excused = has_failed || disk.is_full || !disk.lied_about().is_empty();
         drop(disk);
         assert!(is_excused, "upkeep fails on a sound store: {}", chain(error));
-        let is_new = matches!(self.server().keeper.state, State::Ended);
-        if error.is_no_space() && !is_new {
+        if error.is_no_space() {
             self.foresee_upkeep(NO_SPACE_PAUSE_US);
         } else {
             self.server().keeper.state = State::Ended;
@@ -332,6 +306,21 @@ impl Simulation {
     }
 }
 
+/// Upkeep of the store on a disk, which it has not touched yet.
+pub(crate) fn begin(
+    disk: &SharedDisk,
+    config: UpkeepConfig,
+    manifest: Manifest,
+    writing: BTreeMap<LaneId, SegmentNumber>,
+) -> Upkeep {
+    let store = Store {
+        log: Box::new(disk.clone()),
+        tables: Box::new(disk.clone()),
+        manifest: Box::new(disk.clone()),
+    };
+    Upkeep::new(store, config, manifest, writing, UpkeepFacts::default())
+}
+
 /// What a step has done, as a number.
 fn what(worked: &Result<Worked, UpkeepError>) -> u64 {
     match worked {
@@ -339,10 +328,11 @@ fn what(worked: &Result<Worked, UpkeepError>) -> u64 {
         Ok(Worked::Partly) => 1,
         Ok(Worked::Checkpointed) => 2,
         Ok(Worked::Merged) => 3,
-        Ok(Worked::GaveUpSegment(_)) => 8,
         Ok(Worked::RemovedSegment(_)) => 4,
         Ok(Worked::RemovedTable(_)) => 5,
         Ok(Worked::FoundDamage(_)) => 7,
+        Ok(Worked::Opened { .. }) => 8,
+        Ok(Worked::GaveUpSegment(_)) => 9,
         Err(_) => 6,
     }
 }

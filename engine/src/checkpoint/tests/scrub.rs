@@ -54,7 +54,7 @@ fn forgetful(world: &mut World) {
     let config = world_config();
     let manifest = Manifest::open(&world.manifest, &world.tables).expect("it is sound");
     let facts = UpkeepFacts::default();
-    world.upkeep = Upkeep::new(store, config, manifest, writing(&world.lanes), facts).unwrap();
+    world.upkeep = Upkeep::new(store, config, manifest, writing(&world.lanes), facts);
 }
 
 #[test]

@@ -255,6 +255,10 @@ impl ManifestStorage for SharedDisk {
         disk.sync_store().map_err(ReplaceError::InDoubt)
     }
 
+    fn sync(&self) -> io::Result<()> {
+        self.get().sync_store()
+    }
+
     fn path(&self) -> PathBuf {
         PathBuf::from(StoreFile::Manifest.name())
     }

@@ -109,8 +109,7 @@ impl World {
             archive_hold_bytes_max: 0,
         };
         let writing = self.lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it is open")));
-        let mut upkeep = Upkeep::new(store, config, manifest, writing.collect(), UpkeepFacts::default())
-            .expect("a sound store");
+        let mut upkeep = Upkeep::new(store, config, manifest, writing.collect(), UpkeepFacts::default());
         while upkeep.step(NOW, &mut || true).expect("a working disk") != Worked::Idle {}
     }
 

@@ -1,0 +1,301 @@
+//! Disks that find no space, wherever that shows.
+
+use super::*;
+
+/// A log whose directory finds no space to note its next removals in: the files are gone, which is not durable.
+struct RemovingLog {
+    log: KeptLog,
+    failures_left: u64,
+}
+
+impl LogStorage for RemovingLog {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        self.log.list()
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.log.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.log.path(segment)
+    }
+}
+
+impl LogDisk for RemovingLog {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.log.prepare(segment, bytes)
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.log.write(segment, offset, bytes)
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.log.sync(segment)
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.log.sync_names()
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.log.truncate(segment, bytes)
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.log.remove(segment)?;
+        match self.failures_left.checked_sub(1) {
+            None => Ok(()),
+            Some(left) => {
+                self.failures_left = left;
+                Err(io::Error::from_raw_os_error(libc::ENOSPC))
+            }
+        }
+    }
+}
+
+/// A disk that is full once so many more changes are made, for tables and manifest alike.
+#[derive(Clone)]
+struct FullDisk {
+    tables: MemoryTables,
+    manifest: MemoryManifest,
+    errno: i32,
+    changes_left: Arc<Mutex<u64>>,
+}
+
+impl FullDisk {
+    fn change(&self) -> io::Result<()> {
+        let mut left = self.changes_left.lock().expect("no holder of this lock panics");
+        *left = left.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(self.errno))?;
+        Ok(())
+    }
+}
+
+impl TableStorage for FullDisk {
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.tables.free_bytes()
+    }
+
+    fn list(&self) -> io::Result<Vec<TableFile>> {
+        self.tables.list()
+    }
+
+    fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
+        self.tables.open(number)
+    }
+
+    fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
+        self.change()?;
+        Ok(Box::new(FullSink { disk: self.clone(), sink: self.tables.create(number)? }))
+    }
+
+    fn remove(&self, number: TableNumber) -> io::Result<()> {
+        self.change()?;
+        self.tables.remove(number)
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        self.change()?;
+        self.tables.remove_unfinished()
+    }
+
+    fn path(&self, number: TableNumber) -> PathBuf {
+        self.tables.path(number)
+    }
+}
+
+impl ManifestStorage for FullDisk {
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        self.manifest.read()
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
+        self.change()?;
+        self.manifest.replace(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.manifest.sync()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.manifest.path()
+    }
+}
+
+struct FullSink {
+    disk: FullDisk,
+    sink: Box<dyn TableSink>,
+}
+
+impl TableSink for FullSink {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.disk.change()?;
+        self.sink.append(bytes)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.disk.change()?;
+        self.sink.finish()
+    }
+}
+
+/// Goal: whichever layer finds no space, upkeep says that it was that, and nothing else. Method: a disk that is full from each
+/// change on, in turn, until all can be done; the log's own error, which no disk of tables can cause, is made by hand.
+#[test]
+fn no_space_is_recognised_through_every_layer() {
+    for (errno, is_no_space) in [(libc::ENOSPC, true), (libc::EDQUOT, true), (libc::EIO, false)] {
+        let mut seen = BTreeSet::new();
+        for changes in 0.. {
+            let mut world = World::new(1);
+            (0..100).for_each(|at| world.claim(at % 20, None, 4_000));
+            let disk = FullDisk {
+                tables: world.tables.clone(),
+                manifest: world.manifest.clone(),
+                errno,
+                changes_left: Arc::new(Mutex::new(changes)),
+            };
+            let store = Store {
+                log: Box::new(world.log.clone()),
+                tables: Box::new(disk.clone()),
+                manifest: Box::new(disk),
+            };
+            // Several tables a checkpoint: the first of them are written while the log is read.
+            let config = UpkeepConfig {
+                checkpoint_bytes: 200_000,
+                sort_bytes_max: 40_000,
+                step_bytes: STEP_BYTES,
+                tier_bytes: TIER_BYTES,
+                spare_bytes: 0,
+                archive_hold_bytes_max: 0,
+            };
+            let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };
+            assert_eq!(error.is_no_space(), is_no_space, "{error:?}");
+            seen.insert(match error {
+                UpkeepError::Log(RecoveryError::Replay { .. }) => "a table, while the log is read",
+                UpkeepError::Log(_) => "the log",
+                UpkeepError::Table(_) => "a table",
+                UpkeepError::Manifest { .. } => "the manifest",
+                UpkeepError::SyncManifest { .. } => "the manifest's name",
+                UpkeepError::List { .. } => "a list",
+                UpkeepError::RemoveSegment { .. } => "a segment's removal",
+                UpkeepError::RemoveTable { .. } => "a table's removal",
+            });
+        }
+        let all =
+            ["a list", "a table", "a table's removal", "a table, while the log is read", "the manifest"];
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), all);
+        let source = || io::Error::from_raw_os_error(errno);
+        let read = RecoveryError::Read { path: PathBuf::new(), offset: 0, source: source() };
+        let segment = SegmentId { lane: LaneId(0), number: crate::log::SegmentNumber::FIRST };
+        let by_hand = [
+            UpkeepError::from(RecoveryError::List { source: source() }),
+            UpkeepError::from(read),
+            UpkeepError::RemoveSegment { segment, source: source() },
+        ];
+        assert!(by_hand.iter().all(|error| error.is_no_space() == is_no_space), "{by_hand:?}");
+    }
+}
+
+/// Goal: a server that starts where there is no room keeps its store in order as soon as there is some, and an operator is told of
+/// the tables that it removes. Method: a disk on which the first changes find no space, and a table that no manifest lists.
+#[test]
+fn upkeep_that_finds_no_space_at_its_start_begins_when_there_is_some() {
+    let mut world = World::new(1);
+    (0..60).for_each(|at| world.claim(at, None, 4_000));
+    work(&mut world);
+    let listed = world.upkeep.manifest().tables[0].facts.number;
+    let unlisted = TableNumber(listed.0 + 70);
+    world.tables.insert(unlisted, world.tables.bytes(listed).expect("it is listed"));
+    let changes_left = Arc::new(Mutex::new(0));
+    let disk = FullDisk {
+        tables: world.tables.clone(),
+        manifest: world.manifest.clone(),
+        errno: libc::ENOSPC,
+        changes_left: Arc::clone(&changes_left),
+    };
+    let store =
+        Store { log: Box::new(world.log.clone()), tables: Box::new(disk.clone()), manifest: Box::new(disk) };
+    let manifest = Manifest::open(&world.manifest, &world.tables).expect("the store is sound");
+    let facts = UpkeepFacts::default();
+    world.upkeep = Upkeep::new(store, world_config(), manifest, writing(&world.lanes), facts);
+    for failures in 1..4 {
+        let error = world.upkeep.step(NOW, &mut || true).expect_err("there is no room");
+        assert!(error.is_no_space(), "{error:?}");
+        assert_eq!(world.upkeep.facts().snapshot().failures, failures);
+    }
+    *changes_left.lock().expect("no holder of this lock panics") = u64::MAX;
+    let opened = world.upkeep.step(NOW, &mut || true).expect("there is room");
+    assert_eq!(opened, Worked::Opened { unlisted: vec![unlisted] });
+    assert!(work(&mut world).contains(&Worked::RemovedTable(unlisted)));
+    assert!(!world.upkeep.facts().snapshot().has_ended);
+    world.check();
+}
+
+/// Goal: merges leave the log the room that it needs, and wait for more. Method: room for a byte less than four tables and what is
+/// to spare, then for that byte too.
+#[test]
+fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
+    let mut world = World::new(1);
+    world.tables.set_free_bytes(0);
+    while world.upkeep.manifest().tables.len() < 4 {
+        (0..60).for_each(|at| world.claim(at, None, 4_000));
+        world.upkeep.lane_writes(LaneId(0), world.lanes[0].writing().expect("it was opened"));
+        while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
+    }
+    let merges = |world: &World| world.upkeep.facts().snapshot().merges;
+    let tables = &world.upkeep.manifest().tables;
+    let merged = pick(
+        &tables.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect::<Vec<_>>(),
+        TIER_BYTES,
+    )
+    .expect("there are as many as are merged");
+    let bytes =
+        tables[merged].iter().map(|table| table.facts.bytes).sum::<u64>() + world_config().spare_bytes;
+    world.tables.set_free_bytes(bytes - 1);
+    assert_eq!((world.upkeep.step(NOW, &mut || true).unwrap(), merges(&world)), (Worked::Idle, 0));
+    world.tables.set_free_bytes(bytes);
+    while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
+    assert!(merges(&world) > 0);
+    world.check();
+}
+
+/// Goal: upkeep goes on after a removal of which the directory found no space to take note. Method: such a log; the
+/// server tries on after each error that says so, until there is nothing left to do.
+#[test]
+fn a_segment_that_is_gone_is_not_removed_again() {
+    let mut world = World::new(1);
+    (0..60).for_each(|at| world.claim(at, None, 4_000));
+    let store = Store {
+        log: Box::new(RemovingLog { log: world.log.clone(), failures_left: 2 }),
+        tables: Box::new(world.tables.clone()),
+        manifest: Box::new(world.manifest.clone()),
+    };
+    let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
+    world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts);
+    let mut failures = 0;
+    loop {
+        match world.upkeep.step(NOW, &mut || true) {
+            Ok(Worked::Idle) => break,
+            Ok(_) => {}
+            Err(error) => {
+                assert!(error.is_no_space(), "{error:?}");
+                failures += 1;
+            }
+        }
+    }
+    assert_eq!(failures, 2);
+    world.check();
+}
+
+/// Does all that there is to do in a store, or as much as can be done.
+fn work_all(
+    store: Store,
+    config: UpkeepConfig,
+    writing: BTreeMap<LaneId, crate::log::SegmentNumber>,
+) -> Result<(), UpkeepError> {
+    let mut upkeep = Upkeep::new(store, config, Manifest::empty(), writing, UpkeepFacts::default());
+    while upkeep.step(NOW, &mut || true)? != Worked::Idle {}
+    Ok(())
+}
