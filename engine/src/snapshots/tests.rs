@@ -7,9 +7,12 @@ use crate::slot::SLOTS;
 
 const CORES: [std::ops::Range<u16>; 2] = [0..512, 512..SLOTS];
 
+/// Snapshots of these tests have 40 bytes.
+const ROOM: SnapshotRoom = SnapshotRoom { expected_bytes: 40, spare_bytes: 1000 };
+
 /// Writes a snapshot whose parts hold `byte`, their pieces in turns.
 fn write(storage: &MemorySnapshots, byte: u8) -> Result<u64, WriteError> {
-    let mut writer = SnapshotWriter::begin(storage, &CORES)?;
+    let mut writer = SnapshotWriter::begin(storage, &CORES, ROOM)?;
     let mut written = Written::Partly;
     for is_last in [false, true] {
         for core in 0..CORES.len() {
@@ -77,7 +80,7 @@ fn a_stop_at_any_change_leaves_a_whole_snapshot_and_the_next_one_clears_up() {
 fn a_snapshot_that_is_given_up_leaves_nothing_but_the_one_before_it() {
     let storage = MemorySnapshots::new();
     write(&storage, 1).expect("space");
-    let mut writer = SnapshotWriter::begin(&storage, &CORES).expect("space");
+    let mut writer = SnapshotWriter::begin(&storage, &CORES, ROOM).expect("space");
     let piece = Piece { bytes: vec![2; 10], is_last: true };
     assert_eq!(writer.write(&storage, 1, &piece).expect("space"), Written::Partly);
     drop(writer);
@@ -86,4 +89,40 @@ fn a_snapshot_that_is_given_up_leaves_nothing_but_the_one_before_it() {
     assert_eq!(storage.list().expect("memory").len(), 2);
     keep_only(&storage, None).expect("memory");
     assert!(storage.list().expect("memory").is_empty());
+}
+
+/// Goal: a snapshot never takes what the log needs, and where there is no room for it, the one before stays. Method: room for a byte
+/// too few before it begins, at each of its pieces, and for just enough.
+#[test]
+fn a_snapshot_leaves_the_room_that_the_log_needs() {
+    let whole = 2 * ROOM.expected_bytes + ROOM.spare_bytes;
+    let storage = MemorySnapshots::new();
+    write(&storage, 1).expect("room without end");
+    storage.set_bytes_max(whole - 1);
+    let error = SnapshotWriter::begin(&storage, &CORES, ROOM).err().expect("a byte is missing");
+    assert!(matches!(error, WriteError::NoRoom { free: 1039, needed: 40, spare: 1000, .. }), "{error}");
+    assert_eq!((newest(&storage), storage.unfinished()), (Some(1), 0));
+
+    // It turns out to be larger than expected, or others take what was there.
+    for pieces in 0..4 {
+        storage.set_bytes_max(whole);
+        let mut writer = SnapshotWriter::begin(&storage, &CORES, ROOM).expect("there is room");
+        storage.set_bytes_max(whole - 40 + 10 * pieces + 9);
+        let mut written = 0;
+        let error = loop {
+            let piece = Piece { bytes: vec![2; 10], is_last: false };
+            match writer.write(&storage, written as usize % 2, &piece) {
+                Ok(_) => written += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, WriteError::NoRoom { needed: 10, .. }), "{error}");
+        assert_eq!((written, writer.taken_bytes()), (pieces, 10 * pieces));
+        assert!(storage.free_bytes().expect("memory") >= ROOM.spare_bytes);
+        drop(writer);
+        assert_eq!((newest(&storage), storage.unfinished()), (Some(1), 0));
+    }
+    storage.set_bytes_max(whole);
+    write(&storage, 3).expect("there is room");
+    assert_eq!(newest(&storage), Some(3));
 }

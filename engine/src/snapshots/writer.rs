@@ -35,16 +35,40 @@ pub enum Written {
     },
 }
 
+/// What a snapshot may take of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotRoom {
+    /// About how many bytes it will have. It is not begun where there is no room for them.
+    pub expected_bytes: u64,
+    /// How many bytes it leaves free, for the log, however many it turns out to have.
+    pub spare_bytes: u64,
+}
+
 /// Why a snapshot cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", .path.display())]
-pub struct WriteError {
-    /// What was tried.
-    action: &'static str,
-    /// On what.
-    path: PathBuf,
-    /// Why it failed.
-    source: io::Error,
+pub enum WriteError {
+    /// It would take what the log needs.
+    #[error("{free} bytes are free beside {}, and it takes about {needed}, and {spare} are left for the log", .path.display())]
+    NoRoom {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that were to be written.
+        needed: u64,
+        /// Bytes that must stay free.
+        spare: u64,
+    },
+    /// Something could not be done.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Failed {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
 }
 
 /// A snapshot that is being written. Dropped before it is whole, it leaves nothing that counts: parts that have their names
@@ -52,6 +76,10 @@ pub struct WriteError {
 pub struct SnapshotWriter {
     number: SnapshotNumber,
     parts: Vec<Writing>,
+    spare_bytes: u64,
+    /// Bytes of the pieces so far.
+    taken_bytes: u64,
+    /// Bytes of the files that are finished.
     bytes: u64,
 }
 
@@ -66,12 +94,18 @@ impl SnapshotWriter {
     ///
     /// # Errors
     ///
-    /// When something cannot be removed or made.
-    pub fn begin(storage: &dyn SnapshotStorage, slots: &[Range<u16>]) -> Result<SnapshotWriter, WriteError> {
+    /// When something cannot be removed or made, or there is no room for it.
+    pub fn begin(
+        storage: &dyn SnapshotStorage,
+        slots: &[Range<u16>],
+        room: SnapshotRoom,
+    ) -> Result<SnapshotWriter, WriteError> {
+        let SnapshotRoom { expected_bytes, spare_bytes } = room;
         let last = keep_newest(storage)?;
         if planted::is(Bug::RemoveSnapshotsTooEarly) {
             keep_only(storage, None)?;
         }
+        check_room(storage, &ANY, expected_bytes, spare_bytes)?;
         let number = last.map_or(SnapshotNumber::FIRST, SnapshotNumber::next);
         let begin = |slots: &Range<u16>| {
             let part = Part { number, slots: slots.clone() };
@@ -79,7 +113,12 @@ impl SnapshotWriter {
             Ok(Writing { part, sink: Some(sink) })
         };
         let parts = slots.iter().map(begin).collect::<Result<_, WriteError>>()?;
-        Ok(SnapshotWriter { number, parts, bytes: 0 })
+        Ok(SnapshotWriter { number, parts, spare_bytes, taken_bytes: 0, bytes: 0 })
+    }
+
+    /// How many bytes of pieces it has taken.
+    pub fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
     }
 
     /// Which snapshot it is.
@@ -91,7 +130,7 @@ impl SnapshotWriter {
     ///
     /// # Errors
     ///
-    /// When it cannot be written. Then the snapshot cannot become whole any more.
+    /// When it cannot be written, or there is no room for it. Then the snapshot cannot become whole any more.
     ///
     /// # Panics
     ///
@@ -104,7 +143,10 @@ impl SnapshotWriter {
     ) -> Result<Written, WriteError> {
         let Writing { part, sink } = &mut self.parts[core];
         let writing = sink.as_mut().expect("no piece follows the last one");
+        let bytes = piece.bytes.len() as u64;
+        check_room(storage, part, bytes, self.spare_bytes)?;
         writing.append(&piece.bytes).map_err(failed("write", storage, part))?;
+        self.taken_bytes += bytes;
         if piece.is_last {
             let sink = sink.take().expect("it was there just now");
             self.bytes += sink.finish().map_err(failed("finish", storage, part))?;
@@ -139,11 +181,20 @@ fn keep_newest(storage: &dyn SnapshotStorage) -> Result<Option<SnapshotNumber>, 
     Ok(newest)
 }
 
+/// Refuses to write `needed` bytes of a part where less than that and `spare` is free.
+fn check_room(storage: &dyn SnapshotStorage, part: &Part, needed: u64, spare: u64) -> Result<(), WriteError> {
+    let free = storage.free_bytes().map_err(failed("look for room beside", storage, part))?;
+    if free < needed.saturating_add(spare) {
+        return Err(WriteError::NoRoom { path: storage.path(part), free, needed, spare });
+    }
+    Ok(())
+}
+
 fn failed(
     action: &'static str,
     storage: &dyn SnapshotStorage,
     part: &Part,
 ) -> impl FnOnce(io::Error) -> WriteError {
     let path = storage.path(part);
-    move |source| WriteError { action, path, source }
+    move |source| WriteError::Failed { action, path, source }
 }

@@ -39,6 +39,7 @@ pub use merge::{Merge, MergeOptions};
 pub use pick::{TABLES_MAX, TIER_BYTES, TableSize, pick};
 pub use retraction::{Retractions, TableRetraction};
 pub use search::{ClaimKey, ReadRange, Search};
+pub(crate) use storage::free_bytes;
 pub use storage::{DirTables, MemoryTables, TableFile, TableSink, TableSource, TableStorage};
 pub use strikes::Strikes;
 pub use table::Table;

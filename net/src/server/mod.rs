@@ -326,6 +326,7 @@ fn open(
         opened: opening.now,
         checkpoints: recovery.snapshot.as_ref().map_or(0, UsedSnapshot::checkpoints),
         checkpoint_bytes: config.checkpoint_bytes,
+        spare_bytes: upkeep_config.spare_bytes,
         facts: snapshot_facts,
     };
     let informed =

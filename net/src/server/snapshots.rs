@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use stemedb_engine::checkpoint::Manifest;
-use stemedb_engine::snapshots::{Piece, SnapshotFacts, SnapshotStorage, SnapshotWriter, WriteError, Written};
+use stemedb_engine::snapshots::{
+    Piece, SnapshotFacts, SnapshotRoom, SnapshotStorage, SnapshotWriter, WriteError, Written,
+};
 use stemedb_engine::time::UnixMicros;
 
 use crate::core::{Now, SnapshotOrder};
@@ -51,6 +53,8 @@ pub struct SnapshotPlan {
     pub checkpoints: u64,
     /// About how many bytes go into a checkpoint.
     pub checkpoint_bytes: u64,
+    /// Bytes of the disk that are left for the log.
+    pub spare_bytes: u64,
     /// What is counted.
     pub facts: SnapshotFacts,
 }
@@ -61,8 +65,18 @@ pub struct Snapshots {
     /// Called when a piece of a snapshot has come.
     notify: Arc<dyn Fn() + Send + Sync>,
     taking: Option<Taking>,
+    size: Size,
     /// After a failure: when to try again.
     not_before_us: Option<u64>,
+}
+
+/// What is known of how large a snapshot will be.
+#[derive(Debug, Default)]
+struct Size {
+    /// Bytes of the last one that was taken since the start.
+    last_bytes: Option<u64>,
+    /// Bytes that one had taken since then when there was no room for more.
+    given_up_bytes: u64,
 }
 
 struct Taking {
@@ -89,7 +103,7 @@ enum GivenUp {
 impl Snapshots {
     /// None yet. When a piece of one has come, `notify` is called, by the core that it is from.
     pub fn new(plan: SnapshotPlan, notify: Arc<dyn Fn() + Send + Sync>) -> Snapshots {
-        Snapshots { plan, notify, taking: None, not_before_us: None }
+        Snapshots { plan, notify, taking: None, size: Size::default(), not_before_us: None }
     }
 
     /// Orders a snapshot if one is due, of what is in the tables of `manifest` and more.
@@ -98,7 +112,10 @@ impl Snapshots {
         if self.taking.is_some() || is_soon || !self.is_due(manifest) {
             return;
         }
-        match SnapshotWriter::begin(&*self.plan.storage, &self.plan.slots) {
+        let expected_bytes =
+            self.size.expected_bytes(manifest.bytes(), manifest.bytes_after(self.plan.checkpoints));
+        let room = SnapshotRoom { expected_bytes, spare_bytes: self.plan.spare_bytes };
+        match SnapshotWriter::begin(&*self.plan.storage, &self.plan.slots, room) {
             Ok(writer) => self.begin(writer, manifest.checkpoints, now),
             Err(error) => self.give_up(&error.into(), now.monotonic_us),
         }
@@ -151,6 +168,7 @@ impl Snapshots {
         let Taking { writer, order, began_us, .. } = self.taking.take().expect("it has just become whole");
         let took_us = now_us.saturating_sub(began_us);
         self.plan.checkpoints = order.checkpoints;
+        self.size = Size { last_bytes: Some(bytes), given_up_bytes: 0 };
         self.not_before_us = None;
         self.plan.facts.taken(order.taken.0.unsigned_abs(), bytes, took_us);
         let took = Duration::from_micros(took_us);
@@ -159,12 +177,28 @@ impl Snapshots {
 
     /// Leaves the snapshot. The cores find that nobody takes their pieces any more.
     fn give_up(&mut self, error: &GivenUp, now_us: u64) {
-        self.taking = None;
-        self.plan.facts.failed();
+        let taking = self.taking.take();
+        if let GivenUp::Write(WriteError::NoRoom { .. }) = error {
+            // What is wrong is told by what tells of full disks.
+            if let Some(taking) = taking {
+                self.size.given_up_bytes = taking.writer.taken_bytes();
+            }
+        } else {
+            self.plan.facts.failed();
+        }
         if self.not_before_us.is_none() {
             tracing::warn!("No index snapshot, trying again later: {error}. The next start may take longer");
         }
         self.not_before_us = Some(now_us + FAILED_PAUSE_US);
+    }
+}
+
+impl Size {
+    /// About how many bytes the next one will have, where tables have so many, of which so many are not in the last one. Where there was no
+    /// room for that, twice as many as there was room for: what is given up costs the disk as much as what is not.
+    fn expected_bytes(&self, table_bytes: u64, beyond_bytes: u64) -> u64 {
+        let expected = self.last_bytes.map_or(table_bytes, |last_bytes| last_bytes + beyond_bytes);
+        expected.max(2 * self.given_up_bytes)
     }
 }
 
@@ -191,5 +225,25 @@ impl Taking {
             }
         }
         Ok(Written::Partly)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: where there is no room, snapshots are not begun again and again. Method: what is expected of the next one after each course
+    //! that one can take.
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_expected_to_be_like_the_last_one_and_larger_than_there_was_room_for() {
+        let mut size = Size::default();
+        assert_eq!(size.expected_bytes(1000, 300), 1000, "nothing is known but the tables");
+        size.given_up_bytes = 400;
+        assert_eq!(size.expected_bytes(1000, 300), 1000);
+        size.given_up_bytes = 900;
+        assert_eq!(size.expected_bytes(1000, 300), 1800);
+        size = Size { last_bytes: Some(2000), given_up_bytes: 0 };
+        assert_eq!(size.expected_bytes(1000, 300), 2300);
     }
 }

@@ -167,7 +167,7 @@ impl Scenario {
                 sort_bytes_max: (of_upkeep.within(64..=256) << 10) as usize,
                 step_bytes: (of_upkeep.within(2..=64) << 10) as usize,
                 tier_bytes: of_upkeep.within(8..=64) << 10,
-                spare_bytes: 0,
+                spare_bytes: 2 * segment_bytes,
                 archive_hold_bytes_max: 0,
             },
             upkeep_starves: of_upkeep.once_in(5),

@@ -69,8 +69,7 @@ impl Simulation {
         self.totals.starts_on_snapshots += u64::from(snapshot.is_some());
         let writing = |lane: &Lane| (lane.config().lane, lane.writing().expect("it was opened"));
         let slots = SlotMap::new(cores);
-        let checkpoint_bytes = self.scenario.upkeep.checkpoint_bytes;
-        let taker = || Taker::new(&self.disk, slots, opened, snapshot.as_ref(), checkpoint_bytes);
+        let taker = || Taker::new(&self.disk, slots, opened, snapshot.as_ref(), &self.scenario.upkeep);
         let taker = self.scenario.takes_snapshots.then(taker);
         let writing = lanes.iter().map(writing).collect();
         let keeper =

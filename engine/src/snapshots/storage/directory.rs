@@ -11,6 +11,7 @@ use super::{PartSink, SnapshotStorage};
 use crate::direct_file;
 use crate::ring::aligned::AlignedBuffer;
 use crate::snapshots::Part;
+use crate::table::free_bytes;
 use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
 /// What the name of a part has behind it until it is finished.
@@ -84,6 +85,12 @@ impl SnapshotStorage for DirSnapshots {
             }
         }
         Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        // The directory may be missing; the one above it has the tables.
+        let db = self.directory.parent().expect("it is in the directory of the tables");
+        free_bytes(if self.directory.try_exists()? { &self.directory } else { db })
     }
 
     fn path(&self, part: &Part) -> PathBuf {

@@ -20,6 +20,8 @@ struct Files {
     unfinished: BTreeMap<String, Vec<u8>>,
     /// Calls that change something and will still succeed, if there is an end to them.
     changes_left: Option<u64>,
+    /// Bytes that all files together may have, if there is a bound.
+    bytes_max: Option<u64>,
 }
 
 impl MemorySnapshots {
@@ -46,6 +48,11 @@ impl MemorySnapshots {
     /// Lets so many more changes succeed and all later ones fail, as if the machine stopped there, or the disk were full.
     pub fn fail_after(&self, changes: u64) {
         self.files().changes_left = Some(changes);
+    }
+
+    /// Has room for so many bytes, those of all files together. What is written beyond that is not refused.
+    pub fn set_bytes_max(&self, bytes_max: u64) {
+        self.files().bytes_max = Some(bytes_max);
     }
 
     /// Lets changes succeed again.
@@ -98,6 +105,12 @@ impl SnapshotStorage for MemorySnapshots {
         files.change()?;
         files.unfinished.clear();
         Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let files = self.files();
+        let held: usize = files.finished.values().chain(files.unfinished.values()).map(Vec::len).sum();
+        Ok(files.bytes_max.map_or(u64::MAX, |bytes_max| bytes_max.saturating_sub(held as u64)))
     }
 
     fn path(&self, part: &Part) -> PathBuf {

@@ -28,6 +28,9 @@ pub trait SnapshotStorage {
     /// Removes what was begun and not finished, and is not being written.
     fn remove_unfinished(&self) -> io::Result<()>;
 
+    /// How many bytes there is still room for.
+    fn free_bytes(&self) -> io::Result<u64>;
+
     /// The part's file, for messages.
     fn path(&self, part: &Part) -> PathBuf;
 }

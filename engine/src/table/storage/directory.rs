@@ -75,8 +75,7 @@ impl TableStorage for DirTables {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let space = statvfs(&self.directory)?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+        free_bytes(&self.directory)
     }
 
     fn path(&self, number: TableNumber) -> PathBuf {
@@ -123,6 +122,12 @@ impl TableSink for FileSink {
         self.file.give_name()?;
         sync_directory(&self.directory)
     }
+}
+
+/// How many bytes the file system of a directory has for who is not privileged.
+pub(crate) fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let space = statvfs(directory)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::TableNumber;
 
 pub use directory::DirTables;
+pub(crate) use directory::free_bytes;
 pub use memory::MemoryTables;
 
 /// A finished table that is there.

@@ -185,6 +185,10 @@ impl SnapshotStorage for SharedDisk {
         Ok(())
     }
 
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(if self.get().is_full { 0 } else { u64::MAX })
+    }
+
     fn path(&self, part: &Part) -> PathBuf {
         PathBuf::from(part.to_string())
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use stemedb_engine::checkpoint::{STEP_BYTES, Store, Upkeep, UpkeepConfig, UpkeepFacts, Worked};
 use stemedb_engine::index::SnapshotCursor;
 use stemedb_engine::log::Generation;
-use stemedb_engine::snapshots::{Piece, Position, SnapshotStorage, SnapshotWriter, Written};
+use stemedb_engine::snapshots::{Piece, Position, SnapshotRoom, SnapshotStorage, SnapshotWriter, Written};
 use stemedb_engine::table::TIER_BYTES;
 
 use super::*;
@@ -120,7 +120,8 @@ impl World {
         self.lanes = open(&mut DirStorage::new(&self.path("wal")), &recovery.recovered);
         let storage = DirSnapshots::new(&self.path("db"));
         let slots = [0, 1].map(|core| SlotMap::new(2).slots_of(CoreId(core)));
-        let mut writer = SnapshotWriter::begin(&storage, &slots).expect("writable");
+        let room = SnapshotRoom { expected_bytes: 0, spare_bytes: 0 };
+        let mut writer = SnapshotWriter::begin(&storage, &slots, room).expect("writable");
         let mut written = Written::Partly;
         for (core, index) in recovery.indexes.iter().enumerate() {
             let lane = &self.lanes[core];
