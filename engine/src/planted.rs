@@ -71,6 +71,8 @@ pub enum Bug {
     AcceptRottenSnapshots,
     /// The scrub leaves out the last block of a segment.
     SkipLastBlocks,
+    /// Neither the checksum of a table's block nor the hash of a claim that is looked up in it is compared.
+    BelieveBlocks,
 }
 
 impl Bug {
@@ -107,6 +109,7 @@ impl Bug {
         (Bug::ForgetRetractionsOfTables, 3),
         (Bug::AcceptRottenSnapshots, 5),
         (Bug::SkipLastBlocks, 5),
+        (Bug::BelieveBlocks, 5),
     ];
 }
 

@@ -9,6 +9,7 @@ use crate::index::{Checkpoints, LongParts};
 use crate::log::Generation;
 use crate::log::covered::Covered;
 use crate::order::WriteOrder;
+use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 use crate::table::{ClaimKey, ReadRange, Search, Table, TableError, TableStorage};
 
@@ -118,7 +119,9 @@ impl StoredSearch {
         let search = self.searches.last_mut().expect("something was to be read");
         let Some(entry) = search.take(window)? else { return Ok(None) };
         let assertion = Assertion::decode(entry.payload)?;
-        assertion.check_hash()?;
+        if !planted::is(Bug::BelieveBlocks) {
+            assertion.check_hash()?;
+        }
         assert_eq!(assertion.hash, self.hash, "the key has the hash");
         Ok(Some(LongParts::of_claim(&assertion.claim)))
     }

@@ -59,13 +59,13 @@ impl Answers {
                 }
                 (Vec::new(), None)
             }
-            Question::List(reading) if is_turned_away(response) => {
+            Question::List(reading) if is_unreadable(response, model) || is_turned_away(response) => {
                 drop(reading);
                 (Vec::new(), None)
             }
             Question::List(reading) => (Vec::new(), check_page(reading, response, model)),
             Question::Lens { subject, lens, as_of_us, sent } => {
-                if !is_turned_away(response) {
+                if !is_unreadable(response, model) && !is_turned_away(response) {
                     check_lens(&subject, lens, as_of_us, sent, response, model);
                 }
                 (Vec::new(), None)
@@ -122,7 +122,9 @@ fn check_health(
     );
     let upkeep_failed = upkeep_failed..=model.upkeep_failed;
     assert!(upkeep_failed.contains(&health.upkeep_failed), "{health:?} with {upkeep_failed:?} as to upkeep");
-    let is_whole = health.lanes_failed == 0 && !health.upkeep_failed;
+    let may_be_damaged = model.reads_failed || health.upkeep_failed;
+    assert!(health.damage.is_empty() || may_be_damaged, "{health:?} of a sound store");
+    let is_whole = health.lanes_failed == 0 && !health.upkeep_failed && health.damage.is_empty();
     let status = if is_whole { "healthy" } else { "degraded" };
     assert_eq!(health.status, status, "{health:?}");
 }
@@ -160,6 +162,15 @@ fn is_turned_away(response: &Response) -> bool {
         String::from_utf8_lossy(&response.body)
     );
     is_away
+}
+
+/// Whether the answer is that a claim cannot be read, which it may be when the disk has not given back what was written.
+fn is_unreadable(response: &Response, model: &Model) -> bool {
+    if response.status != 500 || response.error_code() != "storage_damaged" {
+        return false;
+    }
+    assert!(model.reads_failed, "all reads were right: {}", String::from_utf8_lossy(&response.body));
+    true
 }
 
 /// What the answer to a single write says.

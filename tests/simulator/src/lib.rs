@@ -15,6 +15,7 @@ mod disk;
 mod link;
 mod model;
 mod network;
+mod reads;
 mod rude;
 mod scenario;
 mod schedule;

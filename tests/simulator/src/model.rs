@@ -89,6 +89,8 @@ pub(crate) struct Model {
     pub(crate) lanes_failed: BTreeSet<usize>,
     /// Whether a failure has ended the upkeep since the last start.
     pub(crate) upkeep_failed: bool,
+    /// Whether a read of a table has gone wrong since the last start.
+    pub(crate) reads_failed: bool,
     moment: Moment,
     claims: Vec<KnownClaim>,
     retractions: Vec<KnownRetraction>,
@@ -289,6 +291,7 @@ impl Model {
         let before = self.moment;
         self.lanes_failed.clear();
         self.upkeep_failed = false;
+        self.reads_failed = false;
         for retraction in &mut self.retractions {
             retraction.ended.get_or_insert(before);
         }

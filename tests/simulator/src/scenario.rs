@@ -109,6 +109,10 @@ pub(crate) struct Scenario {
     pub(crate) takes_snapshots: bool,
     /// Steps of upkeep at which somebody holds the files, so that none may be removed.
     pub(crate) upkeep_holds: Rate,
+    /// Reads of tables, for single claims, that fail or give something else than was written.
+    pub(crate) read_faults: Rate,
+    /// Those that take long.
+    pub(crate) slow_reads: Rate,
 }
 
 impl Scenario {
@@ -118,6 +122,7 @@ impl Scenario {
         let speaks_tls = random.fork(42).once_in(10);
         let mut of_upkeep = random.fork(43);
         let mut of_log = random.fork(44);
+        let mut of_reads = random.fork(45);
         let frame_blocks = random.within(2..=12);
         let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
         let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
@@ -176,6 +181,8 @@ impl Scenario {
             upkeep_crashes: Rate::of(&mut of_upkeep, 4..=40, 2),
             takes_snapshots: !of_upkeep.once_in(3),
             upkeep_holds: Rate::of(&mut of_upkeep, 2..=10, 4),
+            read_faults: Rate::of(&mut of_reads, 2..=40, 2),
+            slow_reads: Rate::of(&mut of_reads, 2..=40, 3),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
             wal_bytes_max: if of_log.once_in(3) { of_log.within(6..=12) * segment_bytes } else { u64::MAX },
@@ -211,6 +218,7 @@ impl Scenario {
             upkeep_errors: calm,
             upkeep_crashes: calm,
             upkeep_holds: calm,
+            read_faults: calm,
             clock_jumps: calm,
             rude: calm,
             ..self.clone()

@@ -26,6 +26,10 @@ pub struct Totals {
     pub writes_torn: u64,
     /// Those of them that failed.
     pub writes_failed: u64,
+    /// Reads of tables for single claims.
+    pub reads: u64,
+    /// Those of them that failed, or gave something else than was written.
+    pub reads_failed: u64,
     /// Steps of upkeep.
     pub upkeep_steps: u64,
     /// Those of them in the midst of which the machine went down.
@@ -94,6 +98,8 @@ impl AddAssign<&Totals> for Totals {
         self.writes += other.writes;
         self.writes_torn += other.writes_torn;
         self.writes_failed += other.writes_failed;
+        self.reads += other.reads;
+        self.reads_failed += other.reads_failed;
         self.upkeep_steps += other.upkeep_steps;
         self.upkeep_crashes += other.upkeep_crashes;
         self.upkeep_failures += other.upkeep_failures;

@@ -5,7 +5,6 @@ use stemedb_engine::log::lane::LaneWrite;
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId};
-use stemedb_net::core::TableRead;
 
 use crate::server::{Happening, NotPrepared, QUEUE_MESSAGES_MAX, Running, Stage, WriteEnd, WriteUnderWay};
 use crate::simulation::{Event, Simulation};
@@ -163,19 +162,6 @@ impl Simulation {
         let writes = std::mem::take(&mut self.server().cores[core].core.wants().writes);
         for write in writes {
             self.begin_write(core, write);
-        }
-    }
-
-    /// Does the reads of tables that a core wants. Each is told after a while.
-    fn do_reads(&mut self, core: usize) {
-        let reads = std::mem::take(&mut self.server().cores[core].core.wants().reads);
-        for TableRead { id, table, offset, bytes, mut buffer } in reads {
-            let read = table.read_at(offset, &mut buffer[..bytes]);
-            let result = read.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO));
-            let elapsed_us = self.random.within(60..=2_000);
-            self.auditor.note(self.time_us, "read", core as u64, offset);
-            let done = Happening::Read { id, buffer, result, elapsed_us };
-            self.schedule.add(self.time_us + elapsed_us, Event::Tell(core, Box::new(done)));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use stemedb_engine::index::ClaimView;
 
 use crate::model::{Claim, ClaimNumber, Stored};
@@ -109,6 +110,8 @@ pub(crate) struct HealthAnswer<'a> {
     pub(crate) lanes_failed: usize,
     /// Whether checkpoints have ended.
     pub(crate) upkeep_failed: bool,
+    /// Files in which something is damaged, or cannot be read.
+    pub(crate) damage: Vec<IgnoredAny>,
     /// Claims that it holds.
     pub(crate) assertion_count: usize,
 }

@@ -68,6 +68,8 @@ fn no_promise_is_broken_and_a_seed_says_all() {
         snapshots,
         starts_on_snapshots,
         scrubbed,
+        reads,
+        reads_failed,
         ..
     } = totals;
     assert!(operations > 500 * SEEDS && crashes > 5 * SEEDS, "{operations} operations, {crashes} crashes");
@@ -79,5 +81,9 @@ fn no_promise_is_broken_and_a_seed_says_all() {
     // Most worlds have none: ten may well be without.
     assert!(cfg!(debug_assertions) || upkeep_failures > 0, "no operation of upkeep has failed");
     assert!(cfg!(debug_assertions) || log_full > 0, "no log was full");
+    assert!(
+        cfg!(debug_assertions) || (reads > SEEDS && reads_failed > 0),
+        "{reads} reads, {reads_failed} wrong"
+    );
     assert!([200, 201, 400, 404, 405, 500, 503].iter().all(|status| totals.answers.contains_key(status)));
 }
