@@ -197,15 +197,21 @@ fn opening(lanes: u16) -> Opening {
 
 impl World {
     fn new(lanes: u16) -> World {
-        World::on(KeptLog::default(), MemoryTables::new(), MemoryManifest::default(), 0, lanes)
+        World::on(KeptLog::default(), MemoryTables::new(), MemoryManifest::default(), 0, &opening(lanes))
     }
 
     /// Starts on what is there.
-    fn on(mut log: KeptLog, tables: MemoryTables, place: MemoryManifest, claims: u64, lanes: u16) -> World {
+    fn on(
+        mut log: KeptLog,
+        tables: MemoryTables,
+        place: MemoryManifest,
+        claims: u64,
+        opening: &Opening,
+    ) -> World {
         tables.restart();
         let manifest = Manifest::open(&place, &tables).expect("the store is sound");
         let recovered = recover_after(&log, &manifest.covered, &mut |_| Ok(())).expect("the log is sound");
-        let lanes = open_generation(&mut log, &recovered, &opening(lanes)).unwrap();
+        let lanes = open_generation(&mut log, &recovered, opening).unwrap();
         let store = Store {
             log: Box::new(log.clone()),
             tables: Box::new(tables.clone()),
@@ -216,7 +222,12 @@ impl World {
     }
 
     fn restarted(self, lanes: u16) -> World {
-        World::on(self.log, self.tables, self.manifest, self.claims, lanes)
+        self.opened(&opening(lanes))
+    }
+
+    /// Restarted with lanes of any kind.
+    fn opened(self, opening: &Opening) -> World {
+        World::on(self.log, self.tables, self.manifest, self.claims, opening)
     }
 
     fn append(&mut self, lane: usize, kind: RecordKind, payload: &[u8]) {

@@ -409,10 +409,13 @@ impl Upkeep {
         files.sort_unstable_by_key(|file| std::cmp::Reverse(file.id.number));
         let (mut segments, mut bytes) = (0, 0);
         files.retain(|file| {
-            let is_kept = self.is_held(file) && bytes + file.bytes <= self.config.archive_hold_bytes_max;
-            if is_kept {
-                (segments, bytes) = (segments + 1, bytes + file.bytes);
+            if !self.is_held(file) {
+                return true;
             }
+            // Those that are given up count as well: none that is older than one of them is kept, however small it is.
+            bytes += file.bytes;
+            let is_kept = bytes <= self.config.archive_hold_bytes_max;
+            segments += u64::from(is_kept);
             !is_kept
         });
         self.facts.holding(segments);
