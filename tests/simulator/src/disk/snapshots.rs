@@ -109,16 +109,18 @@ impl Disk {
         WholeSnapshot::newest(&self.snapshots.parts())
     }
 
-    /// Changes a part of the newest snapshot that is whole. Gives which; `None` if there is none, or nothing to change.
+    /// Changes a part of the newest snapshot that is whole, one that still is what was written: two changes may not fit one file, or
+    /// undo each other. Gives which; `None` if there is none.
     pub(crate) fn lie_about_snapshot(&mut self, what: SnapshotLie) -> Option<Part> {
-        let parts = self.whole_snapshot()?.parts;
+        let mut parts = self.whole_snapshot()?.parts;
+        parts.retain(|part| !self.is_lied_about(part));
         let Disk { snapshots, random, .. } = self;
-        let part = parts[random.within(0..=parts.len() as u64 - 1) as usize].clone();
+        let last = parts.len().checked_sub(1)?;
+        let part = parts[random.within(0..=last as u64) as usize].clone();
         let name = part.to_string();
         if what == SnapshotLie::Gone {
             snapshots.visible.finished.remove(&name);
             snapshots.durable.finished.remove(&name);
-            snapshots.lied_about.remove(&name);
             return Some(part);
         }
         let Content { bytes: truth, bytes_written } = snapshots.visible.finished[&name].clone();
