@@ -21,7 +21,8 @@ cat) ;;
 stop)
     [[ -n $pid ]] || exit 0
     kill "$pid" 2>/dev/null || true
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+    # It is gone when it has ended, even if whoever inherited it takes its time to notice.
+    while grep -qs '^State:[[:space:]]*[^Z]' "/proc/$pid/status"; do sleep 0.02; done
     rm -f "$home/server.pid"
     ;;
 start)

@@ -467,7 +467,7 @@ fn a_log_goes_back_to_any_moment() {
             installation.typed("ls data.all"),
             "a dry run changes nothing"
         );
-        let output = installation.typed(&format!("stemedb-admin restore --target-time {seconds} --yes"));
+        let output = installation.typed(&format!("stemedb-admin restore --target-time {seconds} --yes 2>&1"));
         assert!(
             output.trim_end().lines().last().is_some_and(|line| line.contains("ready to accept connections")),
             "{output}"
@@ -476,7 +476,10 @@ fn a_log_goes_back_to_any_moment() {
         for (client, (&acknowledged, &begun)) in before.iter().zip(&after).enumerate() {
             let of_client = format!("w/{client}/");
             let there = found.iter().filter(|subject| subject.starts_with(&of_client)).count() as u64;
-            assert!((acknowledged..=begun + 1).contains(&there), "{there} of {acknowledged} to {begun}");
+            assert!(
+                (acknowledged..=begun + 1).contains(&there),
+                "{there} of {acknowledged} to {begun}: {output}"
+            );
             assert!((0..there).all(|number| found.contains(&format!("w/{client}/{number}"))), "no gap");
         }
         installation.start();

@@ -4,7 +4,7 @@ use stemedb_engine::checkpoint::DamagedPlace;
 use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::time::UnixMicros;
 
-use super::text::{push_count, push_hex_string, push_json_string, push_number, push_seconds};
+use super::text::{push_bool, push_count, push_hex_string, push_json_string, push_number, push_seconds};
 
 /// Room for the answer to a claim, so that it is allocated once.
 const CREATED_BYTES_USUAL: usize = 160;
@@ -37,6 +37,8 @@ pub struct Health {
     pub cores: u16,
     /// The number of this start, from 1.
     pub generation: u32,
+    /// Whether claims are still being read from the disk, so that they are neither counted nor served yet.
+    pub is_recovering: bool,
     /// Lanes that a failed write has ended.
     pub lanes_failed: u16,
     /// Whether a failure has ended what moves claims from the log into tables.
@@ -51,7 +53,8 @@ const DAMAGE_TOLD_MAX: usize = 16;
 impl Health {
     /// Appends the answer to `/v1/health`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        let is_whole = self.lanes_failed == 0 && !self.upkeep_failed && self.damage.is_empty();
+        let is_whole =
+            !self.is_recovering && self.lanes_failed == 0 && !self.upkeep_failed && self.damage.is_empty();
         let status = if is_whole { "healthy" } else { "degraded" };
         out.extend_from_slice(b"{\"status\":\"");
         out.extend_from_slice(status.as_bytes());
@@ -65,10 +68,12 @@ impl Health {
         push_count(out, self.cores.into());
         out.extend_from_slice(b",\"generation\":");
         push_count(out, self.generation.into());
+        out.extend_from_slice(b",\"recovering\":");
+        push_bool(out, self.is_recovering);
         out.extend_from_slice(b",\"lanes_failed\":");
         push_count(out, self.lanes_failed.into());
         out.extend_from_slice(b",\"upkeep_failed\":");
-        out.extend_from_slice(if self.upkeep_failed { b"true" } else { b"false" });
+        push_bool(out, self.upkeep_failed);
         out.extend_from_slice(b",\"damaged_files\":");
         push_count(out, self.damage.len() as u64);
         out.extend_from_slice(b",\"damage\":[");
@@ -113,12 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn health_is_degraded_once_a_lane_or_the_upkeep_has_failed_or_a_file_is_damaged() {
+    fn health_is_degraded_before_all_is_there_and_once_something_has_failed_or_is_damaged() {
         let health = Health {
             uptime_s: 12.5,
             assertions: 3,
             cores: 2,
             generation: 7,
+            is_recovering: false,
             lanes_failed: 0,
             upkeep_failed: false,
             damage: Vec::new(),
@@ -127,7 +133,7 @@ mod tests {
         assert_eq!(
             json(|out| health.write_json(out)),
             format!(
-                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"lanes_failed":0,"upkeep_failed":false,"damaged_files":0,"damage":[]}}"#
+                r#"{{"status":"healthy","version":"{version}","uptime_seconds":12.5,"assertion_count":3,"cores":2,"generation":7,"recovering":false,"lanes_failed":0,"upkeep_failed":false,"damaged_files":0,"damage":[]}}"#
             )
         );
         let place = |offset| DamagedPlace {
@@ -137,6 +143,7 @@ mod tests {
         };
         let damaged = Health { damage: (0..40).map(place).collect(), ..health.clone() };
         for health in [
+            Health { is_recovering: true, ..health.clone() },
             Health { lanes_failed: 1, ..health.clone() },
             Health { upkeep_failed: true, ..health },
             damaged.clone(),

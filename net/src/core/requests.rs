@@ -375,6 +375,7 @@ impl Room {
             assertions: states.iter().map(|core| core.figures.assertions).sum(),
             cores: states.len() as u16,
             generation: self.log.generation,
+            is_recovering: states.iter().any(|core| core.phase == Phase::Recovering),
             lanes_failed: states.iter().filter(|core| core.figures.lane_failed).count() as u16,
             upkeep_failed: self.log.upkeep.snapshot().has_ended,
             damage: self.log.upkeep.damage(),

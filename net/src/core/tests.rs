@@ -460,7 +460,10 @@ fn while_the_log_is_recovered_only_questions_about_the_server_are_answered() {
     let (status, body) = world.get(0, "/ready");
     assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
     assert!(body.contains("not_ready"), "{body}");
-    assert_eq!(world.get(1, "/v1/health").0, OK);
+    let (status, health) = world.get(1, "/v1/health");
+    assert_eq!(status, OK);
+    assert!(health.starts_with(r#"{"status":"degraded""#), "{health}");
+    assert!(health.contains(r#""recovering":true"#), "{health}");
     let (status, metrics) = world.get(1, "/metrics");
     assert_eq!(status, OK);
     assert!(metrics.contains("\nstemedb_ready 0\n"), "{metrics}");
@@ -472,6 +475,7 @@ fn while_the_log_is_recovered_only_questions_about_the_server_are_answered() {
     }
     world.open();
     assert_eq!(world.get(0, "/ready").0, OK);
+    assert!(world.get(1, "/v1/health").1.starts_with(r#"{"status":"healthy""#));
     let (_, metrics) = world.get(0, "/metrics");
     assert!(metrics.contains("\nstemedb_ready 1\n"), "{metrics}");
     assert_eq!(world.post(0, "/v1/assert", &claim("a", 1)).0, CREATED);

@@ -154,12 +154,15 @@ impl Driver {
                 self.ring.submit_and_spin(self.spin)?;
             }
             self.heartbeat.beat();
-            let now = self.clock.now();
+            let woken = self.clock.now();
             let mut written = false;
             while let Some(completion) = self.ring.next_completion() {
                 written |= matches!(completion, Completion::Written { .. });
-                self.completed(completion, now);
+                self.completed(completion, woken);
             }
+            // Frames say when they were begun: no claim may be in one that says an earlier time than the claim came at, however
+            // long the core was held up since it looked at the clock.
+            let now = self.clock.now();
             if written {
                 // The disk works on the next frame while the core makes the last one visible and answers for it.
                 self.core.start_writes(now);
@@ -170,11 +173,12 @@ impl Driver {
             self.take_control();
             self.take_segments(now);
             self.peers.receive(|from, message| self.core.message(from, message, now));
+            let now = self.clock.now();
             more = self.core.turn(now);
             more |= self.do_wants(now);
             self.advance_stage();
             self.tell_segment();
-            self.core.turn_took(self.clock.now().monotonic_us - now.monotonic_us);
+            self.core.turn_took(self.clock.now().monotonic_us - woken.monotonic_us);
         }
         Ok(())
     }

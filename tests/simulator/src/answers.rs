@@ -114,6 +114,7 @@ fn check_health(
     if let Some(certain) = certain {
         let (held, possible) = (health.assertion_count, model.possible());
         assert!((certain..=possible).contains(&held), "{held} claims are held, not {certain} to {possible}");
+        assert!(!health.recovering, "{health:?} from a server that is open");
     }
     let lanes_failed = lanes_failed..=model.lanes_failed.len();
     assert!(
@@ -124,7 +125,8 @@ fn check_health(
     assert!(upkeep_failed.contains(&health.upkeep_failed), "{health:?} with {upkeep_failed:?} as to upkeep");
     let may_be_damaged = model.reads_failed || health.upkeep_failed;
     assert!(health.damage.is_empty() || may_be_damaged, "{health:?} of a sound store");
-    let is_whole = health.lanes_failed == 0 && !health.upkeep_failed && health.damage.is_empty();
+    let has_failed = health.lanes_failed > 0 || health.upkeep_failed || !health.damage.is_empty();
+    let is_whole = !health.recovering && !has_failed;
     let status = if is_whole { "healthy" } else { "degraded" };
     assert_eq!(health.status, status, "{health:?}");
 }

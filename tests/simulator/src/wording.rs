@@ -106,6 +106,8 @@ pub(crate) struct RetractAnswer {
 pub(crate) struct HealthAnswer<'a> {
     /// In a word.
     pub(crate) status: &'a str,
+    /// Whether claims are still read from the disk.
+    pub(crate) recovering: bool,
     /// Lanes that a failed write has ended.
     pub(crate) lanes_failed: usize,
     /// Whether checkpoints have ended.

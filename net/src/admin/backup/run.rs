@@ -5,7 +5,8 @@ use std::io::{self, Write as _, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use stemedb_engine::background;
 use stemedb_engine::checkpoint::{DirManifest, Manifest, ManifestStorage as _};
@@ -62,7 +63,7 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     DirBuilder::new().recursive(true).mode(0o750).create(&options.to).map_err(failed)?;
     let _lock = lock_alone(&options.to.join(".lock"), "a backup", LOCK_PATIENCE)?;
     let began = Instant::now();
-    let started = free_second(&options.to);
+    let started = free_second(&options.to, wall_clock, thread::sleep);
     let backup_id = format!("{}_{}", options.backup_type.name(), moment::compact(started, '_'));
     // Whoever is backed up comes first; without it the backup is as good.
     let _ = background::give_way();
@@ -109,13 +110,21 @@ fn tell(as_json: bool, directory: &Path, metadata: &BackupMetadata, seconds: f64
     writeln!(out, "{}", directory.display())
 }
 
-/// Now or, if a backup has this second's name, the next one that none has.
-fn free_second(directory: &Path) -> UnixMicros {
-    let mut time = wall_clock();
-    while directory.join(directory_name(&moment::compact(time, '-'))).exists() {
-        time.0 += UnixMicros::PER_SECOND;
+/// Now or, if a backup has this second's name, as soon as there is a second that none has: a backup says when it was begun in its name
+/// and in what it holds, and a restore to a moment relies on that.
+fn free_second(
+    directory: &Path,
+    mut now: impl FnMut() -> UnixMicros,
+    mut wait: impl FnMut(Duration),
+) -> UnixMicros {
+    loop {
+        let time = now();
+        if !directory.join(directory_name(&moment::compact(time, '-'))).exists() {
+            return time;
+        }
+        let left_us = UnixMicros::PER_SECOND - time.0.rem_euclid(UnixMicros::PER_SECOND);
+        wait(Duration::from_micros(left_us.unsigned_abs()));
     }
-    time
 }
 
 /// Removes what backups have left that were interrupted: the lock says that none of them is under way.
@@ -374,5 +383,37 @@ impl<'o> Filling<'o> {
                 .collect(),
             files: self.files,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Goal: no backup says that it was begun later than it was. Method: the names of this second and the next are taken.
+    #[test]
+    fn a_backup_waits_for_a_second_of_its_own() {
+        const NOW: UnixMicros = UnixMicros(1_769_610_600_250_000);
+        let backups = tempfile::tempdir().expect("a directory");
+        for seconds in 0..2 {
+            let time = UnixMicros(NOW.0 + seconds * UnixMicros::PER_SECOND);
+            fs::create_dir(backups.path().join(directory_name(&moment::compact(time, '-'))))
+                .expect("writable");
+        }
+        let clock = Cell::new(NOW);
+        let mut waited = Vec::new();
+        let free = free_second(
+            backups.path(),
+            || clock.get(),
+            |pause| {
+                clock.set(UnixMicros(clock.get().0 + pause.as_micros() as i64));
+                waited.push(pause);
+            },
+        );
+        assert_eq!(waited, [Duration::from_millis(750), Duration::from_secs(1)]);
+        assert_eq!(free, UnixMicros(1_769_610_602_000_000));
+        assert_eq!(free, clock.get(), "it is not later than it is");
     }
 }
