@@ -378,6 +378,7 @@ fn answers_are_as_described() {
         assertions: 1,
         cores: 1,
         generation: 1,
+        is_recovering: false,
         lanes_failed: 0,
         upkeep_failed: false,
         damage: vec![DamagedPlace {

@@ -28,7 +28,8 @@ stop)
 start)
     cd "$home"
     : >"$home/server.log"
-    STEMEDB_BIND_ADDR=127.0.0.1:0 STEMEDB_SEGMENT_BYTES=2MiB setsid "$home/bin/stemedb-api" >"$home/server.log" 2>&1 </dev/null &
+    # Small segments, so that a test sees many; the log may still become as long as with those of the usual size.
+    STEMEDB_BIND_ADDR=127.0.0.1:0 STEMEDB_SEGMENT_BYTES=2MiB STEMEDB_WAL_BYTES_MAX=4GiB setsid "$home/bin/stemedb-api" >"$home/server.log" 2>&1 </dev/null &
     echo $! >"$home/server.pid"
     while ! grep -q 'Startup complete' "$home/server.log"; do
         kill -0 "$(cat "$home/server.pid")" 2>/dev/null || { rm "$home/server.pid"; cat "$home/server.log" >&2; exit 1; }
