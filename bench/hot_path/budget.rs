@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// What stands above every budget that is written.
 const PREAMBLE: &str = "\
 # Instructions of the hot path for each request, claim, record or scrape, counted by callgrind in the release profile.
-# CI compares with it: cargo run --release -p stemedb-bench --bin hot-path
+# CI compares with it: cargo run --release -p stemedb-hot-path
 # A change that is meant to cost or save instructions rewrites it: the same command with `-- --bless`.
 ";
 

@@ -2,8 +2,8 @@
 //! a machine disturbs.
 //!
 //! ```text
-//! cargo run --release -p stemedb-bench --bin hot-path              # count and compare, as CI does
-//! cargo run --release -p stemedb-bench --bin hot-path -- --bless   # rewrite bench/hot_path/budget.toml
+//! cargo run --release -p stemedb-hot-path              # count and compare, as CI does
+//! cargo run --release -p stemedb-hot-path -- --bless   # rewrite bench/hot_path/budget.toml
 //! ```
 //!
 //! Each case drives [`stemedb_net::core::Core`] as the server's driver does, but without a kernel: bytes are
@@ -92,7 +92,7 @@ fn count_all(bless: bool) -> Result<ExitCode, String> {
     if cfg!(debug_assertions) {
         return Err("the budget is for the release profile: cargo run --release".to_owned());
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("hot_path/budget.toml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("budget.toml");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let budget = Budget::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let rustc = compiler()?;

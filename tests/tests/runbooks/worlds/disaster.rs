@@ -13,7 +13,7 @@ fn disasters_are_overcome_by_their_page() {
     let Some(host) = installed() else { return };
     let mut walk = Walk::through("docs/operations/disaster.md", &host);
     host.typed("systemctl start stemedb-api");
-    store(&host, "stored", 60_000);
+    store(&host, "stored", 6_000);
     host.typed("/opt/stemedb/scripts/backup-stemedb.sh");
     let listed = walk.types("First");
     assert!(listed.contains("FULL Backups:"), "{listed}");
@@ -21,7 +21,7 @@ fn disasters_are_overcome_by_their_page() {
     host.typed("systemctl stop stemedb-api && rm -rf /opt/stemedb/data");
     walk.in_directory(Host::checkout());
     walk.types(LOST);
-    assert_eq!(assertion_count(&host), 60_000);
+    assert_eq!(assertion_count(&host), 6_000);
 
     host.typed("install -d -o stemedb -g stemedb /opt/stemedb/data/db/indexes");
     let said = walk.types("Stored data is damaged");
