@@ -94,6 +94,9 @@ def parse_arguments():
 class Place(start.Host):
     """A data directory with its backups and its archive, and the servers that are started on it."""
 
+    # Of whatever puts load on them.
+    load_arguments = ()
+
     def __init__(self, options, directory):
         os.makedirs(directory, exist_ok=True)
         data = os.path.join(directory, "data")
@@ -108,9 +111,8 @@ class Place(start.Host):
     @contextlib.contextmanager
     def serving(self):
         """Runs a server until the end of the block, and gives the id of its process."""
-        all_cpus = os.sched_getaffinity(0)
         with measured.started(
-            [self.options.server], self.environment(), self.log_path, self.is_ready, all_cpus, start.START_SECONDS_MAX
+            [self.options.server], self.environment(), self.log_path, self.is_ready, self.cpus, start.START_SECONDS_MAX
         ) as process_id:
             yield process_id
 
@@ -250,7 +252,7 @@ def load(place):
     done = subprocess.run(
         [place.options.bench, "run", "--address", f"127.0.0.1:{place.port}", "--connections", str(CONNECTIONS),
          "--rate", str(place.options.rate), "--duration-s", str(place.options.seconds), "--warm-up-s", "0.5",
-         "--seed", str(place.loads), "--json"],
+         "--seed", str(place.loads), "--json", *place.load_arguments],
         check=True, stdout=subprocess.PIPE,
     )
     latency = json.loads(done.stdout)["runs"][0]["all"]["operations"]["assert"]["latency_us"]

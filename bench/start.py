@@ -52,6 +52,9 @@ def main():
     busy = measured.begin(options.server, options.bench, cpus_min=1)
     with tempfile.TemporaryDirectory(dir=options.dir) as directory:
         host = Host(options, directory)
+        if options.claims < FEW_CLAIMS:
+            # Few claims have to come into tables, too.
+            host.sizes = {"STEMEDB_SEGMENT_BYTES": "4MiB", "STEMEDB_CHECKPOINT_BYTES": "8MiB"}
         fill(host, options.claims)
         figures = measure(host, options)
     figures["load_average"] = busy
@@ -77,6 +80,8 @@ def parse_arguments():
 class Host:
     """A data directory, and the servers that are started on it."""
 
+    cpus = frozenset(os.sched_getaffinity(0))
+
     def __init__(self, options, directory):
         self.options = options
         self.directory = directory
@@ -85,9 +90,7 @@ class Host:
         self.log_path = os.path.join(directory, "log")
         self.loads = 0
         self.port = measured.free_port()
-        # Few claims have to come into tables, too.
-        few = options.claims < FEW_CLAIMS
-        self.sizes = {"STEMEDB_SEGMENT_BYTES": "4MiB", "STEMEDB_CHECKPOINT_BYTES": "8MiB"} if few else {}
+        self.sizes = {}
 
     def environment(self):
         """What a server of these data is started with."""
@@ -103,9 +106,8 @@ class Host:
     def serving(self):
         """Runs a server until the end of the block. Gives how many seconds its start took, and how many of CPU."""
         began = time.perf_counter()
-        all_cpus = os.sched_getaffinity(0)
         with measured.started(
-            [self.options.server], {**self.environment(), **self.sizes}, self.log_path, self.is_ready, all_cpus, START_SECONDS_MAX
+            [self.options.server], {**self.environment(), **self.sizes}, self.log_path, self.is_ready, self.cpus, START_SECONDS_MAX
         ) as process_id:
             yield time.perf_counter() - began, measured.cpu_seconds(process_id)
 

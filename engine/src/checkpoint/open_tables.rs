@@ -10,7 +10,7 @@ use crate::log::covered::Covered;
 use crate::log::storage::SegmentFile;
 use crate::order::WriteOrder;
 use crate::slot::Slot;
-use crate::table::{Entries, Strikes, Table, TableError, TableRetraction, TableStorage};
+use crate::table::{EntryBlock, InOrder, Strikes, Table, TableError, TableRetraction, TableStorage};
 
 /// The tables of a manifest, with all that strikes their claims. Any number of threads may read them.
 pub struct OpenTables {
@@ -108,8 +108,8 @@ impl OpenTables {
         TableSet::of(&self.manifest, open).expect("nothing is opened that could fail")
     }
 
-    /// Gives all claims of `slots` to `visit`, some hundred of one table at a time, but for those of tables that hold nothing later than
-    /// checkpoint `known`. With 0 that is all there are.
+    /// Gives all claims of `slots` to `visit`, in the order of a table, but for those of tables that hold nothing later than checkpoint
+    /// `known`. With 0 that is all there are. As many of one table as come one behind the other are given together, some hundred at most.
     ///
     /// Of a table that was merged of earlier and later ones all claims are given: it may say of earlier ones that they are retracted.
     ///
@@ -122,12 +122,13 @@ impl OpenTables {
         slots: &Range<u16>,
         visit: &mut dyn FnMut(&[StoredClaim<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (table, listed) in self.after(known) {
-            let checkpoints = table_set::checkpoints(&listed.checkpoints);
-            let mut entries = table.entries(slots.clone());
-            while let Some(claims) = self.next_claims(&mut entries, checkpoints)? {
-                visit(&claims)?;
-            }
+        let read = |error| E::from(ReadError::from(error));
+        let (tables, listed): (Vec<_>, Vec<_>) = self.after(known).unzip();
+        let mut runs =
+            InOrder::new(tables.into_iter().map(|table| table.entries(slots.clone()))).map_err(read)?;
+        while let Some((table, run)) = runs.next_run().map_err(read)? {
+            let checkpoints = table_set::checkpoints(&listed[table].checkpoints);
+            visit(&self.claims(&run, checkpoints)?)?;
         }
         Ok(())
     }
@@ -157,14 +158,13 @@ impl OpenTables {
         listed.filter(move |(_, listed)| *listed.checkpoints.end() > known)
     }
 
-    fn next_claims<'e>(
+    fn claims<'e>(
         &self,
-        entries: &'e mut Entries,
+        run: &EntryBlock<'e>,
         checkpoints: Checkpoints,
-    ) -> Result<Option<Vec<StoredClaim<'e>>>, ReadError> {
-        let Some(block) = entries.next_block()? else { return Ok(None) };
-        let mut claims = Vec::with_capacity(block.len());
-        for entry in block.iter() {
+    ) -> Result<Vec<StoredClaim<'e>>, ReadError> {
+        let mut claims = Vec::with_capacity(run.len());
+        for entry in run.iter() {
             let assertion = Assertion::decode(entry.payload)?;
             let is_struck = || {
                 let subject = assertion.claim.subject.as_str().as_bytes();
@@ -174,6 +174,6 @@ impl OpenTables {
             let retracted = entry.retracted || (!self.strikes.is_empty() && is_struck());
             claims.push(StoredClaim { assertion, order: entry.order, retracted, checkpoints });
         }
-        Ok(Some(claims))
+        Ok(claims)
     }
 }

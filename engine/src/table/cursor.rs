@@ -81,6 +81,13 @@ impl<'a> EntryBlock<'a> {
         self.items.clone().map(move |item| block.entry(item))
     }
 
+    /// Some of them.
+    pub(super) fn part(&self, items: Range<usize>) -> EntryBlock<'a> {
+        let begin = self.items.start;
+        debug_assert!(items.end <= self.len());
+        EntryBlock { block: self.block, items: begin + items.start..begin + items.end }
+    }
+
     /// Where the block is in the file.
     pub(super) fn offset(&self) -> u64 {
         self.block.offset

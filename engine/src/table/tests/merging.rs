@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::model::{Log, Record, View, insert, logs};
 use super::*;
+use crate::order::WriteOrder;
 use crate::slot::Slot;
-use crate::table::Strikes;
+use crate::table::entry::{Key, KeyBuffer};
+use crate::table::{InOrder, Strikes};
 
 /// What is to be seen of some tables: all their claims, struck by the retractions of all of them.
 fn view(storage: &MemoryTables, tables: &[TableNumber]) -> View {
@@ -94,6 +96,44 @@ proptest! {
             next = next.next();
             prop_assert_eq!(&view(&storage, &tables), &expected);
         }
+    }
+
+    /// Method: a log is cut into tables, which may overlap; read in one order, their claims are those of all tables, sorted as the claims of one.
+    #[test]
+    fn several_tables_are_read_in_one_order(
+        records in logs(60),
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+        overlap in 0..4_usize,
+        begin in 0..SLOTS,
+        end in 0..=SLOTS,
+    ) {
+        let storage = MemoryTables::new();
+        let numbers = cut(&storage, &records, &cuts, overlap);
+        let tables: Vec<_> = numbers.iter().map(|&number| Table::open(&storage, number).unwrap()).collect();
+        let mut expected = Vec::new();
+        for (number, table) in tables.iter().enumerate() {
+            let mut entries = table.entries(begin..end.max(begin));
+            while let Some(block) = entries.next_block().unwrap() {
+                expected.extend(block.iter().map(|entry| {
+                    let (key, _) = Key::of(entry.order, entry.payload).unwrap();
+                    (KeyBuffer::new(&key), number, entry.payload.to_vec())
+                }));
+            }
+        }
+        expected.sort_by(|(one, ..), (other, ..)| one.key().cmp(&other.key()));
+        let mut in_order = InOrder::new(tables.iter().map(|table| table.entries(begin..end.max(begin)))).unwrap();
+        let mut read = Vec::new();
+        while let Some((number, run)) = in_order.next_run().unwrap() {
+            prop_assert!(!run.is_empty());
+            read.extend(run.iter().map(|entry| (entry.order, number, entry.payload.to_vec())));
+        }
+        let sorted = |claims: &mut Vec<(WriteOrder, usize, Vec<u8>)>| claims.sort();
+        let mut of_expected: Vec<_> =
+            expected.iter().map(|(key, number, payload)| (key.key().order, *number, payload.clone())).collect();
+        prop_assert!(read.iter().map(|(order, _, payload)| (order, payload)).eq(of_expected.iter().map(|(order, _, payload)| (order, payload))));
+        sorted(&mut read);
+        sorted(&mut of_expected);
+        prop_assert_eq!(read, of_expected);
     }
 
     /// Method: the same records as one table, and as several that are merged at once: the very same bytes, but for the numbers.
