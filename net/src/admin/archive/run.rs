@@ -47,7 +47,8 @@ pub(in crate::admin) struct RunOptions {
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
     let _lock = lock_alone(&options.data.wal().join(".archive-lock"), "an archive run", LOCK_PATIENCE)?;
     let began = Instant::now();
-    let _ = background::give_way();
+    // Not the last of all: what is not archived is lost with the machine.
+    background::step_back();
     let result = options.store.open().and_then(|store| {
         let note = archive(&store, &options.data.wal(), &options.data.db())?;
         Ok((store.name(), note))
