@@ -84,7 +84,7 @@ impl<'a> EntryBlock<'a> {
     /// Some of them.
     pub(super) fn part(&self, items: Range<usize>) -> EntryBlock<'a> {
         let begin = self.items.start;
-        debug_assert!(items.end <= self.len());
+        assert!(items.end <= self.len(), "a part of {} claims ends at {}", self.len(), items.end);
         EntryBlock { block: self.block, items: begin + items.start..begin + items.end }
     }
 

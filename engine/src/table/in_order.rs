@@ -1,7 +1,5 @@
 //! The claims of several tables in one order.
 
-use std::cmp::Ordering;
-
 use super::entry::Key;
 use super::{Entries, EntryBlock, TableError};
 
@@ -63,7 +61,8 @@ impl InOrder {
     fn pass_given(&mut self) -> Result<(), TableError> {
         let Some(first) = self.inputs.first_mut() else { return Ok(()) };
         first.at += std::mem::take(&mut self.given);
-        if first.at == first.entries.block().len() {
+        // Beyond it where the block that follows could not be read: then this is the next try.
+        if first.at >= first.entries.block().len() {
             if !first.entries.load()? {
                 self.inputs.remove(0);
                 return Ok(());
@@ -71,7 +70,7 @@ impl InOrder {
             first.at = 0;
         }
         let key = self.inputs[0].key();
-        let before = self.inputs[1..].partition_point(|other| other.key().cmp(&key) == Ordering::Less);
+        let before = self.inputs[1..].partition_point(|other| other.key() < key);
         self.inputs[..=before].rotate_left(1);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Whatever happens to the bytes of a table, it is an error or makes no difference.
 
 use super::*;
-use crate::table::{Damage, TablePart};
+use crate::table::{Damage, InOrder, TablePart};
 
 const NUMBER: TableNumber = TableNumber(7);
 
@@ -92,6 +92,15 @@ fn nobody_gets_past_a_damaged_block() {
             }
             while let Ok(block) = entries.next_block() {
                 assert!(block.is_some(), "the claims end before the damage");
+            }
+        }
+        if !is_first {
+            let mut in_order = InOrder::new([table.entries(0..SLOTS)]).unwrap();
+            while let Ok(run) = in_order.next_run() {
+                assert!(run.is_some(), "the claims end before the damage");
+            }
+            for _ in 0..3 {
+                assert!(matches!(in_order.next_run(), Err(TableError::Damaged { .. })));
             }
         }
     }
