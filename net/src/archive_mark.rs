@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use stemedb_engine::log::covered::Covered;
+use stemedb_engine::unfinished_file::{UnfinishedFile, sync_directory};
 
 /// The mark's name in the directory of the log.
 const NAME: &str = "ARCHIVED";
@@ -36,11 +37,10 @@ pub(crate) fn read(wal: &Path) -> io::Result<Option<Covered>> {
 /// When it cannot be written.
 pub(crate) fn write(wal: &Path, archived: &Covered) -> io::Result<()> {
     let fresh = path(wal).with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(encode(archived).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(fresh, path(wal))?;
-    File::open(wal)?.sync_all()
+    let mut mark = UnfinishedFile::new(File::create(&fresh)?, fresh, path(wal));
+    mark.file().write_all(encode(archived).as_bytes())?;
+    mark.give_name()?;
+    sync_directory(wal)
 }
 
 /// As text.

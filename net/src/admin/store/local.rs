@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use stemedb_engine::unfinished_file::UnfinishedFile;
+
 use super::{Upload, failed};
 use crate::admin::error::AdminError;
 use crate::admin::files::sync_directory;
@@ -13,11 +15,10 @@ pub(in crate::admin) struct LocalStore {
     directory: PathBuf,
 }
 
-/// A file that has its name when it is whole.
+/// What is written under a key; without its end it is nothing.
 struct LocalUpload {
-    partial: PathBuf,
     path: PathBuf,
-    file: File,
+    file: UnfinishedFile,
 }
 
 impl LocalStore {
@@ -67,13 +68,13 @@ impl LocalStore {
             File::create(&partial)
         };
         let file = make().map_err(|error| failed(&self.name(), key, &error.to_string()))?;
-        Ok(Box::new(LocalUpload { partial, path, file }))
+        Ok(Box::new(LocalUpload { file: UnfinishedFile::new(file, partial, path.clone()), path }))
     }
 }
 
 impl Write for LocalUpload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file.file().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -83,8 +84,33 @@ impl Write for LocalUpload {
 
 impl Upload for LocalUpload {
     fn finish(self: Box<Self>) -> Result<(), AdminError> {
-        let named = self.file.sync_all().and_then(|()| fs::rename(&self.partial, &self.path));
-        named.map_err(|source| AdminError::File { path: self.path.clone(), source })?;
-        sync_directory(self.path.parent().unwrap_or(Path::new(".")))
+        let LocalUpload { path, file } = *self;
+        file.give_name().map_err(|source| AdminError::File { path: path.clone(), source })?;
+        sync_directory(path.parent().unwrap_or(Path::new(".")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: an upload that ends too early leaves nothing, which on a full disk would keep others from what is left. Method: one that is
+    /// given up beside one that is finished.
+    #[test]
+    fn an_upload_has_its_name_or_is_gone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let store = LocalStore::new(root.path().to_owned());
+        let upload = |key: &str| {
+            let mut upload = store.write(key).expect("writable");
+            upload.write_all(b"bytes").expect("writable");
+            upload
+        };
+        drop(upload("a/given-up"));
+        upload("a/finished").finish().expect("durable");
+        assert_eq!(store.list("").expect("readable"), ["a/finished"]);
+        let names = fs::read_dir(root.path().join("a"))
+            .expect("it was made")
+            .map(|entry| entry.expect("readable").file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["finished"]);
     }
 }
