@@ -4,17 +4,19 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_setfl};
 use sha2::{Digest as _, Sha256};
 use stemedb_engine::ring::aligned::AlignedBuffer;
+use stemedb_engine::unfinished_file::{self, UnfinishedFile};
 
 use super::error::AdminError;
 
 /// Bytes read at a time.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// How long a job waits for one of its kind that is under way: longer than any takes that gets on.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(3600);
@@ -22,15 +24,20 @@ pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(3600);
 /// How often it looks whether that has ended.
 const LOCK_LOOK: Duration = Duration::from_millis(100);
 
-/// After so many bytes what was written is made durable, so that the disk never has much of it to write at once.
-const SYNC_BYTES: u64 = 8 << 20;
+/// Pieces that are on their way from one file to the other.
+const PIECES: usize = 8;
 
-/// Copies files, at most at a given rate.
+/// Copies files, at most at a given rate: one piece is read, another one summed up and a third one written at any time.
 pub(super) struct Copier {
-    piece: AlignedBuffer,
     pace: Pace,
     /// Told after each piece how many bytes were read.
     progress: Box<dyn FnMut(u64)>,
+}
+
+/// A part of a file.
+struct Piece {
+    buffer: AlignedBuffer,
+    bytes: usize,
 }
 
 /// A file's length and checksum.
@@ -56,64 +63,110 @@ struct Pace {
 impl Copier {
     /// A copier that reads at most `bytes_per_second`.
     pub(super) fn new(bytes_per_second: Option<u64>, progress: Box<dyn FnMut(u64)>) -> Copier {
-        let pace = Pace { bytes_per_second, began: Instant::now(), bytes: 0 };
-        Copier { piece: AlignedBuffer::zeroed(PIECE_BYTES), pace, progress }
+        Copier { pace: Pace { bytes_per_second, began: Instant::now(), bytes: 0 }, progress }
     }
 
     /// Copies the first `limit` bytes of a file, all if it has fewer, to a new file that is durable when this returns.
     pub(super) fn copy(&mut self, from: &Path, to: &Path, limit: u64) -> Result<Digest, AdminError> {
         let failed = |source| AdminError::File { path: to.to_owned(), source };
-        let mut options = OpenOptions::new();
-        let mut target = options.write(true).create_new(true).mode(0o640).open(to).map_err(failed)?;
-        let mut unsynced = 0;
-        let digest = self.read(from, limit, &mut |piece| {
-            target.write_all(piece).map_err(failed)?;
-            unsynced += piece.len() as u64;
-            if unsynced >= SYNC_BYTES {
-                unsynced = 0;
-                target.sync_data().map_err(failed)?;
-                forget(&target);
-            }
+        let target = OpenOptions::new().write(true).create_new(true).mode(0o640).open(to).map_err(failed)?;
+        // Past the page cache, which is the server's. A file system that refuses that goes through it.
+        let _ = fcntl_setfl(&target, OFlags::DIRECT);
+        let mut end = 0;
+        let digest = self.pass(from, limit, &mut |piece| {
+            // A direct write is of whole blocks. What is too much is the last piece's, and cut off below.
+            let whole = &piece.buffer[..piece.bytes.next_multiple_of(AlignedBuffer::ALIGNMENT)];
+            target.write_all_at(whole, end).map_err(failed)?;
+            end += piece.bytes as u64;
             Ok(())
         })?;
-        target.sync_all().map_err(failed)?;
+        target.set_len(digest.bytes).and_then(|()| target.sync_all()).map_err(failed)?;
         forget(&target);
         Ok(digest)
     }
 
     /// Reads all of a file.
     pub(super) fn digest(&mut self, path: &Path) -> Result<Digest, AdminError> {
-        self.read(path, u64::MAX, &mut |_| Ok(()))
+        self.pass(path, u64::MAX, &mut |_| Ok(()))
     }
 
-    fn read(
+    /// Reads a file and passes its pieces on to be written, in order.
+    fn pass(
         &mut self,
-        path: &Path,
+        from: &Path,
         limit: u64,
-        take: &mut dyn FnMut(&[u8]) -> Result<(), AdminError>,
+        write: &mut (dyn FnMut(&Piece) -> Result<(), AdminError> + Send),
     ) -> Result<Digest, AdminError> {
-        let failed = |source| AdminError::File { path: path.to_owned(), source };
-        let file = open_direct(path).map_err(failed)?;
-        let (mut hasher, mut bytes) = (Sha256::new(), 0);
-        while bytes < limit {
-            let read = match file.read_at(&mut self.piece, bytes) {
-                Ok(read) => (read as u64).min(limit - bytes) as usize,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(source) => return Err(failed(source)),
-            };
-            hasher.update(&self.piece[..read]);
-            take(&self.piece[..read])?;
-            bytes += read as u64;
-            (self.progress)(read as u64);
-            self.pace.wait(read as u64);
-            // Only the end of a file ends a direct read off a block's boundary.
-            if !read.is_multiple_of(AlignedBuffer::ALIGNMENT) || read == 0 {
-                break;
+        let failed = |source| AdminError::File { path: from.to_owned(), source };
+        let file = &open_direct(from).map_err(failed)?;
+        let digest = thread::scope(|scope| {
+            let (give_back, empty) = sync_channel(PIECES);
+            let (read, pieces) = sync_channel(PIECES);
+            let (summed_up, to_write) = sync_channel::<Piece>(PIECES);
+            let reader = scope.spawn(move || read_pieces(file, limit, &empty, &read));
+            let writer = scope.spawn(move || -> Result<(), AdminError> {
+                for piece in to_write {
+                    write(&piece)?;
+                    // All have been read if nobody wants it back.
+                    let _ = give_back.send(piece.buffer);
+                }
+                Ok(())
+            });
+            let (mut hasher, mut bytes) = (Sha256::new(), 0);
+            for piece in pieces {
+                hasher.update(&piece.buffer[..piece.bytes]);
+                bytes += piece.bytes as u64;
+                (self.progress)(piece.bytes as u64);
+                self.pace.wait(piece.bytes as u64);
+                // Where writing has failed, it says so below.
+                if summed_up.send(piece).is_err() {
+                    break;
+                }
             }
-        }
-        forget(&file);
-        Ok(Digest { bytes, sha256: hex::encode(hasher.finalize()) })
+            drop(summed_up);
+            writer.join().expect("it does not panic")?;
+            reader.join().expect("it does not panic").map_err(failed)?;
+            Ok::<_, AdminError>(Digest { bytes, sha256: hex::encode(hasher.finalize()) })
+        })?;
+        forget(file);
+        Ok(digest)
     }
+}
+
+/// Reads the first `limit` bytes of a file, as long as somebody takes the pieces.
+fn read_pieces(
+    file: &File,
+    limit: u64,
+    empty: &Receiver<AlignedBuffer>,
+    read: &SyncSender<Piece>,
+) -> io::Result<()> {
+    let (mut offset, mut made) = (0, 0);
+    while offset < limit {
+        let given_back = if made < PIECES { empty.try_recv().ok() } else { empty.recv().ok() };
+        let mut buffer = match given_back {
+            Some(buffer) => buffer,
+            None if made < PIECES => {
+                made += 1;
+                AlignedBuffer::zeroed(PIECE_BYTES)
+            }
+            // Who would write has failed.
+            None => return Ok(()),
+        };
+        let bytes = loop {
+            match file.read_at(&mut buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                bytes => break bytes?,
+            }
+        };
+        let wanted = (bytes as u64).min(limit - offset) as usize;
+        offset += wanted as u64;
+        // Only the end of a file ends a direct read off a block's boundary.
+        let is_last = !bytes.is_multiple_of(AlignedBuffer::ALIGNMENT) || bytes == 0;
+        if wanted > 0 && read.send(Piece { buffer, bytes: wanted }).is_err() || is_last {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 impl Pace {
@@ -200,23 +253,20 @@ pub(super) fn beginning(path: &Path, count: usize) -> io::Result<Vec<u8>> {
 /// Writes a small file durably, in place of one of this name: whole or not at all.
 pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), AdminError> {
     let fresh = path.with_extension("new");
-    let failed = |source| AdminError::File { path: path.to_owned(), source };
     let write = || {
-        let mut file = File::create(&fresh)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
+        let mut fresh = UnfinishedFile::new(File::create(&fresh)?, fresh, path.to_owned());
+        fresh.file().set_permissions(fs::Permissions::from_mode(mode))?;
+        fresh.file().write_all(text.as_bytes())?;
+        fresh.give_name()
     };
-    write().map_err(failed)?;
+    write().map_err(|source| AdminError::File { path: path.to_owned(), source })?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(directory: &Path) -> Result<(), AdminError> {
-    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| AdminError::File { path: directory.to_owned(), source })
+    unfinished_file::sync_directory(directory)
+        .map_err(|source| AdminError::File { path: directory.to_owned(), source })
 }
 
 /// Bytes that can still be written by whoever asks, on the file system of the nearest existing directory.
