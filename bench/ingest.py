@@ -52,7 +52,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=int, default=29_000, help="claims that are due a second (default: %(default)s)")
-    parser.add_argument("--window-seconds", dest="seconds", type=float, default=30.0, help="(default: %(default)s)")
+    parser.add_argument("--window-seconds", dest="seconds", type=float, default=20.0, help="(default: %(default)s)")
     parser.add_argument("--backup-minutes", type=float, default=5.0, help="from one backup to the next (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="windows without checkpoints, before and after (default: %(default)s)")
     parser.add_argument("--dir", default="/var/tmp", help="where the data goes while it is measured; a real disk (default: %(default)s)")
@@ -80,7 +80,7 @@ class Place(backup.Place):
             f"{self.count() / 1e6:.2f} million claims",
             file=sys.stderr,
         )
-        return {**row, "began_s": began}
+        return {**row, "began_s": began, "ended_s": time.perf_counter()}
 
 
 def measure_without(options, directory):
@@ -102,6 +102,7 @@ def measure_with(options, directory, figures):
     """The windows of the whole time, and what was seen every second."""
     place = Place(options, os.path.join(directory, "with"))
     rows, samples, failures = [], [], []
+    figures["backups"] = []
     with place.serving() as process_id:
         over = threading.Event()
         threads = [
@@ -113,11 +114,7 @@ def measure_with(options, directory, figures):
         try:
             began = time.monotonic()
             while time.monotonic() - began < options.minutes * 60 and not failures:
-                taken = len(figures.setdefault("backups", []))
-                is_taking = figures.get("is_taking", False)
-                row = place.window()
-                row["with_backup"] = is_taking or figures.get("is_taking", False) or len(figures["backups"]) > taken
-                rows.append(row)
+                rows.append(place.window())
         finally:
             over.set()
             for thread in threads:
@@ -133,7 +130,8 @@ def measure_with(options, directory, figures):
         backup.settle(place)
         figures["settle_s"] = time.monotonic() - began
         figures["tables_settled_bytes"] = disk_bytes(place)["db"]
-    figures.pop("is_taking", None)
+    for row in rows:
+        row["with_backup"] = any(row["began_s"] < backup["ended_s"] and backup["began_s"] < row["ended_s"] for backup in figures["backups"])
     return rows, samples
 
 
@@ -176,12 +174,11 @@ def back_up(place, over, figures, failures):
     pause = place.options.backup_minutes * 60
     try:
         while not over.wait(pause):
-            figures["is_taking"] = True
-            began = time.monotonic()
-            shutil.rmtree(place.backups, ignore_errors=True)
-            size = place.back_up()["size_bytes"]
-            figures["is_taking"] = False
-            figures["backups"].append({"bytes": size, "seconds": time.monotonic() - began})
+            # Each a full one. All are kept: giving back gigabytes at once would be measured, too.
+            to = os.path.join(place.backups, str(len(figures["backups"])))
+            began = time.perf_counter()
+            size = place.back_up(to)["size_bytes"]
+            figures["backups"].append({"bytes": size, "began_s": began, "ended_s": time.perf_counter()})
     except Exception as failure:
         failures.append(failure)
 
