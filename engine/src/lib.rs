@@ -16,6 +16,7 @@ pub mod order;
 pub mod planted;
 mod prefetch;
 pub mod query;
+pub mod removal;
 pub mod ring;
 pub mod shard;
 pub mod slot;

@@ -71,6 +71,8 @@ pub enum Bug {
     AcceptRottenSnapshots,
     /// The scrub leaves out the last block of a segment.
     SkipLastBlocks,
+    /// Tables that were merged into others are removed although cores read them.
+    RemoveTablesInUse,
     /// Neither the checksum of a table's block nor the hash of a claim that is looked up in it is compared.
     BelieveBlocks,
 }
@@ -109,6 +111,7 @@ impl Bug {
         (Bug::ForgetRetractionsOfTables, 3),
         (Bug::AcceptRottenSnapshots, 5),
         (Bug::SkipLastBlocks, 5),
+        (Bug::RemoveTablesInUse, 7),
         (Bug::BelieveBlocks, 5),
     ];
 }

@@ -12,12 +12,15 @@ mod job_queue;
 mod pace;
 mod prepare_segment;
 mod priority;
+mod turns;
 mod watchdog;
 
 pub use error::{BackgroundError, SubmitError};
 pub use pace::LaneProgress;
 pub use prepare_segment::PrepareSegment;
 pub use priority::{give_way, step_back};
+pub(crate) use turns::offer_turn;
+pub use turns::take_turns;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

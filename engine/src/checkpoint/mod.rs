@@ -33,5 +33,5 @@ pub use manifest::{ListedTable, Manifest, ManifestError};
 pub use open_tables::{OpenTables, ReadError, StoredClaim};
 pub use scrub::{ScrubPace, Scrubbed};
 pub use storage::{DirManifest, ManifestStorage, MemoryManifest, ReplaceError};
-pub use table_set::{StoredSearch, TableSet};
+pub use table_set::{StoredSearch, TableSet, TablesInForce};
 pub use upkeep::{STEP_BYTES, Store, Upkeep, UpkeepConfig, Worked};

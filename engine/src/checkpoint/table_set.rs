@@ -80,6 +80,63 @@ impl TableSet {
     }
 }
 
+/// The set of tables that all who read are told of, and what some of them may still read besides.
+#[derive(Debug)]
+pub struct TablesInForce {
+    set: Arc<TableSet>,
+    /// Tables of earlier sets that were still read when it was last looked.
+    retired: Vec<Arc<Table>>,
+    /// Whether the set is that of an earlier manifest.
+    is_behind: bool,
+}
+
+impl TablesInForce {
+    /// Those of the manifest that is in force.
+    pub fn new(set: Arc<TableSet>) -> TablesInForce {
+        TablesInForce { set, retired: Vec::new(), is_behind: false }
+    }
+
+    /// The set that all are told of.
+    pub fn set(&self) -> &Arc<TableSet> {
+        &self.set
+    }
+
+    /// Opens the tables of the manifest that has come into force. All who read are to be told of them.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be opened. Then all go on with the set that they have.
+    pub fn follow(
+        &mut self,
+        manifest: &Manifest,
+        storage: &dyn TableStorage,
+    ) -> Result<&Arc<TableSet>, TableError> {
+        self.is_behind = true;
+        let now = TableSet::new(manifest, storage, &self.set)?;
+        let before = std::mem::replace(&mut self.set, Arc::new(now));
+        self.is_behind = false;
+        let is_listed =
+            |table: &Arc<Table>| self.set.tables.iter().any(|(_, listed)| Arc::ptr_eq(listed, table));
+        let tables = before.tables.iter().map(|(_, table)| table);
+        self.retired.extend(tables.filter(|table| !is_listed(table)).cloned());
+        Ok(&self.set)
+    }
+
+    /// Whether the set is not that of the manifest in force, since that one's tables could not be opened.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Whether tables that are in force no more may be [removed](TableStorage::remove): nobody reads one.
+    pub fn may_remove(&mut self) -> bool {
+        if planted::is(Bug::RemoveTablesInUse) {
+            return true;
+        }
+        self.retired.retain(|table| Arc::strong_count(table) > 1);
+        self.retired.is_empty() && !self.is_behind
+    }
+}
+
 /// A checkpoint's number as the index keeps it: at one a second, they last for 136 years.
 fn number(checkpoint: u64) -> u32 {
     u32::try_from(checkpoint).expect("nobody makes 2^32 checkpoints")

@@ -9,6 +9,7 @@ use super::scrub::{Scrub, Scrubbable};
 use super::{
     DamagedPlace, ListedTable, Manifest, ManifestStorage, Scrubbed, StoreError, UpkeepError, UpkeepFacts,
 };
+use crate::background::offer_turn;
 use crate::log::SegmentNumber;
 use crate::log::covered::Covered;
 use crate::log::recovery::{RecoveryVisitError, Replayed, read_ended};
@@ -16,7 +17,8 @@ use crate::log::storage::{LogDisk, SegmentFile};
 use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 use crate::table::{
-    Merge, MergeOptions, Step, Table, TableError, TableNumber, TableSize, TableStorage, TableWriter, pick,
+    Merge, MergeOptions, Step, TABLES_MAX, Table, TableError, TableNumber, TableSize, TableStorage,
+    TableWriter, pick,
 };
 use crate::time::UnixMicros;
 
@@ -32,6 +34,9 @@ pub struct Store {
     /// What says which is where.
     pub manifest: Box<dyn ManifestStorage + Send>,
 }
+
+/// Ended segments of a lane that may wait to be covered before upkeep counts as behind.
+const SEGMENTS_WAITING_MAX: u64 = 4;
 
 /// What upkeep is given.
 #[derive(Debug, Clone, Copy)]
@@ -161,6 +166,14 @@ impl Upkeep {
         self.may_checkpoint = !self.log_is_damaged;
     }
 
+    /// Whether more waits to be done than upkeep can put off: five ended segments of a lane, or more tables than there should be.
+    pub fn is_behind(&self) -> bool {
+        let covered = |lane| self.manifest.covered.end_of(lane).map_or(0, |covered| covered.end.segment.0);
+        let ended = |(&lane, writing): (&LaneId, &SegmentNumber)| writing.0.saturating_sub(covered(lane) + 1);
+        self.writing.iter().map(ended).any(|ended| ended > SEGMENTS_WAITING_MAX)
+            || self.manifest.tables.len() > TABLES_MAX
+    }
+
     /// Reads on in what is stored, some milliseconds' worth, and checks it. When the step is due is for the caller's
     /// [pace](super::ScrubPace).
     pub fn scrub(&mut self, now: UnixMicros) -> Scrubbed {
@@ -270,6 +283,7 @@ impl Upkeep {
             manifest: manifest.clone(),
         };
         let visit = &mut |records: &[Replayed<'_>]| {
+            offer_turn();
             let mut each = records.iter();
             each.try_for_each(|record| {
                 making.take(record).map_err(|error| RecoveryVisitError::new(record, error))

@@ -169,7 +169,7 @@ impl Ring {
         }
     }
 
-    /// Submits what is queued, looks for completions for as long as `spin`, and only then sleeps until there is one.
+    /// Submits what is queued, looks for completions for as long as `spin`, which may be zero, and only then sleeps until there is one.
     ///
     /// A thread that sleeps has to be woken by whatever completes its operation, which costs an interrupt between
     /// CPUs, on a virtual machine several microseconds on either side. Spinning gives the CPU up at every look, so
@@ -179,6 +179,9 @@ impl Ring {
     ///
     /// As [`submit_and_wait`](Ring::submit_and_wait).
     pub fn submit_and_spin(&mut self, spin: Duration) -> io::Result<()> {
+        if spin.is_zero() {
+            return self.submit_and_wait();
+        }
         self.submit_backlog();
         if !self.io.submission().is_empty() {
             transient_is_ok(self.io.submit())?;

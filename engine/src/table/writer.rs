@@ -9,6 +9,7 @@ use super::entry::{Key, KeyBuffer};
 use super::{
     BLOCK_BYTES, Entry, TableError, TableFacts, TableNumber, TableRetraction, TableSink, TableStorage,
 };
+use crate::background::offer_turn;
 use crate::planted::{self, Bug};
 use crate::ring::aligned::AlignedBuffer;
 use crate::slot::SLOTS;
@@ -210,6 +211,7 @@ impl TableWriter {
         }
         self.emit(&packed)?;
         self.packed = packed;
+        offer_turn();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Each turn is one `io_uring_enter`: it submits all that is queued and waits for at least one completion.
 //! Every completion is told to the [`Core`], then what the core wants is queued for the next turn.
 
+mod at_work;
 mod clock;
 mod control;
 mod heartbeat;
@@ -25,6 +26,7 @@ use stemedb_engine::ring::{Completion, Descriptor, Errno, Full, OperationId, Rin
 use stemedb_engine::shard::Shard;
 
 use crate::core::{ConnectionKey, Core, Now};
+pub use at_work::AtWork;
 use clock::Clock;
 pub(crate) use clock::wall_clock;
 pub use control::{Control, Report};
@@ -69,6 +71,7 @@ pub struct Driver {
     timer_wanted: bool,
     /// How long to look for completions before sleeping while a write is in flight.
     spin: Duration,
+    upkeep: AtWork,
     heartbeat: Heartbeat,
     stage: Stage,
 }
@@ -121,14 +124,15 @@ impl Driver {
             writing: None,
             timer_wanted: true,
             spin: Duration::ZERO,
+            upkeep: AtWork::default(),
             heartbeat: Heartbeat::default(),
             stage: Stage::Running,
         }
     }
 
-    /// Looks for completions for as long as `spin` before it sleeps while a write is in flight.
-    pub fn spinning(self, spin: Duration) -> Driver {
-        Driver { spin, ..self }
+    /// Looks for completions for as long as `spin` before it sleeps while a write is in flight, but sleeps at once while `upkeep` is at work.
+    pub fn spinning(self, spin: Duration, upkeep: AtWork) -> Driver {
+        Driver { spin, upkeep, ..self }
     }
 
     /// Counts its turns there.
@@ -146,12 +150,8 @@ impl Driver {
         while self.stage != Stage::Closed {
             if more {
                 self.ring.submit()?;
-            } else if self.writes.is_empty() {
-                self.ring.submit_and_wait()?;
             } else {
-                // The disk answers soon, and the clients that it has just answered ask again: being woken costs both sides
-                // more than looking.
-                self.ring.submit_and_spin(self.spin)?;
+                self.ring.submit_and_spin(self.patience())?;
             }
             self.heartbeat.beat();
             let woken = self.clock.now();
@@ -181,6 +181,18 @@ impl Driver {
             self.core.turn_took(self.clock.now().monotonic_us - woken.monotonic_us);
         }
         Ok(())
+    }
+
+    /// How long to look for completions before sleeping.
+    fn patience(&self) -> Duration {
+        // While a write is in flight, the disk answers soon, and the clients that it has just answered ask again: being woken costs both
+        // sides more than looking.
+        if self.writes.is_empty() {
+            return Duration::ZERO;
+        }
+        // Who looks yields the CPU each time, and is charged a whole time slice for that by Linux 6.18: another thread that has work there
+        // runs for 10 to 50 ms, however nice it is. Who sleeps is woken ahead of it.
+        if self.upkeep.get() { Duration::ZERO } else { self.spin }
     }
 
     fn completed(&mut self, completion: Completion, now: Now) {
@@ -346,6 +358,8 @@ impl Driver {
         let (id, writing) = (lane.config().lane, lane.writing());
         if let Some(number) = writing.filter(|_| writing != self.writing) {
             self.writing = writing;
+            // Before those are told who remove them.
+            self.segments.close_before(number);
             self.tell(Report::LaneWrites(id, number));
         }
     }

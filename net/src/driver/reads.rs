@@ -1,21 +1,17 @@
 //! Reads of tables on the ring.
 
 use std::collections::VecDeque;
+use std::io;
 
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::ring::{Descriptor, Errno, Full, Ring};
-use stemedb_engine::table::TableNumber;
+use stemedb_engine::table::Table;
 
 use crate::core::{Core, FetchKey, TableRead};
 
-/// Tables whose descriptors are kept.
-const OPEN_MAX: usize = 32;
-
-/// The reads under way, and the tables they are of.
+/// The reads under way.
 #[derive(Default)]
 pub(super) struct Reads {
-    /// The one used last comes last.
-    open: VecDeque<(TableNumber, Descriptor)>,
     /// Those that found the ring full.
     waiting: VecDeque<TableRead>,
     /// When each began that is under way.
@@ -27,7 +23,7 @@ impl Reads {
     pub(super) fn start(&mut self, core: &mut Core, ring: &mut Ring, now_us: u64) {
         self.waiting.append(&mut core.wants().reads);
         while let Some(read) = self.waiting.pop_front() {
-            let file = match self.descriptor(&read) {
+            let file = match descriptor(&read.table) {
                 Ok(file) => file,
                 Err(error) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -65,21 +61,11 @@ impl Reads {
     pub(super) fn has_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
+}
 
-    /// The table's file. The set of tables that a core holds keeps it open; so does the descriptor, which is the ring's own.
-    fn descriptor(&mut self, read: &TableRead) -> std::io::Result<Descriptor> {
-        let number = read.table.facts().number;
-        if let Some(at) = self.open.iter().position(|(open, _)| *open == number) {
-            let found = self.open.remove(at).expect("it was just found");
-            self.open.push_back(found.clone());
-            return Ok(found.1);
-        }
-        let file = read.table.descriptor().expect("the tables of a server are files").try_clone_to_owned()?;
-        let file = Descriptor::from(file);
-        if self.open.len() == OPEN_MAX {
-            self.open.pop_front();
-        }
-        self.open.push_back((number, file.clone()));
-        Ok(file)
-    }
+/// The file of a table, for one read. The ring lets go of it before the core does of the table: a core never is the last to close the file
+/// of a table that has been removed, for which the file system would have it wait.
+fn descriptor(table: &Table) -> io::Result<Descriptor> {
+    let file = table.descriptor().expect("the tables of a server are files");
+    Ok(Descriptor::from(file.try_clone_to_owned()?))
 }

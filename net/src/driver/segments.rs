@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use stemedb_engine::background::{BackgroundHandle, LaneProgress, PrepareSegment};
@@ -31,11 +31,14 @@ pub struct SegmentSource {
 /// The open segments of a lane, and the one being prepared.
 pub(super) struct Segments {
     source: SegmentSource,
-    /// Ascending; those before the last two are closed.
-    open: Vec<(SegmentNumber, Descriptor)>,
+    open: OpenSegments,
     progress: LaneProgress,
     prepared: (Sender<Prepared>, Receiver<Prepared>),
 }
+
+/// The segments that a lane writes to.
+#[derive(Default)]
+struct OpenSegments(Vec<(SegmentNumber, Descriptor)>);
 
 /// A segment that was to be prepared, and the kernel's error number or what else went wrong.
 pub(super) type Prepared = (SegmentNumber, Result<(), PrepareError>);
@@ -55,7 +58,7 @@ impl Segments {
     pub(super) fn new(source: SegmentSource) -> Segments {
         Segments {
             source,
-            open: Vec::with_capacity(OPEN_MAX + 1),
+            open: OpenSegments::default(),
             progress: LaneProgress::waiting(),
             prepared: channel(),
         }
@@ -98,18 +101,63 @@ impl Segments {
     ///
     /// When it cannot be opened.
     pub(super) fn file(&mut self, number: SegmentNumber) -> io::Result<&Descriptor> {
-        if self.open.iter().all(|(open, _)| *open != number) {
-            let id = SegmentId { lane: self.source.lane, number };
-            let file = OpenOptions::new()
-                .write(true)
-                .custom_flags(libc::O_DIRECT)
-                .open(self.source.directory.join(id.to_string()))?;
-            if self.open.len() == OPEN_MAX {
-                self.open.remove(0);
+        let id = SegmentId { lane: self.source.lane, number };
+        self.open.file(number, &self.source.directory.join(id.to_string()))
+    }
+
+    /// Closes the segments before this one, which are sealed.
+    pub(super) fn close_before(&mut self, writing: SegmentNumber) {
+        self.open.close_before(writing);
+    }
+}
+
+impl OpenSegments {
+    /// The file of a segment, which is opened if it is not open.
+    fn file(&mut self, number: SegmentNumber, path: &Path) -> io::Result<&Descriptor> {
+        let OpenSegments(open) = self;
+        let at = match open.iter().position(|(open, _)| *open == number) {
+            Some(at) => at,
+            None => {
+                assert!(open.len() < OPEN_MAX, "segments are closed when they are sealed");
+                let file = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path)?;
+                open.push((number, Descriptor::from(OwnedFd::from(file))));
+                open.len() - 1
             }
-            self.open.push((number, Descriptor::from(OwnedFd::from(file))));
+        };
+        Ok(&open[at].1)
+    }
+
+    /// Closes those before this one. As long as one is open, removing its file gives back nothing; who closes it then waits until the file
+    /// system has given back all of it.
+    fn close_before(&mut self, writing: SegmentNumber) {
+        self.0.retain(|(number, _)| *number >= writing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    /// Goal: the space of a segment is the file system's again when its file is removed. Method: two segments are opened, one is sealed, and what the process still has open is read from the kernel.
+    #[test]
+    fn a_sealed_segment_is_closed_and_others_are_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |number: u64| directory.path().join(number.to_string());
+        let is_open = |number: u64| {
+            let files = fs::read_dir("/proc/self/fd").expect("Linux has it");
+            files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|file| file == path(number))
+        };
+        let mut open = OpenSegments::default();
+        for number in [7, 8] {
+            File::create(path(number)).expect("writable");
+            open.file(SegmentNumber(number), &path(number)).expect("it is there");
+            open.file(SegmentNumber(number), Path::new("is open already")).expect("it is open");
         }
-        let (_, file) = self.open.iter().find(|(open, _)| *open == number).expect("it was just opened");
-        Ok(file)
+        assert!(is_open(7) && is_open(8));
+        open.close_before(SegmentNumber(8));
+        assert!(!is_open(7) && is_open(8));
+        open.file(SegmentNumber(9), &path(9)).expect_err("nobody made it");
     }
 }

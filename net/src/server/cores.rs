@@ -18,7 +18,7 @@ use super::snapshots::SnapshotCores;
 use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
 use crate::core::{CLIENTS_BYTES_MAX, Core, CoreConfig, LogFacts, SnapshotOrder, Ticket};
-use crate::driver::{Control, Driver, Heartbeat, Peers, PieceSender, Report, SegmentSource, meet};
+use crate::driver::{AtWork, Control, Driver, Heartbeat, Peers, PieceSender, Report, SegmentSource, meet};
 use crate::http::Limits;
 use crate::tls::Credentials;
 
@@ -35,6 +35,8 @@ const OPERATIONS_MAX: u32 = 1 << 15;
 /// The running cores.
 pub(super) struct Cores {
     cores: Vec<RunningCore>,
+    /// Looked at by all of them.
+    upkeep: AtWork,
 }
 
 struct RunningCore {
@@ -55,6 +57,7 @@ struct Assignment {
     wal_dir: PathBuf,
     segment_bytes: u64,
     spin: Duration,
+    upkeep: AtWork,
     heartbeat: Heartbeat,
     background: BackgroundHandle,
     control: Receiver<Control>,
@@ -81,7 +84,7 @@ impl Cores {
             source,
         })?;
         let limits = Arc::new(limits(config));
-        let mut cores = Cores { cores: Vec::new() };
+        let mut cores = Cores { cores: Vec::new(), upkeep: AtWork::default() };
         let mut introductions = Vec::new();
         for (core, (listener, peers)) in listeners.into_iter().zip(meet(slots.cores())).enumerate() {
             let (control, orders) = channel();
@@ -109,6 +112,7 @@ impl Cores {
                 wal_dir: config.wal_dir.clone(),
                 segment_bytes: config.segment_bytes,
                 spin: config.spin,
+                upkeep: cores.upkeep.clone(),
                 heartbeat: heartbeat.clone(),
                 background: background.handle(),
                 control: orders,
@@ -164,6 +168,11 @@ impl Cores {
     /// The cores' heartbeats, to be watched.
     pub(super) fn pulse(&self) -> Pulse {
         Pulse::of(self.cores.iter().map(|core| core.heartbeat.clone()))
+    }
+
+    /// Where they look whether upkeep is at work.
+    pub(super) fn upkeep(&self) -> AtWork {
+        self.upkeep.clone()
     }
 
     /// A way to tell all cores something from another thread.
@@ -268,6 +277,7 @@ fn run_core(
         wal_dir,
         segment_bytes,
         spin,
+        upkeep,
         heartbeat,
         background,
         control,
@@ -301,7 +311,7 @@ fn run_core(
         move |report| drop(events.send(Event::Report(report)))
     };
     let driver = Driver::new(Core::new(config), ring, listener, segments, peers, control, Box::new(report))
-        .spinning(spin)
+        .spinning(spin, upkeep)
         .beating(heartbeat);
     if let Err(error) = driver.run() {
         tracing::error!(core = core.0, %error, "the core's io_uring has failed");

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use stemedb_engine::background::{Background, BackgroundConfig};
 use stemedb_engine::checkpoint::{
-    DirManifest, Manifest, ManifestStorage, STEP_BYTES, ScrubPace, UpkeepConfig, UpkeepFacts,
+    DirManifest, Manifest, ManifestStorage, STEP_BYTES, ScrubPace, TablesInForce, UpkeepConfig, UpkeepFacts,
 };
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::Generation;
@@ -329,8 +329,12 @@ fn open(
         spare_bytes: upkeep_config.spare_bytes,
         facts: snapshot_facts,
     };
-    let informed =
-        Informed { removed: cores.removal_teller(), tables: recovery.tables, announcer: cores.announcer() };
+    let informed = Informed {
+        removed: cores.removal_teller(),
+        tables: TablesInForce::new(recovery.tables),
+        announcer: cores.announcer(),
+        at_work: cores.upkeep(),
+    };
     let pace = ScrubPace::new(config.scrub_bytes_per_second);
     let manifest = recovery.manifest;
     let plan = UpkeepPlan { config: upkeep_config, pace, manifest, writing, facts, snapshots };

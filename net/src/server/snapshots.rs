@@ -22,7 +22,7 @@ const PIECES_MAX: usize = 1;
 const PIECE_PAUSE_US: u64 = 4_000;
 
 /// A snapshot is due when at least this part of the tables, in bytes, is not in the last one: a start reads them anew.
-const BYTES_DUE_SHARE: u64 = 4;
+const BYTES_DUE_SHARE: u64 = 2;
 
 /// And not before there are as many bytes of them as this part of a checkpoint: below that a start is quick without.
 const CHECKPOINT_DUE_SHARE: u64 = 4;

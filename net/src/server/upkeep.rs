@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use stemedb_engine::background::step_back;
+use stemedb_engine::background::{step_back, take_turns};
 use stemedb_engine::checkpoint::{
-    DamagedPlace, DirManifest, Manifest, ScrubPace, Scrubbed, Store, TableSet, Upkeep, UpkeepConfig,
+    DamagedPlace, DirManifest, Manifest, ScrubPace, Scrubbed, Store, TablesInForce, Upkeep, UpkeepConfig,
     UpkeepError, UpkeepFacts, Worked,
 };
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
@@ -24,7 +24,7 @@ use super::cores::Announcer;
 use super::snapshots::{SnapshotPlan, Snapshots};
 use crate::archive_mark;
 use crate::core::Now;
-use crate::driver::{Control, wall_clock};
+use crate::driver::{AtWork, Control, wall_clock};
 
 /// How long to wait for something to do before looking again: files that were held may have been let go of.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -133,9 +133,11 @@ pub(super) struct Informed<R> {
     /// Told of each segment that is removed.
     pub(super) removed: R,
     /// The tables that the cores know of.
-    pub(super) tables: Arc<TableSet>,
+    pub(super) tables: TablesInForce,
     /// Tells them of others.
     pub(super) announcer: Announcer,
+    /// Where they look whether this thread is at work.
+    pub(super) at_work: AtWork,
 }
 
 struct Keeper<R> {
@@ -182,7 +184,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
     /// Takes steps until it is told to stop.
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
-            match orders.recv_timeout(self.pause()) {
+            match wait(orders, self.pause(), &self.informed.at_work) {
                 Ok(Order::LaneWrites(lane, writing)) => {
                     self.upkeep.lane_writes(lane, writing);
                     self.due = self.due.map(|_| Instant::now());
@@ -192,7 +194,9 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                     self.snapshots.piece_came();
                     continue;
                 }
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    return self.informed.at_work.set(false);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.snapshots.due_us().is_some_and(|due_us| self.at(due_us) <= Instant::now()) {
@@ -243,6 +247,8 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
 
     /// Takes a step of upkeep, and sees when the next one is due.
     fn keep_up(&mut self) {
+        // Cores go first, but not until the log has reached its bound and they refuse all writes.
+        take_turns(!self.upkeep.is_behind());
         let pause = match self.step() {
             Ok(pause) => pause,
             Err(error) if error.is_no_space() => {
@@ -281,8 +287,9 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         // Let go of after the step.
         let mut right = None;
         let (wal, archived) = (self.data.wal(), self.archived.as_ref());
+        let tables = &mut self.informed.tables;
         let may_remove = &mut || {
-            right = removal_right(wal, archived);
+            right = removal_right(wal, archived).filter(|_| tables.may_remove());
             right.is_some()
         };
         let worked = self.upkeep.step(wall_clock(), may_remove)?;
@@ -292,6 +299,9 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         let manifest = self.upkeep.manifest();
         match worked {
             Worked::Idle => {
+                if self.informed.tables.is_behind() {
+                    self.tell_tables();
+                }
                 // Not while tables are still to be merged: they would hold what the snapshot does not know.
                 let now = self.now();
                 self.snapshots.begin_if_due(self.upkeep.manifest(), now);
@@ -330,14 +340,25 @@ impl<R> Keeper<R> {
     /// Tells the cores which tables are in force now. Where one cannot be opened, they go on with those that they have.
     fn tell_tables(&mut self) {
         let Informed { tables, announcer, .. } = &mut self.informed;
-        match TableSet::new(self.upkeep.manifest(), &DirTables::new(self.data.db()), tables) {
-            Ok(set) => {
-                *tables = Arc::new(set);
-                announcer.tell(|| Control::Tables(Arc::clone(tables)));
-            }
-            Err(error) => tracing::warn!("Long values stay in memory: {}", chain(&error)),
+        let was_behind = tables.is_behind();
+        match tables.follow(self.upkeep.manifest(), &DirTables::new(self.data.db())) {
+            Ok(set) => announcer.tell(|| Control::Tables(Arc::clone(set))),
+            Err(_) if was_behind => {}
+            Err(error) => tracing::warn!(
+                "Long values stay in memory, and merged tables on the disk, trying on: {}",
+                chain(&error)
+            ),
         }
     }
+}
+
+/// Waits for an order, for as long as `pause`. Before and after that the thread is `at_work`.
+fn wait(orders: &Receiver<Order>, pause: Duration, at_work: &AtWork) -> Result<Order, RecvTimeoutError> {
+    // A glance at the orders between two steps is no rest.
+    at_work.set(pause.is_zero());
+    let order = orders.recv_timeout(pause);
+    at_work.set(true);
+    order
 }
 
 /// The right to remove files, unless somebody holds them or another part of the log is archived than is `known`: an archive run that has just
@@ -413,6 +434,25 @@ mod tests {
         std::fs::remove_file(archive_mark::path(wal.path())).expect("it is there");
         let _hold = stemedb_engine::data_dir::Hold::on(wal.path()).expect("nobody removes anything");
         assert!(removal_right(wal.path(), None).is_none(), "somebody reads");
+    }
+
+    /// Goal: cores know when the CPU is theirs. Method: while an order is waited for, and after it has come; and a glance without waiting.
+    #[test]
+    fn who_waits_for_orders_is_not_at_work() {
+        let (at_work, (orders, received)) = (AtWork::default(), channel());
+        at_work.set(true);
+        let shared = at_work.clone();
+        let waiting = thread::spawn(move || {
+            assert!(matches!(wait(&received, Duration::from_secs(600), &shared), Ok(Order::Piece)));
+            assert!(shared.get(), "the order is being carried out");
+            assert!(wait(&received, Duration::ZERO, &shared).is_err());
+            assert!(shared.get(), "that was a glance");
+        });
+        while at_work.get() {
+            thread::yield_now();
+        }
+        orders.send(Order::Piece).expect("it is waited for");
+        waiting.join().expect("all of it holds");
     }
 
     /// A thread whose step at hand lasts until the sender is dropped.

@@ -66,6 +66,7 @@ impl Simulation {
         let result =
             table.read_at(from, buffer).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
         match fault {
+            _ if result == 0 => Ok(0),
             Some(ReadFault::Short) => Ok(self.random.within(0..=result as u64 - 1) as usize),
             Some(ReadFault::Rot) => {
                 let at = self.random.within(0..=result as u64 - 1) as usize;

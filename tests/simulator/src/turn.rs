@@ -255,7 +255,11 @@ impl Simulation {
         self.disk.get().appear(segment, self.scenario.lane.segment_bytes);
         let log_bytes: u64 = self.files_of(core).iter().map(|file| file.bytes).sum();
         assert!(log_bytes <= self.scenario.wal_bytes_max, "{log_bytes} bytes of segments of core {core}");
-        let in_us = self.random.within(50..=2_000);
+        // Until then the name is not durable.
+        let in_us = match self.random.within(0..=5) {
+            0 => self.random.within(2_000..=500_000),
+            _ => self.random.within(50..=2_000),
+        };
         self.schedule.add(self.time_us + in_us, Event::SegmentReady(core, number));
     }
 

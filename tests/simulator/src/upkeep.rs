@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use stemedb_engine::checkpoint::{
-    Manifest, Store, TableSet, Upkeep, UpkeepConfig, UpkeepError, UpkeepFacts, Worked,
+    Manifest, Store, TableSet, TablesInForce, Upkeep, UpkeepConfig, UpkeepError, UpkeepFacts, Worked,
 };
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::storage::LogStorage;
@@ -34,7 +34,7 @@ pub(crate) struct Keeper {
     /// What it counts, for all cores.
     facts: UpkeepFacts,
     /// The tables that the cores know of.
-    tables: Arc<TableSet>,
+    tables: TablesInForce,
     /// The segment that each lane was said to write to.
     writing: BTreeMap<LaneId, SegmentNumber>,
     /// When it takes its next step: what was foreseen for another time does not count any more.
@@ -63,7 +63,7 @@ impl Keeper {
     ) -> Keeper {
         let upkeep = begin(disk, config, manifest, writing.clone());
         Keeper {
-            tables,
+            tables: TablesInForce::new(tables),
             facts: upkeep.facts().clone(),
             state: State::Runs(Box::new(upkeep)),
             writing,
@@ -96,7 +96,7 @@ impl Keeper {
 
     /// The tables that the cores know of.
     pub(crate) fn tables(&self) -> &Arc<TableSet> {
-        &self.tables
+        self.tables.set()
     }
 
     /// Whether it has done what there was to do.
@@ -165,9 +165,11 @@ impl Simulation {
         let mut may_remove = None;
         let is_held = self.scenario.upkeep_holds.happens(&mut self.random);
         let now = self.now();
+        let tables = &mut self.server().keeper.tables;
         let worked = upkeep.step(now.wall, &mut || {
-            may_remove = Some(!is_held);
-            !is_held
+            let may = !is_held && tables.may_remove();
+            may_remove = Some(may);
+            may
         });
         if let (Ok(Worked::Idle), Some(taker)) = (&worked, self.server().keeper.taker()) {
             taker.begin_if_due(upkeep.manifest(), now);
@@ -208,8 +210,11 @@ impl Simulation {
             Worked::Idle => LOOK_AGAIN_US,
             _ => 0,
         };
-        self.server().keeper.is_idle = worked == Worked::Idle;
-        if let Worked::Checkpointed | Worked::Merged = worked {
+        let keeper = &mut self.server().keeper;
+        keeper.is_idle = worked == Worked::Idle;
+        if matches!(worked, Worked::Checkpointed | Worked::Merged)
+            || keeper.is_idle && keeper.tables.is_behind()
+        {
             self.tell_tables();
         }
         match worked {
@@ -237,9 +242,8 @@ impl Simulation {
     fn tell_tables(&mut self) {
         let disk = self.disk.clone();
         let Keeper { state: State::Runs(upkeep), tables, .. } = &mut self.server().keeper else { return };
-        let Ok(set) = TableSet::new(upkeep.manifest(), &disk, tables) else { return };
-        *tables = Arc::new(set);
-        let set = Arc::clone(tables);
+        let Ok(set) = tables.follow(upkeep.manifest(), &disk) else { return };
+        let set = Arc::clone(set);
         for core in 0..self.server().cores.len() {
             self.tell(core, Happening::Tables(Arc::clone(&set)));
         }

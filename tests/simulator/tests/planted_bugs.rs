@@ -70,6 +70,7 @@ fn sign(bug: Bug) -> &'static str {
         Bug::MergeAwayInputs => "is gone",
         Bug::CoverRetractions => "half a retraction",
         Bug::KeepSegments => "segments that have ended are there",
+        Bug::RemoveTablesInUse => "all reads were right",
         Bug::BelieveBlocks => "is not what was sent",
         Bug::KeepTables => "tables that are there are not those that are listed",
         Bug::RemoveSnapshotsTooEarly => "no snapshot is whole any more",

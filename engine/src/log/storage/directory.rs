@@ -10,6 +10,7 @@ use crate::direct_file;
 use crate::log::FRAME_BYTES_MAX;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, LogStorage, SegmentFile};
+use crate::removal::remove_gradually;
 use crate::ring::aligned::AlignedBuffer;
 use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
@@ -90,9 +91,8 @@ impl LogDisk for DirStorage {
     }
 
     fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        fs::remove_file(self.path(segment))?;
         self.reading.take();
-        self.sync_names()
+        remove_gradually(&self.path(segment))
     }
 }
 

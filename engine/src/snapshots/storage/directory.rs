@@ -9,6 +9,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::{PartSink, SnapshotStorage};
 use crate::direct_file;
+use crate::removal::remove_gradually;
 use crate::ring::aligned::AlignedBuffer;
 use crate::snapshots::Part;
 use crate::table::free_bytes;
@@ -74,8 +75,7 @@ impl SnapshotStorage for DirSnapshots {
     }
 
     fn remove(&self, part: &Part) -> io::Result<()> {
-        fs::remove_file(self.path(part))?;
-        sync_directory(&self.directory)
+        remove_gradually(&self.path(part))
     }
 
     fn remove_unfinished(&self) -> io::Result<()> {

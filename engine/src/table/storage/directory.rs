@@ -10,6 +10,7 @@ use rustix::fs::statvfs;
 
 use super::{TableFile, TableSink, TableSource, TableStorage};
 use crate::direct_file;
+use crate::removal::remove_gradually;
 use crate::table::TableNumber;
 use crate::unfinished_file::{UnfinishedFile, sync_directory};
 
@@ -58,8 +59,7 @@ impl TableStorage for DirTables {
     }
 
     fn remove(&self, number: TableNumber) -> io::Result<()> {
-        fs::remove_file(self.path(number))?;
-        sync_directory(&self.directory)
+        remove_gradually(&self.path(number))
     }
 
     fn remove_unfinished(&self) -> io::Result<()> {
@@ -174,11 +174,10 @@ mod tests {
         assert_eq!(source.read(4096, &mut read).unwrap(), 4096);
         assert_eq!(read[..4096], block(2)[..]);
 
-        // It is never overwritten, and can be read by who has it open even when it is gone.
+        // It is never overwritten, and when it is removed, its content goes.
         assert_eq!(tables.create(NUMBER).err().map(|error| error.kind()), Some(ErrorKind::AlreadyExists));
         tables.remove(NUMBER).unwrap();
-        assert_eq!(source.read(0, &mut read).unwrap(), 8192);
-        assert_eq!(read[..4096], block(1)[..]);
+        assert_eq!(source.bytes().unwrap(), 0);
         assert!(names(directory.path()).is_empty());
     }
 

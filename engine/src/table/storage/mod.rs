@@ -33,7 +33,7 @@ pub trait TableStorage {
     /// A table to be written, in place of an unfinished one of this number; an error if there is a finished one.
     fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>>;
 
-    /// Removes a finished table, durably. Whoever has it open can go on reading.
+    /// Removes a finished table, durably. Nobody may have it open any more who reads it: its [content goes](crate::removal), too.
     fn remove(&self, number: TableNumber) -> io::Result<()>;
 
     /// Removes what is left of tables that were never finished. Nobody may be writing one.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
+use stemedb_engine::removal::remove_all_gradually;
 use stemedb_engine::time::UnixMicros;
 
 use super::catalog::{Backup, Catalog};
@@ -91,5 +92,5 @@ fn newest_whole(backups: &[&Backup], catalog: &Catalog) -> Result<Option<usize>,
 fn remove(backup: &Backup) -> Result<(), AdminError> {
     let failed = |source| AdminError::File { path: backup.directory.clone(), source };
     fs::remove_file(backup.directory.join("metadata.json")).map_err(failed)?;
-    fs::remove_dir_all(&backup.directory).map_err(failed)
+    remove_all_gradually(&backup.directory).map_err(failed)
 }

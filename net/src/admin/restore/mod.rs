@@ -4,7 +4,7 @@ mod replace;
 mod report;
 mod target;
 
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io::{Write as _, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use stemedb_engine::data_dir::DataDir;
 use stemedb_engine::log::recovery::cut::{self, Cut, CutError, CutTarget};
+use stemedb_engine::removal::remove_all_gradually;
 
 use self::replace::Replacement;
 use super::archive::assemble;
@@ -99,7 +100,7 @@ struct Pieces {
 impl Drop for Pieces {
     fn drop(&mut self) {
         // It has a name of its own, and is in nobody's way.
-        let _ = fs::remove_dir_all(&self.directory);
+        let _ = remove_all_gradually(&self.directory);
     }
 }
 

@@ -5,7 +5,7 @@
 //! done, held back, damaged and failed by the test.
 
 use stemedb_engine::checkpoint::{
-    ListedTable, Manifest, ManifestStorage, MemoryManifest, OpenTables, TableSet, UpkeepFacts,
+    ListedTable, Manifest, ManifestStorage, MemoryManifest, OpenTables, TableSet, TablesInForce, UpkeepFacts,
 };
 use stemedb_engine::claim::{
     Assertion, Claim, ClaimHash, ConceptPath, Json, Metadata, Predicate, Timestamp, Value, assertion,
@@ -388,9 +388,8 @@ fn values_leave_memory_when_a_table_has_them() {
     assert_eq!(pages(&mut world), before);
     assert!(world.reads_done > 0);
 
-    // The table is merged with another into a third, and removed; those who have the set go on reading it.
+    // The table is merged with another into a third, and removed when no core reads it any more.
     let facts = write_table(&tables, TableNumber(3), &written);
-    tables.remove(TableNumber(1)).expect("it is there");
     assert_eq!(pages(&mut world), before);
     let end = LaneEnd { next_lsn: Lsn(written[39].0.lsn() + 1), ..end };
     let manifest = Manifest {
@@ -399,8 +398,14 @@ fn values_leave_memory_when_a_table_has_them() {
         tables: vec![ListedTable { facts, checkpoints: 1..=2 }],
         covered: Covered { ends: vec![CoveredEnd { end, continues: true }], ..Covered::default() },
     };
-    world.cores[0].set_tables(Arc::new(TableSet::new(&manifest, &tables, &set).expect("it is sound")));
+    let mut in_force = TablesInForce::new(set);
+    assert!(in_force.may_remove());
+    let now = Arc::clone(in_force.follow(&manifest, &tables).expect("it is sound"));
+    assert!(!in_force.may_remove(), "a core reads it");
+    world.cores[0].set_tables(now);
     world.run();
+    assert!(in_force.may_remove());
+    tables.remove(TableNumber(1)).expect("it is there");
     assert_eq!(world.long_counts().0, 0);
     assert_eq!(pages(&mut world), before);
 }

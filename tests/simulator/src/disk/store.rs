@@ -17,7 +17,7 @@ use stemedb_tests::Random;
 
 use super::{Disk, SharedDisk, mix};
 
-/// What a file holds. Who has it open can go on reading when it is gone.
+/// What a file holds. Who has it open finds it empty when it is gone.
 type Content = Arc<Vec<u8>>;
 
 /// The directory of the tables.
@@ -208,7 +208,8 @@ impl TableStorage for SharedDisk {
 
     fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
         let content = self.get().store.visible.tables.get(&number).cloned();
-        Ok(Box::new(Source(content.ok_or(ErrorKind::NotFound)?)))
+        let content = content.ok_or(ErrorKind::NotFound)?;
+        Ok(Box::new(Source { disk: self.clone(), number, content }))
     }
 
     fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
@@ -264,17 +265,24 @@ impl ManifestStorage for SharedDisk {
     }
 }
 
-struct Source(Content);
+struct Source {
+    disk: SharedDisk,
+    number: TableNumber,
+    content: Content,
+}
 
 impl TableSource for Source {
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
+        Ok(self.content.len() as u64)
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let from = self.0.len().min(offset as usize);
-        let count = buffer.len().min(self.0.len() - from);
-        buffer[..count].copy_from_slice(&self.0[from..from + count]);
+        if !self.disk.get().store.visible.tables.contains_key(&self.number) {
+            return Ok(0);
+        }
+        let from = self.content.len().min(offset as usize);
+        let count = buffer.len().min(self.content.len() - from);
+        buffer[..count].copy_from_slice(&self.content[from..from + count]);
         Ok(count)
     }
 }
