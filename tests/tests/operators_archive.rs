@@ -193,6 +193,47 @@ fn what_was_acknowledged_before_the_last_run_survives_the_loss_of_the_machine() 
     }
 }
 
+/// Goal: a moment that the archive has nothing of is refused, and never answered with what was there some time before it. Method: nothing is
+/// held for the archive, so that a part of the log goes into tables unarchived, and what comes next is archived again.
+#[test]
+fn a_moment_that_fell_into_a_gap_of_the_archive_is_refused() {
+    let installation = Installation::new();
+    installation.typed("STEMEDB_ARCHIVE_HOLD_BYTES=0 systemctl start stemedb-api");
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    write_all(&installation, "a", 100);
+    let archived = moment(&installation);
+    installation.typed("./scripts/archive-wal.sh");
+    write_all(&installation, "b", 10);
+    let early_in_gap = moment(&installation);
+    let given_up = || installation.log().matches("was removed before it was archived").count();
+    let mut rounds = 0;
+    while given_up() == 0 {
+        write_all(&installation, &format!("c{rounds}"), 300);
+        rounds += 1;
+    }
+    let late_in_gap = moment(&installation);
+    write_all(&installation, "d", 10);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.contains("A new chain begins"), "{output}");
+    installation.stop();
+    let refusals = [(&early_in_gap, "the archive has a gap there"), (&late_in_gap, "does not go on where")];
+    for (moment, refusal) in [(&archived, "")].into_iter().chain(refusals) {
+        installation.typed("rm -rf data; mkdir data");
+        let line = format!("stemedb-admin restore --store archive --target-time {moment} --yes");
+        if refusal.is_empty() {
+            installation.typed(&line);
+            installation.start();
+            assert_eq!(installation.assertion_count(), 100);
+            installation.stop();
+        } else {
+            let (code, said) = installation.refused(&line);
+            assert_eq!(code, 1, "{said}");
+            assert!(said.contains(refusal) && said.contains("--backup-id"), "{said}");
+            assert_eq!(installation.typed("ls -A data"), "", "nothing was changed");
+        }
+    }
+}
+
 #[test]
 fn an_archive_that_was_damaged_is_refused() {
     let installation = Installation::new();

@@ -18,24 +18,48 @@ use crate::admin::files::beginning;
 use crate::admin::moment;
 use crate::admin::store::{Hashed, Store, failed};
 
+/// What an archive has beyond a backup.
+pub(in crate::admin) struct Assembled {
+    /// Whether it has anything.
+    pub(in crate::admin) has_pieces: bool,
+    /// Whether it has all that was acknowledged before the moment.
+    pub(in crate::admin) has_moment: bool,
+    /// Why it has not, where more of the log was archived after the moment.
+    pub(in crate::admin) gap: Option<Gap>,
+}
+
+/// A part of a log that is not archived.
+pub(in crate::admin) struct Gap {
+    /// All before this time is.
+    pub(in crate::admin) since: String,
+    /// The object that begins behind it.
+    pub(in crate::admin) next: String,
+}
+
+/// The objects that lead to a moment, oldest first.
+struct Chain {
+    notes: Vec<ArchiveNote>,
+    has_moment: bool,
+    gap: Option<Gap>,
+}
+
 /// Puts into `directory` what the archive has beyond `backup`, up to the first object that was made after `until` or to its end: whole
-/// segments, for which the backup may have the beginnings. `false` if the archive has nothing.
+/// segments, for which the backup may have the beginnings.
 pub(in crate::admin) fn assemble(
     store: &Store,
     backup: &Backup,
     until: Option<UnixMicros>,
     directory: &Path,
-) -> Result<bool, AdminError> {
-    let chain = chain(store, backup, until)?;
-    for note in &chain {
+) -> Result<Assembled, AdminError> {
+    let Chain { notes, has_moment, gap } = chain(store, backup, until)?;
+    for note in &notes {
         unpack(store, note, backup, directory)?;
     }
-    Ok(!chain.is_empty())
+    Ok(Assembled { has_pieces: !notes.is_empty(), has_moment, gap })
 }
 
-/// The objects that are needed, oldest first.
-fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Vec<ArchiveNote>, AdminError> {
-    let mut last = None;
+fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Chain, AdminError> {
+    let (mut last, mut gap) = (None::<ArchiveNote>, None);
     for key in note_keys(store)?.iter().rev() {
         let note = ArchiveNote::read(store, key)?;
         if is_after(&note.timestamp, until) {
@@ -45,11 +69,18 @@ fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Ve
         // The log that was current at the moment counts, not one that another restore began later.
         last = match last {
             Some(last) if last.chain == note.chain || !is_after(&last.begun, until) => Some(last),
-            _ => Some(note),
+            Some(later) => {
+                gap = Some(Gap { since: note.timestamp.clone(), next: later.object });
+                Some(note)
+            }
+            None => Some(note),
         };
         break;
     }
-    let mut chain = Vec::new();
+    // A run archives all that was acknowledged before it began.
+    let begun = last.as_ref().and_then(|last| moment::parse(&last.timestamp).ok());
+    let has_moment = begun.is_some_and(|begun| until.is_none_or(|until| until <= begun));
+    let mut notes = Vec::new();
     let mut next = last;
     while let Some(note) = next {
         if note.reach.iter().all(|lane| has(backup, lane)) {
@@ -59,10 +90,10 @@ fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Ve
             Some(object) => Some(ArchiveNote::read(store, &ArchiveNote::key(object))?),
             None => None,
         };
-        chain.push(note);
+        notes.push(note);
     }
-    chain.reverse();
-    Ok(chain)
+    notes.reverse();
+    Ok(Chain { notes, has_moment, gap: gap.filter(|_| !has_moment) })
 }
 
 /// Whether a time is after the moment. No time is after the end.

@@ -18,7 +18,7 @@ use stemedb_engine::log::recovery::cut::{self, Cut, CutError, CutTarget};
 use stemedb_engine::removal::remove_all_gradually;
 
 use self::replace::Replacement;
-use super::archive::assemble;
+use super::archive::{Gap, assemble};
 use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log};
 use super::data::DataOptions;
 use super::error::AdminError;
@@ -186,9 +186,9 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         let log = Some(log).filter(|_| backup.metadata.backup_type.has_wal());
         return Ok(Plan { backup, log, cut: None, _pieces: None });
     };
-    let pieces = match options.store.is_named() {
+    let (pieces, has_moment) = match options.store.is_named() {
         true => fetch_pieces(options, &backup, target)?,
-        false => None,
+        false => (None, false),
     };
     if let Some(pieces) = &pieces {
         log.extend_by_pieces(&pieces.directory)?;
@@ -201,7 +201,7 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
             backup.metadata.backup_id
         )),
     })?;
-    let gap = gap.filter(|_| pieces.is_none());
+    let gap = gap.filter(|_| !has_moment);
     let cut = cut::plan(&log, &log.manifest().covered, target);
     match (&cut, gap) {
         (Ok(cut), Some(directory)) if cut.drops_nothing() => return Err(ends_before(&backup, &directory)),
@@ -215,8 +215,8 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
 /// A backup cannot be followed up to the moment.
 fn ends_before(backup: &Backup, directory: &Path) -> AdminError {
     AdminError::Failed(format!(
-        "{} ends before that moment, and the log in {} has nothing of what came next: it has gone into tables. Name the archive with \
-         --store, take a backup that is newer, or restore this one without a moment",
+        "{} ends before that moment, with what may be archived behind it, and the log in {} has nothing of what came next: it has gone \
+         into tables. Name the archive with --store, take a backup that is newer, or restore this one without a moment",
         backup.metadata.backup_id,
         directory.display()
     ))
@@ -329,12 +329,12 @@ fn current_at(
     )))
 }
 
-/// Fetches from the archive what it has beyond the backup.
+/// Fetches from the archive what it has beyond the backup, and says whether that reaches the moment.
 fn fetch_pieces(
     options: &RestoreOptions,
     backup: &Backup,
     target: CutTarget,
-) -> Result<Option<Pieces>, AdminError> {
+) -> Result<(Option<Pieces>, bool), AdminError> {
     let directory = options.data.root().join(format!(".archive-{}.restoring", std::process::id()));
     let made = DirBuilder::new().recursive(true).mode(0o750).create(&directory);
     made.map_err(|source| AdminError::File { path: directory.clone(), source })?;
@@ -343,8 +343,15 @@ fn fetch_pieces(
         CutTarget::Time(time) => Some(time),
         CutTarget::Record { .. } => None,
     };
-    let has_any = assemble(&options.store.open()?, backup, until, &pieces.directory)?;
-    Ok(has_any.then_some(pieces))
+    let assembled = assemble(&options.store.open()?, backup, until, &pieces.directory)?;
+    if let (Some(Gap { since, next }), Some(until)) = (assembled.gap, until) {
+        return Err(AdminError::Failed(format!(
+            "the archive has a gap there: it has all that was acknowledged before {since}, and goes on with {next} after {}. Take a \
+             backup of the time between with --backup-id, or go back to {since} with --target-time",
+            moment::format(until)
+        )));
+    }
+    Ok((assembled.has_pieces.then_some(pieces), assembled.has_moment))
 }
 
 /// The first backup after the moment that has a log.
