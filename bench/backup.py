@@ -51,6 +51,7 @@ CONNECTIONS = 64
 # Where backups go that are taken beside clients.
 BESIDE = "beside"
 SMALL_SEGMENT = "2MiB"
+SMALL_SEGMENTS_LOG = "8GiB"
 
 
 def main():
@@ -63,6 +64,8 @@ def main():
             measure_large(Place(options, os.path.join(directory, "large")), parts, figures)
             shutil.rmtree(os.path.join(directory, "large"))
         os.environ["STEMEDB_SEGMENT_BYTES"] = SMALL_SEGMENT
+        # Otherwise 64 of these, of which half may wait for the archive: some seconds' worth.
+        os.environ["STEMEDB_WAL_BYTES_MAX"] = SMALL_SEGMENTS_LOG
         if "moments" in parts:
             measure_moments(Place(options, os.path.join(directory, "moments")), figures)
         if "loss" in parts:
