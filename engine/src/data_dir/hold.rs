@@ -33,7 +33,24 @@ impl Hold {
     ///
     /// When the lock's file cannot be opened or made.
     pub fn on(wal: &Path) -> Result<Hold, DataDirError> {
-        let file = open(wal)?;
+        Hold::by(open(wal)?, wal)
+    }
+
+    /// The same, but `None` where nobody has removed files or kept them from that: in a copy of a log, to which nothing is added.
+    ///
+    /// # Errors
+    ///
+    /// When the lock's file is there and cannot be opened.
+    pub fn where_needed(wal: &Path) -> Result<Option<Hold>, DataDirError> {
+        let path = wal.join(NAME);
+        match File::open(&path) {
+            Ok(file) => Hold::by(file, wal).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DataDirError::io("open", &path)(error)),
+        }
+    }
+
+    fn by(file: File, wal: &Path) -> Result<Hold, DataDirError> {
         file.lock_shared().map_err(DataDirError::io("lock", &wal.join(NAME)))?;
         Ok(Hold { _file: file })
     }
@@ -104,6 +121,16 @@ mod tests {
         });
         drop(right);
         waiting.join().expect("it does not panic").expect("it gets its turn");
+    }
+
+    #[test]
+    fn a_copy_is_not_held_and_stays_as_it_is() {
+        let wal = tempfile::tempdir().expect("a directory");
+        assert!(Hold::where_needed(wal.path()).expect("nothing is there").is_none());
+        assert_eq!(fs::read_dir(wal.path()).expect("it is there").count(), 0);
+        drop(RemovalRight::on(wal.path()).expect("a lock").expect("nobody holds it"));
+        let _hold = Hold::where_needed(wal.path()).expect("a lock").expect("files are removed here");
+        assert!(RemovalRight::on(wal.path()).expect("a lock").is_none(), "it is held");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! `stemedb-admin wal inspect` on logs that the engine wrote, whole and damaged.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::{Value, json};
 use stemedb_engine::claim::{Claim, ConceptPath, Predicate, Timestamp, assertion};
+use stemedb_engine::data_dir::RemovalRight;
 use stemedb_engine::log::blocking::drive;
 use stemedb_engine::log::lane::LaneConfig;
 use stemedb_engine::log::opening::{Opening, open_generation};
@@ -74,6 +75,27 @@ fn found(log: &TempDir, options: &[&str], fields: &[&str]) -> Vec<Value> {
     let lines = String::from_utf8(output.stdout).unwrap();
     let objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     objects.map(|object| fields.iter().map(|field| object[field].clone()).collect()).collect()
+}
+
+/// Goal: what is inspected is not removed meanwhile. Method: files are being removed, and an inspection waits for that in the kernel's list of locks.
+#[test]
+fn an_inspection_keeps_files_from_being_removed() {
+    let log = log();
+    let right = RemovalRight::on(log.path()).unwrap().unwrap();
+    let inode = fs::metadata(log.path().join("HOLD")).unwrap().ino();
+    let waits = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|lock| lock.contains("-> FLOCK") && lock.contains(&format!(":{inode} ")))
+    };
+    std::thread::scope(|scope| {
+        let inspecting = scope.spawn(|| inspect(&log, &[]));
+        while !waits() && !inspecting.is_finished() {
+            std::thread::yield_now();
+        }
+        assert!(waits(), "it did not wait");
+        drop(right);
+        assert!(inspecting.join().unwrap().status.success());
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::io::{self, Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use stemedb_engine::data_dir::Hold;
 use stemedb_engine::log::inspect::{Inspected, InspectedHeader, inspect};
 use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
 
@@ -66,6 +67,8 @@ the log, its last frames may look bad, too.";
 /// Shows what was asked for; fails if any of it is bad.
 pub(super) fn run(as_json: bool, command: &WalCommand) -> Result<ExitCode, AdminError> {
     let WalCommand::Inspect(options) = command;
+    // Of what is removed meanwhile the content would go, and be taken for damage.
+    let _hold = Hold::where_needed(&options.directory)?;
     let storage = Selection {
         storage: DirStorage::new(&options.directory),
         lane: options.lane,
