@@ -213,8 +213,11 @@ fn a_moment_that_fell_into_a_gap_of_the_archive_is_refused() {
     }
     let late_in_gap = moment(&installation);
     write_all(&installation, "d", 10);
+    let objects = || installation.typed("find archive -name '*.json' | wc -l").trim().to_owned();
+    assert_eq!(objects(), "2");
     let output = installation.typed("./scripts/archive-wal.sh 2>&1");
     assert!(output.contains("A new chain begins"), "{output}");
+    assert_eq!(objects(), "3", "nothing was overwritten");
     installation.stop();
     let refusals = [(&early_in_gap, "the archive has a gap there"), (&late_in_gap, "does not go on where")];
     for (moment, refusal) in [(&archived, "")].into_iter().chain(refusals) {

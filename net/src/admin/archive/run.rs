@@ -17,6 +17,7 @@ use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::DirStorage;
 use stemedb_engine::log::{BLOCK_BYTES, SegmentNumber};
 use stemedb_engine::slot::LaneId;
+use stemedb_engine::time::UnixMicros;
 
 use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
 use crate::admin::data::DataOptions;
@@ -79,6 +80,8 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
         None => None,
     };
     let _hold = Hold::on(wal)?;
+    // Of this chain or another one.
+    let newest = last.as_ref().map(|last| last.object.clone());
     let before = last.as_ref().map(|last| last.timestamp.clone());
     let goes_on = last.as_ref().map(|last| goes_on(last, wal)).transpose()?.flatten();
     let (last, position, captured) = match goes_on {
@@ -103,15 +106,7 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
         mark(&position)?;
         return Ok(None);
     }
-    // One object a second, even if runs are quicker than that.
-    let mut time = started;
-    let object = loop {
-        let object = store::key("wal", &moment::compact(time, '_')) + ".tar.zst";
-        if last.as_ref().is_none_or(|last| last.object < object) {
-            break object;
-        }
-        time.0 += 1_000_000;
-    };
+    let object = object_after(newest.as_deref(), started);
     let (size_bytes, sha256) = upload(store, &object, wal, &parts)?;
     let note = ArchiveNote {
         timestamp: moment::format(started),
@@ -132,6 +127,19 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
     store.put(&ArchiveNote::key(&note.object), &text)?;
     mark(&position_of(&note)?)?;
     Ok(Some(note))
+}
+
+/// The name of an object: that of the second in which it was begun, or of the first one behind the newest that there is, even if runs follow
+/// each other more quickly than that.
+fn object_after(newest: Option<&str>, started: UnixMicros) -> String {
+    let mut time = started;
+    loop {
+        let object = store::key("wal", &moment::compact(time, '_')) + ".tar.zst";
+        if newest.is_none_or(|newest| newest < object.as_str()) {
+            return object;
+        }
+        time.0 += UnixMicros::PER_SECOND;
+    }
 }
 
 /// What there is of the log for a new chain: what was kept for an archive since a restore, or else what tables do not cover.
@@ -269,4 +277,21 @@ fn upload(
     let (upload, bytes, sha256) = target.into_parts();
     upload.finish()?;
     Ok((bytes, sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: no object is overwritten, of whatever chain it is. Method: runs in one second, and one after a clock has gone back.
+    #[test]
+    fn an_object_comes_behind_all_that_there_are() {
+        let started = UnixMicros(1_769_610_600_250_000);
+        let first = object_after(None, started);
+        let second = object_after(Some(&first), started);
+        let third = object_after(Some(&second), UnixMicros(started.0 - 3 * UnixMicros::PER_SECOND));
+        assert!(first < second && second < third, "{first}, {second}, {third}");
+        let later = object_after(Some(&third), UnixMicros(started.0 + 60 * UnixMicros::PER_SECOND));
+        assert_eq!(later, object_after(None, UnixMicros(started.0 + 60 * UnixMicros::PER_SECOND)));
+    }
 }
