@@ -237,6 +237,33 @@ fn a_moment_that_fell_into_a_gap_of_the_archive_is_refused() {
     }
 }
 
+/// Goal: what a backup has is reached, whatever the archive lacks. Method: a moment after the last run on a log that was given up for an older one, which
+/// is archived in its turn; a backup was taken between.
+#[test]
+fn a_backup_reaches_a_moment_that_the_archive_does_not() {
+    let installation = Installation::new();
+    installation.start();
+    installation.typed("./scripts/backup-stemedb.sh");
+    let first = installation.backups().remove(0);
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/archive-wal.sh");
+    write_all(&installation, "b", 10);
+    let wanted = moment(&installation);
+    write_all(&installation, "c", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    installation.stop();
+    installation.typed(&format!("stemedb-admin restore --backup {} --yes", first.display()));
+    installation.start();
+    write_all(&installation, "d", 5);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.contains("A new chain begins"), "{output}");
+    installation.stop();
+    installation.typed("rm -rf data; mkdir data");
+    installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 60);
+}
+
 #[test]
 fn an_archive_that_was_damaged_is_refused() {
     let installation = Installation::new();

@@ -29,11 +29,16 @@ pub(in crate::admin) struct Assembled {
 }
 
 /// A part of a log that is not archived.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the archive has a gap there: it has all that was acknowledged before {since}, and goes on with {next} after that moment. Take a \
+     backup of the time between with --backup-id, or go back to {since} with --target-time"
+)]
 pub(in crate::admin) struct Gap {
     /// All before this time is.
-    pub(in crate::admin) since: String,
+    since: String,
     /// The object that begins behind it.
-    pub(in crate::admin) next: String,
+    next: String,
 }
 
 /// The objects that lead to a moment, oldest first.

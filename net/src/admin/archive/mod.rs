@@ -11,7 +11,7 @@ mod run;
 
 use std::process::ExitCode;
 
-pub(super) use assemble::{Gap, assemble};
+pub(super) use assemble::{Assembled, Gap, assemble};
 use serde::{Deserialize, Serialize};
 
 use super::error::AdminError;

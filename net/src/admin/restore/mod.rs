@@ -18,7 +18,7 @@ use stemedb_engine::log::recovery::cut::{self, Cut, CutError, CutTarget};
 use stemedb_engine::removal::remove_all_gradually;
 
 use self::replace::Replacement;
-use super::archive::{Gap, assemble};
+use super::archive::{Assembled, Gap, assemble};
 use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log};
 use super::data::DataOptions;
 use super::error::AdminError;
@@ -104,6 +104,16 @@ impl Drop for Pieces {
     }
 }
 
+/// What came from the archive.
+#[derive(Default)]
+struct Fetched {
+    pieces: Option<Pieces>,
+    /// Whether the archive has all up to the moment.
+    has_moment: bool,
+    /// Why it has not, where more was archived later.
+    gap: Option<Gap>,
+}
+
 /// Restores what was asked for.
 pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, AdminError> {
     let began = Instant::now();
@@ -161,11 +171,11 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
 /// Chooses the backup, checks all of it, and finds what to drop.
 fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, AdminError> {
     let (candidates, catalog) = choose(options, target)?;
-    let mut gap = None;
+    let (mut gap, mut reaches) = (None, false);
     let (backup, mut log) = match target {
         Some(target) if candidates[0].metadata.backup_type.has_wal() => {
             let current = current_at(options, target, candidates, &catalog)?;
-            gap = current.gap;
+            (gap, reaches) = (current.gap, current.reaches);
             (current.backup, current.log)
         }
         Some(_) => {
@@ -186,10 +196,13 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         let log = Some(log).filter(|_| backup.metadata.backup_type.has_wal());
         return Ok(Plan { backup, log, cut: None, _pieces: None });
     };
-    let (pieces, has_moment) = match options.store.is_named() {
+    let Fetched { pieces, has_moment, gap: archive_gap } = match options.store.is_named() {
         true => fetch_pieces(options, &backup, target)?,
-        false => (None, false),
+        false => Fetched::default(),
     };
+    if let (Some(archive_gap), false) = (archive_gap, reaches) {
+        return Err(AdminError::Failed(archive_gap.to_string()));
+    }
     if let Some(pieces) = &pieces {
         log.extend_by_pieces(&pieces.directory)?;
     }
@@ -279,6 +292,8 @@ struct Current {
     log: LogSource,
     /// A directory in which the log goes on, but not with what comes next.
     gap: Option<PathBuf>,
+    /// Whether the log has all up to the moment, from a backup that was begun later or from where it is still in its place.
+    reaches: bool,
 }
 
 /// The first of these backups that is of the log that was current at the moment, with all of that log that the next backup has
@@ -295,7 +310,7 @@ fn current_at(
         let mut log = LogSource::of_backup(&backup)?;
         let next = next_after(&backup, catalog, target).map(|next| next.directory.clone());
         let next = next.map(|next| (next.join("wal"), next.join("db")));
-        let mut is_given_up = false;
+        let (mut is_given_up, mut reaches) = (false, false);
         let mut gap = None;
         for (directory, db) in next.into_iter().chain([(options.data.wal(), options.data.db())]) {
             let since = match log.extend(&directory, &db)? {
@@ -308,6 +323,7 @@ fn current_at(
                 Extension::Added => {
                     // A backup that was begun after the moment reaches up to it, and so does the log from which that was taken.
                     gap = None;
+                    reaches = true;
                     break;
                 }
             };
@@ -320,7 +336,7 @@ fn current_at(
             );
         }
         if is_chosen || !is_given_up {
-            return Ok(Current { backup, log, gap });
+            return Ok(Current { backup, log, gap, reaches });
         }
     }
     Err(AdminError::Failed(format!(
@@ -329,12 +345,8 @@ fn current_at(
     )))
 }
 
-/// Fetches from the archive what it has beyond the backup, and says whether that reaches the moment.
-fn fetch_pieces(
-    options: &RestoreOptions,
-    backup: &Backup,
-    target: CutTarget,
-) -> Result<(Option<Pieces>, bool), AdminError> {
+/// Fetches from the archive what it has beyond the backup.
+fn fetch_pieces(options: &RestoreOptions, backup: &Backup, target: CutTarget) -> Result<Fetched, AdminError> {
     let directory = options.data.root().join(format!(".archive-{}.restoring", std::process::id()));
     let made = DirBuilder::new().recursive(true).mode(0o750).create(&directory);
     made.map_err(|source| AdminError::File { path: directory.clone(), source })?;
@@ -343,15 +355,9 @@ fn fetch_pieces(
         CutTarget::Time(time) => Some(time),
         CutTarget::Record { .. } => None,
     };
-    let assembled = assemble(&options.store.open()?, backup, until, &pieces.directory)?;
-    if let (Some(Gap { since, next }), Some(until)) = (assembled.gap, until) {
-        return Err(AdminError::Failed(format!(
-            "the archive has a gap there: it has all that was acknowledged before {since}, and goes on with {next} after {}. Take a \
-             backup of the time between with --backup-id, or go back to {since} with --target-time",
-            moment::format(until)
-        )));
-    }
-    Ok((assembled.has_pieces.then_some(pieces), assembled.has_moment))
+    let Assembled { has_pieces, has_moment, gap } =
+        assemble(&options.store.open()?, backup, until, &pieces.directory)?;
+    Ok(Fetched { pieces: has_pieces.then_some(pieces), has_moment, gap })
 }
 
 /// The first backup after the moment that has a log.
