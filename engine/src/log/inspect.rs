@@ -4,6 +4,7 @@
 //! segment, and never fails: what cannot be read or understood is itself something to show.
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 
 use crate::log::frame::{Frame, FrameError, FrameHeader, FrameHome};
@@ -46,6 +47,11 @@ pub enum Inspected {
         bytes: u64,
         /// Why they are no frame.
         reason: String,
+    },
+    /// The file of a segment that was listed, or was told last, is not there any more: it was removed meanwhile.
+    Removed {
+        /// The file.
+        path: PathBuf,
     },
     /// The rest of the segment, or the list of all segments, could not be read.
     Unreadable {
@@ -226,6 +232,11 @@ fn reason(cause: &FrameError) -> String {
 }
 
 fn unreadable(error: &RecoveryError) -> Inspected {
+    if let RecoveryError::Read { path, source, .. } = error
+        && source.kind() == io::ErrorKind::NotFound
+    {
+        return Inspected::Removed { path: path.clone() };
+    }
     let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     Inspected::Unreadable { reason: format!("{error}{source}") }
 }
@@ -278,6 +289,7 @@ mod tests {
                 format!("{:?} {} of {}", record.kind, record.lsn, record.payload.len())
             }
             Inspected::Bad { offset, bytes, .. } => format!("{bytes} bad at {offset}"),
+            Inspected::Removed { path } => format!("{} removed", path.display()),
             Inspected::Unreadable { reason } => reason,
         };
         inspect(disk).map(line).collect()
@@ -333,6 +345,21 @@ mod tests {
         let mut cut = log();
         cut.segments.get_mut(&FIRST).unwrap().truncate(100);
         assert_eq!(lines(&cut), [broken, BLANK[0]]);
+    }
+
+    /// Goal: what goes while a log is looked at is no damage. Method: the second segment is removed before it is begun.
+    #[test]
+    fn what_is_removed_meanwhile_is_shown_as_such() {
+        let directory = tempfile::tempdir().unwrap();
+        for (id, bytes) in &log().segments {
+            std::fs::write(directory.path().join(id.to_string()), bytes).unwrap();
+        }
+        let storage = DirStorage::new(directory.path());
+        let mut inspection = inspect(&storage);
+        assert!(matches!(inspection.next(), Some(Inspected::Segment { .. })));
+        let path = storage.path(SegmentId { number: SegmentNumber(2), ..FIRST });
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(inspection.last(), Some(Inspected::Removed { path }));
     }
 
     #[test]

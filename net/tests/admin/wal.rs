@@ -1,9 +1,10 @@
 //! `stemedb-admin wal inspect` on logs that the engine wrote, whole and damaged.
 
 use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use stemedb_engine::claim::{Claim, ConceptPath, Predicate, Timestamp, assertion};
@@ -25,6 +26,11 @@ use crate::stand_in::StandIn;
 /// Two lanes. Lane 0: the opening (4096), its marker (8192), a frame of two claims (12288), one of one (16384), and a
 /// prepared segment. Lane 1: only the opening.
 fn log() -> TempDir {
+    log_of(&[&["5.9-4", "5.9\u{1b}[2J"], &["5.9-5"]])
+}
+
+/// The same with other frames.
+fn log_of(frames: &[&[&str]]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let now = UnixMicros(1_769_610_600_000_000);
     let mut disk = DirStorage::new(directory.path());
@@ -33,8 +39,8 @@ fn log() -> TempDir {
         LaneConfig { segment_bytes: SEGMENT_BYTES_MIN, ..LaneConfig::new(LaneId(0), Generation::FIRST) };
     let mut lanes =
         open_generation(&mut disk, &recovered, &Opening { lanes: 2, lane, now, monotonic_us: 0 }).unwrap();
-    for values in [&["5.9-4", "5.9\u{1b}[2J"][..], &["5.9-5"]] {
-        for value in values {
+    for values in frames {
+        for value in *values {
             lanes[0].append(RecordKind::Assertion, 0, &payload(value, now)).unwrap();
         }
         drive(&mut lanes[0], &mut disk, now, 0).unwrap();
@@ -77,9 +83,9 @@ fn found(log: &TempDir, options: &[&str], fields: &[&str]) -> Vec<Value> {
     objects.map(|object| fields.iter().map(|field| object[field].clone()).collect()).collect()
 }
 
-/// Goal: what is inspected is not removed meanwhile. Method: files are being removed, and an inspection waits for that in the kernel's list of locks.
+/// Goal: nothing is read while its content goes. Method: files are being removed, and an inspection waits for that in the kernel's list of locks.
 #[test]
-fn an_inspection_keeps_files_from_being_removed() {
+fn an_inspection_waits_while_files_are_removed() {
     let log = log();
     let right = RemovalRight::on(log.path()).unwrap().unwrap();
     let inode = fs::metadata(log.path().join("HOLD")).unwrap().ino();
@@ -96,6 +102,32 @@ fn an_inspection_keeps_files_from_being_removed() {
         drop(right);
         assert!(inspecting.join().unwrap().status.success());
     });
+}
+
+/// Goal: whoever looks at a log for long does not keep it from getting shorter. Method: output that nobody takes.
+#[test]
+fn an_inspection_whose_output_waits_holds_no_files() {
+    let value = "v".repeat(1000);
+    let log = log_of(&[&[value.as_str(); 200]]);
+    drop(RemovalRight::on(log.path()).unwrap());
+    let mut inspecting = Command::new(env!("CARGO_BIN_EXE_stemedb-admin"))
+        .args(["--json", "wal", "inspect", "--records"])
+        .arg(log.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(inspecting.stdout.take().unwrap());
+    output.read_line(&mut String::new()).unwrap();
+    let right = loop {
+        if let Some(right) = RemovalRight::on(log.path()).unwrap() {
+            break right;
+        }
+        std::thread::yield_now();
+    };
+    assert!(inspecting.try_wait().unwrap().is_none(), "more is to come than fits into a pipe");
+    drop(right);
+    io::copy(&mut output, &mut io::sink()).unwrap();
+    assert!(inspecting.wait().unwrap().success());
 }
 
 #[test]

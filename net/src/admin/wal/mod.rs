@@ -10,9 +10,8 @@ use std::io::{self, Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use stemedb_engine::data_dir::Hold;
 use stemedb_engine::log::inspect::{Inspected, InspectedHeader, inspect};
-use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
+use stemedb_engine::log::storage::LogStorage as _;
 
 use self::selection::Selection;
 use self::tally::Tally;
@@ -62,18 +61,13 @@ Examples:
 Nothing is changed, and damage does not end the inspection: what is no frame is shown as bad, and
 what follows is shown as well. The exit code is 1 if anything is bad or cannot be read. A bad place
 at the very end of a lane is what a crash leaves behind; recovery drops it. While a server writes
-the log, its last frames may look bad, too.";
+the log, its last frames may look bad, too, and segments may go whose claims are in tables by then.";
 
 /// Shows what was asked for; fails if any of it is bad.
 pub(super) fn run(as_json: bool, command: &WalCommand) -> Result<ExitCode, AdminError> {
     let WalCommand::Inspect(options) = command;
-    // Of what is removed meanwhile the content would go, and be taken for damage.
-    let _hold = Hold::where_needed(&options.directory)?;
-    let storage = Selection {
-        storage: DirStorage::new(&options.directory),
-        lane: options.lane,
-        segment: options.segment,
-    };
+    let storage =
+        Selection { directory: options.directory.clone(), lane: options.lane, segment: options.segment };
     let files =
         storage.list().map_err(|source| AdminError::File { path: options.directory.clone(), source })?;
     if files.is_empty() {
@@ -125,7 +119,7 @@ fn print_tally(out: &mut impl io::Write, tally: &Tally, as_json: bool) -> io::Re
 fn is_bad(inspected: &Inspected) -> bool {
     match inspected {
         Inspected::Segment { header, .. } => matches!(header, InspectedHeader::Broken(_)),
-        Inspected::Frame { .. } | Inspected::Record(_) => false,
+        Inspected::Frame { .. } | Inspected::Record(_) | Inspected::Removed { .. } => false,
         Inspected::Bad { .. } | Inspected::Unreadable { .. } => true,
     }
 }
@@ -133,7 +127,10 @@ fn is_bad(inspected: &Inspected) -> bool {
 /// The least detail in which something is shown; what is bad is shown in every.
 fn detail_of(inspected: &Inspected) -> Detail {
     match inspected {
-        Inspected::Segment { .. } | Inspected::Bad { .. } | Inspected::Unreadable { .. } => Detail::Segments,
+        Inspected::Segment { .. }
+        | Inspected::Bad { .. }
+        | Inspected::Removed { .. }
+        | Inspected::Unreadable { .. } => Detail::Segments,
         Inspected::Frame { .. } => Detail::Frames,
         Inspected::Record(_) => Detail::Records,
     }

@@ -39,7 +39,10 @@ impl Tally {
                 self.end = offset + header.frame_bytes() as u64;
             }
             Inspected::Bad { .. } => self.bad += 1,
-            Inspected::Segment { .. } | Inspected::Record(_) | Inspected::Unreadable { .. } => {}
+            Inspected::Segment { .. }
+            | Inspected::Record(_)
+            | Inspected::Removed { .. }
+            | Inspected::Unreadable { .. } => {}
         }
     }
 

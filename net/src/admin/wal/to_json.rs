@@ -49,6 +49,7 @@ pub(super) fn inspected(inspected: &Inspected) -> Value {
         Inspected::Bad { offset, bytes, reason } => {
             json!({"found": "bad", "offset": offset, "bytes": bytes, "reason": reason})
         }
+        Inspected::Removed { path } => json!({"found": "removed", "file": path}),
         Inspected::Unreadable { reason } => json!({"found": "unreadable", "reason": reason}),
     }
 }

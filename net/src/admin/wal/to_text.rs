@@ -33,6 +33,9 @@ pub(super) fn inspected(inspected: &Inspected) -> String {
         Inspected::Bad { offset, bytes, reason } => {
             format!("  BAD at {offset}, {} bytes: {reason}", grouped(*bytes))
         }
+        Inspected::Removed { path } => {
+            format!("{}: removed meanwhile, its claims are in tables", path.display())
+        }
         Inspected::Unreadable { reason } => format!("  UNREADABLE: {reason}"),
     }
 }
