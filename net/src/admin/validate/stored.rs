@@ -37,8 +37,10 @@ pub(super) struct Stored {
     pub(super) bytes: u64,
 }
 
-/// Tables and log as they are at one moment.
+/// Tables and log as they are at one moment. Their files stay as long as it is there.
 struct Snapshot {
+    /// Of a table or a segment that is removed, the content goes too, whoever has it open.
+    _hold: Hold,
     manifest: Manifest,
     tables: Vec<Arc<Table>>,
     /// How much there is of the log; `None` if that cannot be told, as it is damaged.
@@ -47,8 +49,9 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens what there is of tables that `wanted` says. The files must be held.
+    /// Opens what there is of tables that `wanted` says.
     fn take(wal: &Path, db: &Path, wanted: impl Fn(&ListedTable) -> bool) -> Result<Snapshot, AdminError> {
+        let hold = Hold::on(wal)?;
         let manifest = manifest_for(wal, db)?;
         let (mut tables, mut damaged) = (Vec::new(), Named::default());
         let storage = DirTables::new(db);
@@ -60,7 +63,7 @@ impl Snapshot {
         }
         let captured = capture(&DirStorage::new(wal), &manifest.covered);
         let captured = captured.map_err(|error| damaged.add(chain(&error))).ok();
-        Ok(Snapshot { manifest, tables, captured, damaged })
+        Ok(Snapshot { _hold: hold, manifest, tables, captured, damaged })
     }
 }
 
@@ -71,9 +74,7 @@ impl Stored {
     ///
     /// When it cannot be told what there is, or nothing can be written.
     pub(super) fn read(wal: &Path, db: &Path, scratch: &Path, expected: u64) -> Result<Stored, AdminError> {
-        // Only until the log is read and the tables are open; those that are removed then can still be read.
-        let hold = Hold::on(wal)?;
-        let Snapshot { manifest, tables, captured, damaged } = Snapshot::take(wal, db, |_| true)?;
+        let Snapshot { _hold, manifest, tables, captured, damaged } = Snapshot::take(wal, db, |_| true)?;
         let captured = captured.unwrap_or(Capture { segments: Vec::new(), lanes: Vec::new() });
         let claims = Spill::new(scratch, expected.max(manifest.entries()))?;
         let spilled = claims_failed(scratch);
@@ -96,7 +97,6 @@ impl Stored {
             }
             Ok(())
         });
-        drop(hold);
         if let Err(error) = read {
             stored.damaged.add(chain(&error));
         }
@@ -193,7 +193,6 @@ pub(super) fn stored_since(
     checkpoints: u64,
     visit: &mut dyn FnMut(&ClaimHash),
 ) -> Result<(), AdminError> {
-    let _hold = Hold::on(wal)?;
     let snapshot = Snapshot::take(wal, db, |table| *table.checkpoints.end() > checkpoints)?;
     let mut take = |payload: &[u8]| {
         if let Ok(claim) = Assertion::decode(payload) {
@@ -227,4 +226,23 @@ fn claims_failed(scratch: &Path) -> impl Fn(io::Error) -> AdminError {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use stemedb_engine::data_dir::RemovalRight;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_removed_as_long_as_it_is_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (wal, db) = (directory.path().join("wal"), directory.path().join("db"));
+        std::fs::create_dir(&wal).expect("writable");
+        std::fs::create_dir(&db).expect("writable");
+        let snapshot = Snapshot::take(&wal, &db, |_| true).expect("nothing is there");
+        assert!(RemovalRight::on(&wal).expect("a lock").is_none());
+        drop(snapshot);
+        assert!(RemovalRight::on(&wal).expect("a lock").is_some());
+    }
 }
