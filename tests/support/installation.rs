@@ -82,6 +82,11 @@ impl Installation {
 
     /// Types a line in the installation's root, as root.
     pub fn output_of(&self, line: &str) -> Output {
+        self.command(line).output().expect("bash is there")
+    }
+
+    /// What types it, for more than its output.
+    pub fn command(&self, line: &str) -> Command {
         let path = format!(
             "{}:{}:{}",
             self.path("fake").display(),
@@ -101,9 +106,8 @@ impl Installation {
             .env("PATH", path)
             .env_remove("http_proxy")
             .env_remove("ALL_PROXY")
-            .stdin(Stdio::null())
-            .output()
-            .expect("bash is there")
+            .stdin(Stdio::null());
+        command
     }
 
     /// Types a line, which must succeed, and gives what it printed.

@@ -117,7 +117,10 @@ fn what_is_archived_in_a_directory_survives_the_loss_of_the_data() {
     assert!(twice.starts_with("Nothing new"), "{twice}");
     installation.stop();
     for (moment, count) in &moments {
-        installation.typed("rm -rf data; mkdir data");
+        // With what a restore has left that was killed.
+        installation.typed(
+            "rm -rf data; mkdir -p data/.archive-1.restoring; touch data/.archive-1.restoring/segment",
+        );
         let output = installation
             .typed(&format!("stemedb-admin restore --store archive --target-time {moment} --yes"));
         assert!(output.contains("ready to accept connections"), "{output}");
@@ -260,6 +263,116 @@ fn a_backup_reaches_a_moment_that_the_archive_does_not() {
     installation.stop();
     installation.typed("rm -rf data; mkdir data");
     installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 60);
+}
+
+/// Goal: of the archive only that is needed which is behind the backup, so that older objects may go. Method: segments that the archive
+/// reaches have gone into tables when a backup is taken; then all objects of before are removed.
+#[test]
+fn objects_that_are_older_than_the_backup_are_not_needed() {
+    let installation = Installation::new();
+    installation.start();
+    installation.typed("./scripts/archive-wal.sh");
+    write_all(&installation, "a", 100);
+    installation.typed("./scripts/archive-wal.sh");
+    let reach = "for note in archive/wal/*/*/*/*.json; do jq -r '.reach[] | \"\\(.lane) \\(.segment)\"' $note; done | sort -u | \
+                 xargs -n2 printf 'segment-%02d-%010d.log\\n'";
+    let reach = installation.typed(reach);
+    let mut written = 100;
+    // Until tables have all that the archive reaches.
+    let newest = loop {
+        write_all(&installation, &format!("b{written}"), 700);
+        written += 700;
+        installation.typed("stemedb-admin backup run");
+        let newest = installation.backups().pop().expect("one was made");
+        if reach.lines().all(|segment| !newest.join("wal").join(segment).exists()) {
+            break newest;
+        }
+    };
+    let old = installation.typed("find archive -type f");
+    write_all(&installation, "c", 10);
+    let wanted = moment(&installation);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.stop();
+    old.lines().for_each(|file| fs::remove_file(installation.path(file)).expect("it is there"));
+    installation.typed("rm -rf data; mkdir data");
+    let backup = newest.display();
+    installation.typed(&format!(
+        "stemedb-admin restore --backup {backup} --store archive --target-time {wanted} --yes"
+    ));
+    installation.start();
+    assert_eq!(installation.assertion_count(), written + 10);
+}
+
+/// Goal: of two logs that went on from one backup, the one comes back that was current at the moment. Method: a backup is restored while the archive
+/// has more than it, and the server goes on with it, unarchived.
+#[test]
+fn a_log_that_was_restored_in_between_is_not_taken_for_that_of_the_archive() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    let backup = installation.backups().remove(0);
+    write_all(&installation, "b", 20);
+    let of_archive = moment(&installation);
+    write_all(&installation, "c", 10);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.stop();
+    installation.typed(&format!("stemedb-admin restore --backup {} --yes", backup.display()));
+    installation.start();
+    write_all(&installation, "d", 5);
+    let of_restored = moment(&installation);
+    write_all(&installation, "e", 5);
+    installation.stop();
+    installation.typed("cp -a data data.restored");
+    for (moment, count, unused) in [
+        (&of_archive, 70, "the log that is in place is not used"),
+        (&of_restored, 55, "what is archived is not used"),
+    ] {
+        installation.typed("rm -rf data; cp -a data.restored data");
+        let line = format!("stemedb-admin restore --store archive --target-time {moment} --yes 2>&1");
+        let output = installation.typed(&line);
+        assert!(output.contains(unused), "{output}");
+        installation.start();
+        assert_eq!(installation.assertion_count(), count, "{output}");
+        installation.stop();
+    }
+}
+
+/// Goal: a backup whose tables have what a restore gave up is no beginning of what came after that. Method: such a backup is the newest
+/// before the moment; everything but backups and archive is lost.
+#[test]
+fn a_backup_of_a_log_that_was_given_up_is_refused() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    let first = installation.backups().remove(0);
+    let given_up_from = moment(&installation);
+    for round in 0.. {
+        write_all(&installation, &format!("b{round}"), 700);
+        installation.typed("stemedb-admin backup run");
+        let newest = installation.backups().pop().expect("one was made");
+        if !newest.join("wal/segment-00-0000000001.log").exists() {
+            break;
+        }
+    }
+    installation.stop();
+    let first = first.display();
+    installation
+        .typed(&format!("stemedb-admin restore --backup {first} --target-time {given_up_from} --yes"));
+    installation.start();
+    write_all(&installation, "c", 10);
+    let wanted = moment(&installation);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.stop();
+    installation.typed("rm -rf data; mkdir data");
+    let line = format!("stemedb-admin restore --store archive --target-time {wanted} --yes");
+    let (code, said) = installation.refused(&line);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("another log") && said.contains("--backup-id"), "{said}");
+    installation.typed(&format!("{line} --backup {first}"));
     installation.start();
     assert_eq!(installation.assertion_count(), 60);
 }

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -227,6 +228,83 @@ fn a_restore_says_what_it_does_and_brings_back_what_the_backup_counted() {
     installation.typed("rm -r data/wal data/db data/metadata.json; mv data/wal.backup.* data/wal; mv data/db.backup.* data/db; mv data/metadata.json.backup.* data/metadata.json");
     installation.start();
     assert_eq!(installation.assertion_count(), 600);
+}
+
+/// Goal: a log that was given up does not come back for want of another one. Method: a restore to before the only backup's end, and another one to
+/// a moment after that.
+#[test]
+fn the_only_backup_is_not_taken_for_one_of_another_log() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    let first = installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01");
+    write_all(&installation, "b", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    installation.stop();
+    installation.typed(&format!("stemedb-admin restore --target-time {} --yes", first.trim()));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 50);
+    write_all(&installation, "c", 5);
+    let second = installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01");
+    write_all(&installation, "d", 5);
+    installation.stop();
+    let line = format!("stemedb-admin restore --target-time {} --yes", second.trim());
+    let (code, said) = installation.refused(&line);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("no backup in backups is of the log that was current"), "{said}");
+    installation.start();
+    assert_eq!(installation.assertion_count(), 60, "nothing was changed");
+}
+
+/// Goal: nothing is put in place but what is restored. Method: half a log, as a restore leaves it that was killed, and a backup of tables only.
+#[test]
+fn what_a_restore_has_left_that_was_killed_is_not_put_in_place() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("stemedb-admin backup run --type db");
+    installation.stop();
+    installation.typed("mv data/wal data/wal.aside; cp -r data/wal.aside data/wal.restoring");
+    installation.typed("stemedb-admin restore --type db --yes");
+    let found = installation.typed("find data -maxdepth 1 -name wal -o -maxdepth 1 -name '*.restoring'");
+    assert_eq!(found, "");
+}
+
+/// Goal: a restore that is interrupted puts back what was there. Method: nobody takes its output, so that it stands still when something has been
+/// changed; then a signal comes.
+#[test]
+fn a_restore_that_is_interrupted_puts_back_what_was_there() {
+    const PIPE_BYTES: usize = 64 << 10;
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/backup-stemedb.sh");
+    write_all(&installation, "b", 10);
+    installation.stop();
+    let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b'.'; PIPE_BYTES]).expect("a pipe holds so much");
+    let mut restoring = {
+        let mut command = installation.command("exec stemedb-admin restore --yes");
+        command.stdout(writer).stderr(Stdio::null()).spawn().expect("it starts")
+    };
+    // It writes to its standard output: system call 1 with 1 as the first argument.
+    let path = format!("/proc/{}/syscall", restoring.id());
+    while !fs::read_to_string(&path).is_ok_and(|call| call.starts_with("1 0x1 ")) {
+        assert!(restoring.try_wait().expect("a child").is_none(), "it ends when its output is taken");
+        thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&restoring);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    let mut output = String::new();
+    reader.read_to_string(&mut output).expect("it is text");
+    assert!(output.contains("Renaming existing data/wal"), "{output}");
+    assert!(!output.contains("Copying metadata"), "{output}");
+    assert_eq!(restoring.wait().expect("a child").code(), Some(1));
+    let found =
+        installation.typed("find data -maxdepth 1 -name '*.backup.*' -o -maxdepth 1 -name '*.restoring'");
+    assert_eq!(found, "");
+    installation.start();
+    assert_eq!(installation.assertion_count(), 60);
 }
 
 #[test]

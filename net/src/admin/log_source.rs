@@ -9,7 +9,7 @@ use stemedb_engine::checkpoint::Manifest;
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
 use stemedb_engine::log::recovery::recover_after;
-use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::log::segment::{SegmentHeader, SegmentId};
 use stemedb_engine::log::storage::{DirStorage, LogStorage, SegmentFile};
 use stemedb_engine::time::UnixMicros;
 
@@ -133,27 +133,35 @@ impl LogSource {
         })
     }
 
-    /// Adds all segments in `directory`, which go on where these end or are longer copies of them.
-    pub(super) fn extend_by_pieces(&mut self, directory: &Path) -> Result<(), AdminError> {
+    /// Adds all segments in `directory`, which go on where these end or are longer copies of them; none if this log goes on in another way,
+    /// and then it is told since when.
+    pub(super) fn extend_by_pieces(&mut self, directory: &Path) -> Result<Extension, AdminError> {
         let failed = |source| AdminError::File { path: directory.to_owned(), source };
+        let (mut more, mut other_since) = (BTreeMap::new(), None::<UnixMicros>);
         for SegmentFile { id, bytes } in DirStorage::new(directory).list().map_err(failed)? {
             if self.manifest.covered.contains(id) {
                 continue;
             }
             let path = directory.join(id.to_string());
-            match self.segments.get(&id) {
-                Some(part) if !is_same(&part.path, &path)? => {
-                    return Err(AdminError::Failed(format!(
-                        "the archive has another {id} than the backup: it is of another log"
-                    )));
-                }
-                Some(part) if part.bytes >= bytes => {}
-                _ => {
-                    self.segments.insert(id, Part { path, bytes });
-                }
+            let next = self.segments.get(&SegmentId { number: id.number.next(), ..id });
+            let other = match self.segments.get(&id) {
+                Some(part) if !is_same(&part.path, &path)? => Some(part),
+                Some(part) if part.bytes >= bytes => continue,
+                // This log went on from before where the archived segment ends.
+                Some(_) => next,
+                None => None,
+            };
+            if let Some(other) = other {
+                let since = created(&other.path)?;
+                other_since = Some(other_since.map_or(since, |it| it.min(since)));
             }
+            more.insert(id, Part { path, bytes });
         }
-        Ok(())
+        if let Some(since) = other_since {
+            return Ok(Extension::OtherSince(since));
+        }
+        self.segments.extend(more);
+        Ok(Extension::Added)
     }
 
     /// Checks that it is a sound log.
@@ -199,6 +207,15 @@ impl LogStorage for LogSource {
             .get(&segment)
             .map_or_else(|| PathBuf::from(segment.to_string()), |part| part.path.clone())
     }
+}
+
+/// When a segment was begun.
+fn created(path: &Path) -> Result<UnixMicros, AdminError> {
+    let block =
+        beginning(path, BLOCK_BYTES).map_err(|source| AdminError::File { path: path.to_owned(), source })?;
+    let decoded = SegmentHeader::decode(&block);
+    let (header, _) = decoded.map_err(|error| AdminError::Failed(format!("{}: {error}", path.display())))?;
+    Ok(header.created)
 }
 
 /// Whether two files begin with the same header.

@@ -6,17 +6,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
+use stemedb_engine::log::BLOCK_BYTES;
+use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::segment::SegmentId;
-use stemedb_engine::log::{BLOCK_BYTES, SegmentNumber};
-use stemedb_engine::slot::LaneId;
 use stemedb_engine::time::UnixMicros;
 
-use super::{ArchiveNote, ArchivedLane, note_keys, part};
+use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
 use crate::admin::backup::Backup;
 use crate::admin::error::AdminError;
 use crate::admin::files::beginning;
 use crate::admin::moment;
 use crate::admin::store::{Hashed, Store, failed};
+use crate::admin::tables::manifest_in;
 
 /// What an archive has beyond a backup.
 pub(in crate::admin) struct Assembled {
@@ -49,23 +50,32 @@ struct Chain {
 }
 
 /// Puts into `directory` what the archive has beyond `backup`, up to the first object that was made after `until` or to its end: whole
-/// segments, for which the backup may have the beginnings.
+/// segments, for which the backup may have the beginnings. `has_room` is asked first whether there is room for so many bytes.
 pub(in crate::admin) fn assemble(
     store: &Store,
     backup: &Backup,
     until: Option<UnixMicros>,
     directory: &Path,
+    has_room: &dyn Fn(u64) -> Result<(), AdminError>,
 ) -> Result<Assembled, AdminError> {
-    let Chain { notes, has_moment, gap } = chain(store, backup, until)?;
+    let covered = manifest_in(&backup.directory.join("db"))?.covered;
+    let Chain { notes, has_moment, gap } = chain(store, backup, &covered, until)?;
+    has_room(notes.iter().flat_map(|note| &note.parts).map(|part| part.bytes).sum())?;
     for note in &notes {
-        unpack(store, note, backup, directory)?;
+        unpack(store, note, backup, &covered, directory)?;
     }
     Ok(Assembled { has_pieces: !notes.is_empty(), has_moment, gap })
 }
 
-fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Chain, AdminError> {
+fn chain(
+    store: &Store,
+    backup: &Backup,
+    covered: &Covered,
+    until: Option<UnixMicros>,
+) -> Result<Chain, AdminError> {
     let (mut last, mut gap) = (None::<ArchiveNote>, None);
-    for key in note_keys(store)?.iter().rev() {
+    let keys = note_keys(store)?;
+    for key in keys.iter().rev() {
         let note = ArchiveNote::read(store, key)?;
         if is_after(&note.timestamp, until) {
             last = Some(note);
@@ -85,19 +95,29 @@ fn chain(store: &Store, backup: &Backup, until: Option<UnixMicros>) -> Result<Ch
     // A run archives all that was acknowledged before it began.
     let begun = last.as_ref().and_then(|last| moment::parse(&last.timestamp).ok());
     let has_moment = begun.is_some_and(|begun| until.is_none_or(|until| until <= begun));
+    let taken = moment::parse(&backup.metadata.timestamp)?;
     let mut notes = Vec::new();
     let mut next = last;
     while let Some(note) = next {
-        if note.reach.iter().all(|lane| has(backup, lane)) {
+        // Later, the log may be another one, with segments of its own that have these numbers.
+        let is_older = moment::parse(&note.timestamp)? <= taken;
+        let is_covered = |lane: &ArchivedLane| is_older && covered.contains(lane.id());
+        if note.reach.iter().all(|lane| is_covered(lane) || has(backup, lane)) {
             break;
         }
-        next = match &note.previous {
-            Some(object) => Some(ArchiveNote::read(store, &ArchiveNote::key(object))?),
-            None => None,
-        };
+        // Old objects may have been removed. Whether the others go on where the backup ends shows when they are read.
+        let previous = note.previous.as_deref().map(ArchiveNote::key).filter(|key| keys.contains(key));
+        next = previous.map(|key| ArchiveNote::read(store, &key)).transpose()?;
         notes.push(note);
     }
     notes.reverse();
+    if let Some(first) = notes.first()
+        && first.previous.is_none()
+        && moment::parse(&first.timestamp)? > taken
+        && notes.iter().flat_map(|note| &note.parts).any(|part| is_in_tables(part, covered))
+    {
+        return Err(other_log(backup, first));
+    }
     Ok(Chain { notes, has_moment, gap: gap.filter(|_| !has_moment) })
 }
 
@@ -106,16 +126,37 @@ fn is_after(time: &str, until: Option<UnixMicros>) -> bool {
     moment::parse(time).is_ok_and(|time| until.is_some_and(|until| time > until))
 }
 
+/// Whether the tables of a backup have the segment of a piece.
+fn is_in_tables(piece: &ArchivedPart, covered: &Covered) -> bool {
+    SegmentId::from_file_name(&piece.segment).is_some_and(|id| covered.contains(id))
+}
+
+/// What was archived from `first` on begins before what the backup has in its tables, and was current after it.
+fn other_log(backup: &Backup, first: &ArchiveNote) -> AdminError {
+    AdminError::Failed(format!(
+        "{} is of another log than the one that was archived from {} on, as when a restore to an earlier moment lies between: both have \
+         segments of their own with the same numbers. Take an older backup, or one of the time after that, with --backup-id",
+        backup.metadata.backup_id, first.timestamp
+    ))
+}
+
 /// Whether the backup has all of a lane that the archive had, of the same log.
 fn has(backup: &Backup, lane: &ArchivedLane) -> bool {
     let own = backup.metadata.lanes.iter().find(|own| own.lane == lane.lane);
-    let id = SegmentId { lane: LaneId(lane.lane), number: SegmentNumber(lane.segment) };
+    let id = lane.id();
     own.is_some_and(|own| (own.segment, own.end) >= (lane.segment, lane.bytes))
         && beginning(&backup.directory.join("wal").join(id.to_string()), BLOCK_BYTES)
             .is_ok_and(|header| hex::encode(Sha256::digest(header)) == lane.header)
 }
 
-fn unpack(store: &Store, note: &ArchiveNote, backup: &Backup, directory: &Path) -> Result<(), AdminError> {
+/// Unpacks an object, except for what is in the backup's tables.
+fn unpack(
+    store: &Store,
+    note: &ArchiveNote,
+    backup: &Backup,
+    covered: &Covered,
+    directory: &Path,
+) -> Result<(), AdminError> {
     let wrong = |reason: &str| failed(&store.name(), &note.object, reason);
     let read = |error: io::Error| wrong(&error.to_string());
     let decoder = zstd::Decoder::new(Hashed::new(store.read(&note.object)?)).map_err(read)?;
@@ -124,6 +165,9 @@ fn unpack(store: &Store, note: &ArchiveNote, backup: &Backup, directory: &Path) 
         let mut entry = entry.map_err(read)?;
         let name = entry.path().map_err(read)?.to_string_lossy().into_owned();
         let (segment, offset) = part::parse(&name).ok_or_else(|| wrong(&format!("it holds {name:?}")))?;
+        if covered.contains(segment) {
+            continue;
+        }
         let path = directory.join(segment.to_string());
         let on_disk = |source| AdminError::File { path: path.clone(), source };
         if !path.exists() && offset > 0 {

@@ -13,6 +13,9 @@ use std::process::ExitCode;
 
 pub(super) use assemble::{Assembled, Gap, assemble};
 use serde::{Deserialize, Serialize};
+use stemedb_engine::log::SegmentNumber;
+use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::slot::LaneId;
 
 use super::error::AdminError;
 use super::store::Store;
@@ -79,6 +82,13 @@ pub(super) struct ArchivedLane {
 pub(super) fn run(as_json: bool, command: &ArchiveCommand) -> Result<ExitCode, AdminError> {
     match command {
         ArchiveCommand::Run(options) => run::run(as_json, options),
+    }
+}
+
+impl ArchivedLane {
+    /// The last segment.
+    fn id(&self) -> SegmentId {
+        SegmentId { lane: LaneId(self.lane), number: SegmentNumber(self.segment) }
     }
 }
 

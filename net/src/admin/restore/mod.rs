@@ -1,11 +1,12 @@
 //! `stemedb-admin restore`: puts a backup in the place of a server's data, whole or up to a moment.
 
+mod interruption;
 mod replace;
 mod report;
 mod target;
 
-use std::fs::DirBuilder;
-use std::io::{Write as _, stdout};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,10 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stemedb_engine::data_dir::DataDir;
+use stemedb_engine::data_dir::{DataDir, Hold};
 use stemedb_engine::log::recovery::cut::{self, Cut, CutError, CutTarget};
 use stemedb_engine::removal::remove_all_gradually;
 
+use self::interruption::Interruption;
 use self::replace::Replacement;
 use super::archive::{Assembled, Gap, assemble};
 use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log};
@@ -95,6 +97,27 @@ struct Plan {
 /// A directory with segments from the archive, which is removed when it is not needed any more.
 struct Pieces {
     directory: PathBuf,
+    /// Locked as long as somebody needs it.
+    _lock: File,
+}
+
+impl Pieces {
+    /// An empty directory in `root`, from which those are removed that were left behind by restores that were killed.
+    fn make(root: &Path) -> io::Result<Pieces> {
+        for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with(".archive-")
+                && File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok())
+            {
+                remove_all_gradually(&entry.path())?;
+            }
+        }
+        let directory = root.join(format!(".archive-{}.restoring", std::process::id()));
+        DirBuilder::new().recursive(true).mode(0o750).create(&directory)?;
+        let lock = File::open(&directory)?;
+        lock.lock()?;
+        Ok(Pieces { directory, _lock: lock })
+    }
 }
 
 impl Drop for Pieces {
@@ -117,12 +140,14 @@ struct Fetched {
 /// Restores what was asked for.
 pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, AdminError> {
     let began = Instant::now();
+    let interruption = Interruption::watch()?;
     let target = target::parse(options.target_time.as_deref(), options.target_lsn.as_deref())?;
     let changes_nothing = options.validate_only || options.dry_run;
     // Before anything is looked at: what a server still writes is no log to go back in.
-    let locks = match changes_nothing {
-        true => Vec::new(),
-        false => DataDir::lock_existing(&[&options.data.wal(), &options.data.db()])?,
+    let (locks, _hold) = match changes_nothing {
+        // A server may go on, and would remove what was found.
+        true => (Vec::new(), Hold::where_needed(&options.data.wal())?),
+        false => (DataDir::lock_existing(&[&options.data.wal(), &options.data.db()])?, None),
     };
     let plan = prepare(options, target)?;
     let metadata = &plan.backup.metadata;
@@ -136,7 +161,8 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     if let Some(cut) = &plan.cut {
         report::print(as_json, cut, options.dry_run)?;
     }
-    check_room(&plan, options)?;
+    let log_bytes = plan.log.as_ref().map_or(0, LogSource::bytes);
+    check_room(options, 0, log_bytes.max(metadata.size_bytes))?;
     if options.dry_run {
         let root = options.data.root();
         say(as_json, &format!("Dry run: {} would be restored to {}", metadata.backup_id, root.display()))?;
@@ -145,7 +171,7 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     if !options.yes {
         count_down(options)?;
     }
-    let restored = Replacement::new(as_json, options, &plan, locks).and_then(Replacement::run);
+    let restored = Replacement::new(as_json, options, &plan, locks, interruption).and_then(Replacement::run);
     let bytes = restored.as_ref().ok().map(|restored| restored.bytes);
     run_report::note(Job::Restore, &options.data.root(), began, bytes);
     let restored = restored?;
@@ -171,12 +197,9 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
 /// Chooses the backup, checks all of it, and finds what to drop.
 fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, AdminError> {
     let (candidates, catalog) = choose(options, target)?;
-    let (mut gap, mut reaches) = (None, false);
-    let (backup, mut log) = match target {
+    let current = match target {
         Some(target) if candidates[0].metadata.backup_type.has_wal() => {
-            let current = current_at(options, target, candidates, &catalog)?;
-            (gap, reaches) = (current.gap, current.reaches);
-            (current.backup, current.log)
+            current_at(options, target, candidates, &catalog)?
         }
         Some(_) => {
             let message = "tables have no moments to go back to; restore a full backup, or one of the log";
@@ -184,27 +207,26 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         }
         None => {
             let backup = candidates.into_iter().next().expect("there is one at least");
-            let log = LogSource::of_backup(&backup)?;
-            (backup, log)
+            Current { log: LogSource::of_backup(&backup)?, backup, gap: None, reaches: false }
         }
     };
-    let mut progress = Progress::start("Verifying", backup.metadata.size_bytes);
+    let mut progress = Progress::start("Verifying", current.backup.metadata.size_bytes);
     let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
-    check_files(&backup, &catalog, &mut copier)?;
-    check_log(&backup)?;
+    check_files(&current.backup, &catalog, &mut copier)?;
+    check_log(&current.backup)?;
     let Some(target) = target else {
+        let Current { backup, log, .. } = current;
         let log = Some(log).filter(|_| backup.metadata.backup_type.has_wal());
         return Ok(Plan { backup, log, cut: None, _pieces: None });
     };
-    let Fetched { pieces, has_moment, gap: archive_gap } = match options.store.is_named() {
-        true => fetch_pieces(options, &backup, target)?,
+    let mut fetched = match options.store.is_named() {
+        true => fetch_pieces(options, &current.backup, target)?,
         false => Fetched::default(),
     };
+    let Current { backup, log, gap, reaches } = follow_archive(current, &mut fetched, target)?;
+    let Fetched { pieces, has_moment, gap: archive_gap } = fetched;
     if let (Some(archive_gap), false) = (archive_gap, reaches) {
         return Err(AdminError::Failed(archive_gap.to_string()));
-    }
-    if let Some(pieces) = &pieces {
-        log.extend_by_pieces(&pieces.directory)?;
     }
     log.check().map_err(|error| match &pieces {
         None => error,
@@ -223,6 +245,46 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
     }
     let cut = cut.map_err(|error| refused(error, &backup, target))?;
     Ok(Plan { backup, log: Some(log), cut: Some(cut), _pieces: pieces })
+}
+
+/// Has the log go on with what came from the archive. Where that is another one than what is in place, which was restored in between, the one
+/// counts that was current at the moment.
+fn follow_archive(
+    mut current: Current,
+    fetched: &mut Fetched,
+    target: CutTarget,
+) -> Result<Current, AdminError> {
+    let Some(pieces) = &fetched.pieces else { return Ok(current) };
+    let Extension::OtherSince(since) = current.log.extend_by_pieces(&pieces.directory)? else {
+        return Ok(current);
+    };
+    let id = &current.backup.metadata.backup_id;
+    let mut log = LogSource::of_backup(&current.backup)?;
+    if log.extend_by_pieces(&pieces.directory)? != Extension::Added {
+        return Err(AdminError::Failed(format!(
+            "what is archived is of another log than {id}; choose another backup with --backup-id"
+        )));
+    }
+    let since_when = moment::format(since);
+    match target {
+        CutTarget::Time(time) if time < since => {
+            eprintln!(
+                "stemedb-admin: the log that is in place is not used: it is another one than the archive's since {since_when}"
+            );
+            Ok(Current { log, gap: None, reaches: false, ..current })
+        }
+        CutTarget::Time(_) => {
+            eprintln!(
+                "stemedb-admin: what is archived is not used: the log that is in place is another one since {since_when}"
+            );
+            *fetched = Fetched::default();
+            Ok(current)
+        }
+        CutTarget::Record { .. } => Err(AdminError::Failed(format!(
+            "the log that is in place is another one than the archive's since {since_when}, and both have gone on from {id}: name a time \
+             with --target-time, or leave out --store, or move the log that is in place aside"
+        ))),
+    }
 }
 
 /// A backup cannot be followed up to the moment.
@@ -305,7 +367,7 @@ fn current_at(
     candidates: Vec<Backup>,
     catalog: &Catalog,
 ) -> Result<Current, AdminError> {
-    let is_chosen = candidates.len() == 1;
+    let is_chosen = options.backup.is_some() || options.backup_id.is_some();
     for backup in candidates {
         let mut log = LogSource::of_backup(&backup)?;
         let next = next_after(&backup, catalog, target).map(|next| next.directory.clone());
@@ -347,16 +409,15 @@ fn current_at(
 
 /// Fetches from the archive what it has beyond the backup.
 fn fetch_pieces(options: &RestoreOptions, backup: &Backup, target: CutTarget) -> Result<Fetched, AdminError> {
-    let directory = options.data.root().join(format!(".archive-{}.restoring", std::process::id()));
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(&directory);
-    made.map_err(|source| AdminError::File { path: directory.clone(), source })?;
-    let pieces = Pieces { directory };
+    let root = options.data.root();
+    let pieces = Pieces::make(&root).map_err(|source| AdminError::File { path: root, source })?;
     let until = match target {
         CutTarget::Time(time) => Some(time),
         CutTarget::Record { .. } => None,
     };
+    let has_room = |bytes| check_room(options, bytes, bytes.max(backup.metadata.size_bytes));
     let Assembled { has_pieces, has_moment, gap } =
-        assemble(&options.store.open()?, backup, until, &pieces.directory)?;
+        assemble(&options.store.open()?, backup, until, &pieces.directory, &has_room)?;
     Ok(Fetched { pieces: has_pieces.then_some(pieces), has_moment, gap })
 }
 
@@ -376,14 +437,18 @@ fn is_after(backup: &Backup, target: Option<CutTarget>) -> bool {
     }
 }
 
-/// Twice the bytes must be free: what is restored, and room for the server to go on with it.
-fn check_room(plan: &Plan, options: &RestoreOptions) -> Result<(), AdminError> {
+/// Twice the bytes of what is restored must be free, which leaves room for the server to go on with it, beside those that
+/// have yet to come from the archive.
+fn check_room(options: &RestoreOptions, archived_bytes: u64, restored_bytes: u64) -> Result<(), AdminError> {
     let root = options.data.root();
-    let log_bytes = plan.log.as_ref().map_or(0, LogSource::bytes);
-    let (needed, free) = (2 * log_bytes.max(plan.backup.metadata.size_bytes), bytes_free(&root)?);
+    let (needed, free) = (archived_bytes + 2 * restored_bytes, bytes_free(&root)?);
     if free < needed {
+        let beside = match archived_bytes {
+            0 => String::new(),
+            bytes => format!(" and {} for what comes from the archive", megabytes(bytes)),
+        };
         return Err(AdminError::Failed(format!(
-            "No space left on device: a restore needs twice the size of the backup, {}, free at {}; {} are",
+            "No space left on device: a restore needs twice the size of what is restored{beside}, together {}, free at {}; {} are",
             megabytes(needed),
             root.display(),
             megabytes(free)

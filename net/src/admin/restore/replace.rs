@@ -1,5 +1,6 @@
 //! Puts restored files in the place of others, which are renamed; and back, if anything fails.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
+use stemedb_engine::removal::remove_all_gradually;
 
+use super::interruption::Interruption;
 use super::{Plan, RestoreOptions, say};
 use crate::admin::backup::{BackupMetadata, count_assertions};
 use crate::admin::error::AdminError;
@@ -36,6 +39,7 @@ pub(super) struct Replacement<'r> {
     made: Vec<PathBuf>,
     /// The locks that keep servers out.
     locks: Vec<File>,
+    interruption: Interruption,
 }
 
 /// What was restored.
@@ -53,6 +57,7 @@ impl<'r> Replacement<'r> {
         options: &'r RestoreOptions,
         plan: &'r Plan,
         locks: Vec<File>,
+        interruption: Interruption,
     ) -> Result<Replacement<'r>, AdminError> {
         let wal = options.data.wal();
         let owner = Owner::of(&wal).map_err(|source| AdminError::File { path: wal.clone(), source })?;
@@ -78,12 +83,14 @@ impl<'r> Replacement<'r> {
             renamed: Vec::new(),
             made: Vec::new(),
             locks,
+            interruption,
         })
     }
 
     /// Does it. Until the new metadata is in place, that of before stands guard: a server would refuse to start without
     /// the log that it names.
     pub(super) fn run(mut self) -> Result<Restored, AdminError> {
+        self.interruption.begin();
         match self.replace() {
             Ok(kept_aside) => Ok(Restored { bytes: self.bytes, assertions: self.assertions, kept_aside }),
             Err(error) => {
@@ -106,6 +113,11 @@ impl<'r> Replacement<'r> {
             .mode(0o750)
             .create(&root)
             .map_err(|source| AdminError::File { path: root.clone(), source })?;
+        let (fresh_wal, fresh_db) = (with_suffix(&wal, "restoring"), with_suffix(&db, "restoring"));
+        // Half a copy, which a restore has left that was killed.
+        for left in [&fresh_wal, &fresh_db].into_iter().filter(|left| left.exists()) {
+            remove_all_gradually(left).map_err(|source| AdminError::File { path: left.clone(), source })?;
+        }
         // Whoever copies the log finds its files by their names, and would take those of another one from here on.
         let _right = wal.exists().then(|| alone_with(&wal)).transpose()?;
         if kind.has_wal() {
@@ -114,7 +126,6 @@ impl<'r> Replacement<'r> {
         if kind.has_db() {
             self.set_aside(&db)?;
         }
-        let (fresh_wal, fresh_db) = (with_suffix(&wal, "restoring"), with_suffix(&db, "restoring"));
         let mut recovered = None;
         if kind.has_wal() {
             say(self.as_json, "Copying WAL from backup...")?;
@@ -125,6 +136,7 @@ impl<'r> Replacement<'r> {
             self.copy_tables(&fresh_db)?;
         }
         self.locks.extend(DataDir::lock_existing(&[&fresh_wal, &fresh_db])?);
+        self.interruption.check()?;
         for (fresh, place) in [(&fresh_wal, &wal), (&fresh_db, &db)] {
             if fresh.exists() {
                 self.own_all(fresh)?;
@@ -132,11 +144,13 @@ impl<'r> Replacement<'r> {
                 self.made.push(place.clone());
             }
         }
+        // The metadata is of what is there by then.
+        self.sync_parents()?;
         if let Some(recovered) = recovered {
             say(self.as_json, "Copying metadata...")?;
             self.replace_metadata(&recovered)?;
         }
-        sync_directory(&root)?;
+        self.sync_parents()?;
         Ok(self.renamed.iter().map(|(_, aside)| aside.clone()).collect())
     }
 
@@ -169,6 +183,7 @@ impl<'r> Replacement<'r> {
         };
         let parts: Vec<_> = log.segments().map(|(id, part)| (id, moved(&part.path), part.bytes)).collect();
         for (id, path, bytes) in parts {
+            self.interruption.check()?;
             let cut = self.plan.cut.as_ref();
             let is_dropped = cut.is_some_and(|cut| cut.dropped.contains(&id));
             let shortened = cut.and_then(|cut| cut.shortened.iter().find(|cut| cut.segment == id));
@@ -219,6 +234,7 @@ impl<'r> Replacement<'r> {
         self.make(fresh)?;
         for file in &self.plan.backup.metadata.files {
             if let Some(name) = file.path.strip_prefix("db/") {
+                self.interruption.check()?;
                 let source = self.plan.backup.directory.join(&file.path);
                 self.bytes += self.copier.copy(&source, &fresh.join(name), u64::MAX)?.bytes;
             }
@@ -233,6 +249,7 @@ impl<'r> Replacement<'r> {
             // Not renamed: there is always one in its place.
             let copied = fs::copy(&path, &aside);
             copied.map_err(|source| AdminError::File { path: aside.clone(), source })?;
+            self.owner.take(&aside)?;
             self.renamed.push((path.clone(), aside));
         }
         let metadata = BackupMetadata {
@@ -244,14 +261,12 @@ impl<'r> Replacement<'r> {
         self.owner.take(&path)
     }
 
-    /// Makes a new directory, in place of one that an interrupted restore has left.
+    /// Makes a new directory.
     fn make(&mut self, directory: &Path) -> Result<(), AdminError> {
-        let failed = |source| AdminError::File { path: directory.to_owned(), source };
-        if directory.exists() {
-            fs::remove_dir_all(directory).map_err(failed)?;
-        }
+        let made = DirBuilder::new().mode(0o750).create(directory);
+        made.map_err(|source| AdminError::File { path: directory.to_owned(), source })?;
         self.made.push(directory.to_owned());
-        DirBuilder::new().mode(0o750).create(directory).map_err(failed)
+        Ok(())
     }
 
     fn own_all(&self, directory: &Path) -> Result<(), AdminError> {
@@ -263,21 +278,40 @@ impl<'r> Replacement<'r> {
         sync_directory(directory)
     }
 
+    /// Makes durable what was renamed: log and tables may lie anywhere, each on a disk of its own.
+    fn sync_parents(&self) -> Result<(), AdminError> {
+        let data = &self.options.data;
+        parents(&[&data.wal(), &data.db(), &data.metadata()]).into_iter().try_for_each(sync_directory)
+    }
+
     /// Undoes all that was done.
     fn put_back(&mut self) -> Result<(), AdminError> {
         for made in self.made.iter().filter(|made| made.exists()) {
-            fs::remove_dir_all(made).map_err(|source| AdminError::File { path: made.clone(), source })?;
+            remove_all_gradually(made).map_err(|source| AdminError::File { path: made.clone(), source })?;
         }
         for (place, aside) in self.renamed.iter().rev() {
             rename(aside, place)?;
         }
-        sync_directory(&self.options.data.root())
+        self.sync_parents()
     }
+}
+
+/// The directories that have the names of these paths.
+fn parents<'p>(paths: &[&'p PathBuf]) -> BTreeSet<&'p Path> {
+    let parent = |path: &'p PathBuf| match path.parent() {
+        None => Path::new("/"),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    paths.iter().map(|path| parent(path)).collect()
 }
 
 /// Waits until nobody reads the log, and keeps readers away.
 fn alone_with(wal: &Path) -> Result<RemovalRight, AdminError> {
-    let reason = format!("{} is being copied, by a backup or an archive run", wal.display());
+    let reason = format!(
+        "{} is being read, by a backup, an archive run, a validation or an inspection",
+        wal.display()
+    );
     wait_for(&reason, LOCK_PATIENCE, || Ok(RemovalRight::on(wal)?))
 }
 
@@ -290,4 +324,17 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn rename(from: &Path, to: &Path) -> Result<(), AdminError> {
     fs::rename(from, to).map_err(|source| AdminError::File { path: from.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_directory_with_a_name_that_was_changed_is_made_durable_once() {
+        let [wal, db, metadata] = ["/log/wal", "data/db", "data/metadata.json"].map(PathBuf::from);
+        let expected = BTreeSet::from([Path::new("/log"), Path::new("data")]);
+        assert_eq!(parents(&[&wal, &db, &metadata]), expected);
+        assert_eq!(parents(&[&PathBuf::from("wal")]), BTreeSet::from([Path::new(".")]));
+    }
 }
