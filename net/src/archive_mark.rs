@@ -2,12 +2,14 @@
 //!
 //! As long as the mark is there, a server keeps segments until they are archived, although tables hold their claims.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use stemedb_engine::log::covered::Covered;
 use stemedb_engine::unfinished_file::{UnfinishedFile, sync_directory};
+
+use crate::fresh_file;
 
 /// The mark's name in the directory of the log.
 const NAME: &str = "ARCHIVED";
@@ -37,7 +39,7 @@ pub(crate) fn read(wal: &Path) -> io::Result<Option<Covered>> {
 /// When it cannot be written.
 pub(crate) fn write(wal: &Path, archived: &Covered) -> io::Result<()> {
     let fresh = path(wal).with_extension("new");
-    let mut mark = UnfinishedFile::new(File::create(&fresh)?, fresh, path(wal));
+    let mut mark = UnfinishedFile::new(fresh_file::create(&fresh, 0o644)?, fresh, path(wal));
     mark.file().write_all(encode(archived).as_bytes())?;
     mark.give_name()?;
     sync_directory(wal)
@@ -72,5 +74,15 @@ mod tests {
             fs::write(path(wal.path()), text).expect("writable");
             read(wal.path()).expect_err("no mark");
         }
+    }
+
+    #[test]
+    fn a_mark_is_not_written_through_a_link() {
+        let wal = tempfile::tempdir().expect("a directory");
+        let other = wal.path().join("other");
+        fs::write(&other, "untouched").expect("writable");
+        std::os::unix::fs::symlink(&other, path(wal.path()).with_extension("new")).expect("its name is free");
+        write(wal.path(), &Covered::default()).expect("writable");
+        assert_eq!(fs::read(&other).expect("it is there"), b"untouched");
     }
 }

@@ -6,6 +6,7 @@ mod archive_mark;
 pub mod config;
 pub mod core;
 pub mod driver;
+mod fresh_file;
 mod hex_digits;
 pub mod http;
 pub mod json;

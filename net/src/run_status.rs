@@ -1,13 +1,15 @@
 //! How the operators' jobs went: one small file for each kind of job in the directory `status` beside the tables, written by
 //! `stemedb-admin` after each run and read by whoever wants to know, with or without a server.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+
+use crate::fresh_file;
 
 /// A kind of job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl RunStatus {
             Err(error) if error.kind() == ErrorKind::StorageFull => {
                 // It may not be there, and the old one may fail as well: told is what counts.
                 let _ = fs::remove_file(&fresh);
-                let mut file = OpenOptions::new().write(true).open(&path)?;
+                let mut file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW).open(&path)?;
                 file.write_all(text.as_bytes())?;
                 file.sync_data()
             }
@@ -133,8 +135,7 @@ impl JobFacts {
 }
 
 fn replace(fresh: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    let options = &mut OpenOptions::new();
-    let mut file: File = options.write(true).create(true).truncate(true).mode(0o644).open(fresh)?;
+    let mut file = fresh_file::create(fresh, 0o644)?;
     file.write_all(text)?;
     file.sync_all()?;
     fs::rename(fresh, path)
@@ -174,5 +175,22 @@ mod tests {
             fs::write(job.path(root.path()), "{").expect("writable");
             assert_eq!(RunStatus::read(job, root.path()).expect("readable"), RunStatus::default());
         }
+    }
+
+    /// Goal: a job that root runs writes to no file of others. Method: links lie where its status is written.
+    #[test]
+    fn a_status_is_not_written_through_a_link() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (path, other) = (Job::Backup.path(root.path()), root.path().join("other"));
+        fs::create_dir(root.path().join("status")).expect("writable");
+        fs::write(&other, "untouched").expect("writable");
+        for link in [path.with_extension("json.new"), path.clone()] {
+            std::os::unix::fs::symlink(&other, link).expect("its name is free");
+        }
+        let status = RunStatus::default().after(100, 2.5, Some(7));
+        status.write(Job::Backup, root.path()).expect("writable");
+        assert_eq!(RunStatus::read(Job::Backup, root.path()).expect("readable"), status);
+        assert!(fs::symlink_metadata(&path).expect("it was written").is_file());
+        assert_eq!(fs::read(&other).expect("it is there"), b"untouched");
     }
 }

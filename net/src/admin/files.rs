@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -14,6 +14,7 @@ use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::unfinished_file::{self, UnfinishedFile};
 
 use super::error::AdminError;
+use crate::fresh_file;
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 256 << 10;
@@ -187,14 +188,14 @@ impl Owner {
         Ok(Owner { uid: metadata.uid(), gid: metadata.gid() })
     }
 
-    /// Gives a file or directory to this owner, if it is not theirs already.
+    /// Gives a file or directory to this owner, if it is not theirs already. Where a link has taken its place, it is the link that is given away.
     pub(super) fn take(self, path: &Path) -> Result<(), AdminError> {
         let failed = |source| AdminError::File { path: path.to_owned(), source };
-        let metadata = fs::metadata(path).map_err(failed)?;
+        let metadata = fs::symlink_metadata(path).map_err(failed)?;
         if (metadata.uid(), metadata.gid()) == (self.uid, self.gid) {
             return Ok(());
         }
-        chown(path, Some(self.uid), Some(self.gid)).map_err(failed)
+        lchown(path, Some(self.uid), Some(self.gid)).map_err(failed)
     }
 }
 
@@ -203,7 +204,8 @@ impl Owner {
 pub(super) fn lock_alone(path: &Path, work: &str, patience: Duration) -> Result<File, AdminError> {
     let failed = |source| AdminError::File { path: path.to_owned(), source };
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o640).open(path).map_err(failed)?;
+    options.write(true).create(true).truncate(false).mode(0o640).custom_flags(libc::O_NOFOLLOW);
+    let file = options.open(path).map_err(failed)?;
     let reason = format!("{work} is under way in another process, which has locked {}", path.display());
     wait_for(&reason, patience, || match file.try_lock() {
         Ok(()) => Ok(Some(())),
@@ -254,7 +256,7 @@ pub(super) fn beginning(path: &Path, count: usize) -> io::Result<Vec<u8>> {
 pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), AdminError> {
     let fresh = path.with_extension("new");
     let write = || {
-        let mut fresh = UnfinishedFile::new(File::create(&fresh)?, fresh, path.to_owned());
+        let mut fresh = UnfinishedFile::new(fresh_file::create(&fresh, mode)?, fresh, path.to_owned());
         fresh.file().set_permissions(fs::Permissions::from_mode(mode))?;
         fresh.file().write_all(text.as_bytes())?;
         fresh.give_name()
@@ -284,6 +286,8 @@ fn forget(file: &File) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -329,5 +333,24 @@ mod tests {
             drop(first);
             second.join().expect("it does not panic").expect("it gets its turn");
         });
+    }
+
+    /// Goal: whoever may write to a directory cannot have root write to a file of others. Method: links lie where a file is written, and where
+    /// one is locked.
+    #[test]
+    fn links_that_lie_in_wait_are_not_followed() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| root.path().join(name);
+        fs::write(path("of another"), "untouched").expect("writable");
+        for name in ["report.new", "report.txt"] {
+            symlink(path("of another"), path(name)).expect("its name is free");
+        }
+        write_whole(&path("report.txt"), "ours", 0o640).expect("writable");
+        assert_eq!(fs::read(path("report.txt")).expect("it was written"), b"ours");
+        assert!(fs::symlink_metadata(path("report.txt")).expect("it was written").is_file());
+        assert_eq!(fs::read(path("of another")).expect("it is there"), b"untouched");
+        symlink(path("nothing"), path(".lock")).expect("its name is free");
+        lock_alone(&path(".lock"), "a job", Duration::ZERO).expect_err("it is a link");
+        assert!(!path("nothing").exists());
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::metadata::BackupType;
+use crate::fresh_file;
 
 /// One run.
 #[derive(Debug, Serialize)]
@@ -46,7 +47,9 @@ pub(super) fn note(directory: &Path, run: &Run<'_>) -> io::Result<()> {
 
 fn append(directory: &Path, line: &str) -> io::Result<()> {
     let path = directory.join(NAME);
-    let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(&path)?;
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.create(true).append(true).mode(0o640).custom_flags(libc::O_NOFOLLOW).open(&path)?;
     let before = file.metadata()?.len();
     let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
     if written.is_err() {
@@ -63,7 +66,9 @@ fn keep_reserve(directory: &Path) {
         return;
     }
     // What is not zero is really stored, by every file system.
-    if fs::write(&path, [0xAA; RESERVE_BYTES]).is_err() {
+    let written =
+        fresh_file::create(&path, 0o640).and_then(|mut file| file.write_all(&[0xAA; RESERVE_BYTES]));
+    if written.is_err() {
         let _ = fs::remove_file(&path);
     }
 }

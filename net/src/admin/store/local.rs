@@ -9,6 +9,7 @@ use stemedb_engine::unfinished_file::UnfinishedFile;
 use super::{Upload, failed};
 use crate::admin::error::AdminError;
 use crate::admin::files::sync_directory;
+use crate::fresh_file;
 
 /// A directory in which keys are paths.
 pub(in crate::admin) struct LocalStore {
@@ -65,7 +66,7 @@ impl LocalStore {
         let partial = PathBuf::from(partial);
         let make = || {
             fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-            File::create(&partial)
+            fresh_file::create(&partial, 0o644)
         };
         let file = make().map_err(|error| failed(&self.name(), key, &error.to_string()))?;
         Ok(Box::new(LocalUpload { file: UnfinishedFile::new(file, partial, path.clone()), path }))
@@ -112,5 +113,24 @@ mod tests {
             .expect("it was made")
             .map(|entry| entry.expect("readable").file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["finished"]);
+    }
+
+    #[test]
+    fn an_upload_follows_no_link() {
+        let root = tempfile::tempdir().expect("a directory");
+        let other = root.path().join("other");
+        fs::write(&other, "untouched").expect("writable");
+        let store = LocalStore::new(root.path().join("archive"));
+        fs::create_dir_all(root.path().join("archive/a")).expect("writable");
+        std::os::unix::fs::symlink(&other, root.path().join("archive/a/object.partial")).expect("writable");
+        store.put_empty("a/object");
+        assert_eq!(fs::read(&other).expect("it is there"), b"untouched");
+        assert_eq!(store.list("").expect("readable"), ["a/object"]);
+    }
+
+    impl LocalStore {
+        fn put_empty(&self, key: &str) {
+            self.write(key).expect("writable").finish().expect("durable");
+        }
     }
 }
