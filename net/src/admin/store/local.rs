@@ -20,6 +20,8 @@ pub(in crate::admin) struct LocalStore {
 struct LocalUpload {
     path: PathBuf,
     file: UnfinishedFile,
+    /// Those in which names may be new, or not durable yet.
+    directories: Vec<PathBuf>,
 }
 
 impl LocalStore {
@@ -64,13 +66,25 @@ impl LocalStore {
         let mut partial = path.clone().into_os_string();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
+        let directories = with_new_names(&self.directory, directory, existing);
         let make = || {
-            fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            fs::create_dir_all(directory)?;
             fresh_file::create(&partial, 0o644)
         };
         let file = make().map_err(|error| failed(&self.name(), key, &error.to_string()))?;
-        Ok(Box::new(LocalUpload { file: UnfinishedFile::new(file, partial, path.clone()), path }))
+        let file = UnfinishedFile::new(file, partial, path.clone());
+        Ok(Box::new(LocalUpload { path, file, directories }))
     }
+}
+
+/// The directories that must be synchronised for a name in `directory` to be durable, of which only `existing` and what is above was there
+/// before: those above it as well, up to the one that holds the first new one. Within the store all of them, as whoever has made them may have
+/// been killed before they were durable.
+fn with_new_names(store: &Path, directory: &Path, existing: &Path) -> Vec<PathBuf> {
+    let top = if existing.starts_with(store) { store } else { existing };
+    directory.ancestors().take_while(|path| path.starts_with(top)).map(Path::to_owned).collect()
 }
 
 impl Write for LocalUpload {
@@ -85,9 +99,9 @@ impl Write for LocalUpload {
 
 impl Upload for LocalUpload {
     fn finish(self: Box<Self>) -> Result<(), AdminError> {
-        let LocalUpload { path, file } = *self;
-        file.give_name().map_err(|source| AdminError::File { path: path.clone(), source })?;
-        sync_directory(path.parent().unwrap_or(Path::new(".")))
+        let LocalUpload { path, file, directories } = *self;
+        file.give_name().map_err(|source| AdminError::File { path, source })?;
+        directories.iter().try_for_each(|directory| sync_directory(directory))
     }
 }
 
@@ -113,6 +127,31 @@ mod tests {
             .expect("it was made")
             .map(|entry| entry.expect("readable").file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["finished"]);
+    }
+
+    /// Goal: a power cut takes no object that was finished, with a directory that was made for it. Method: which directories are synchronised,
+    /// for an upload into each state of a store, and that all of them are there.
+    #[test]
+    fn the_directories_of_an_object_are_as_durable_as_its_name() {
+        let synchronised = |store: &str, directory: &str, existing: &str| {
+            let found = with_new_names(Path::new(store), Path::new(directory), Path::new(existing));
+            found.iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        let below = ["/m/archive/wal/2026", "/m/archive/wal", "/m/archive"];
+        assert_eq!(synchronised("/m/archive", "/m/archive/wal/2026", "/m/archive/wal/2026"), below);
+        assert_eq!(synchronised("/m/archive", "/m/archive/wal/2026", "/m/archive"), below);
+        let with_store = [&below[..], &["/m"]].concat();
+        assert_eq!(synchronised("/m/archive", "/m/archive/wal/2026", "/m"), with_store);
+        let of_process = ["archive/wal/2026", "archive/wal", "archive", ""];
+        assert_eq!(synchronised("archive", "archive/wal/2026", ""), of_process);
+        assert_eq!(synchronised("archive", "archive/wal/2026", "archive"), of_process[..3]);
+
+        let root = tempfile::tempdir().expect("a directory");
+        let store = LocalStore::new(root.path().join("mounted/archive"));
+        for key in ["wal/2026/11/22/a", "wal/2026/11/23/b"] {
+            store.put_empty(key);
+        }
+        assert_eq!(store.list("wal/").expect("readable").len(), 2);
     }
 
     #[test]
