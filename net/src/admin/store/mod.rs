@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// Begins to read an object.
-    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read>, AdminError> {
+    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read + '_>, AdminError> {
         match self {
             Store::Local(local) => local.read(key),
             Store::S3(s3) => s3.read(key),

@@ -1,7 +1,8 @@
 //! A bucket of an S3-compatible store.
 //!
 //! Requests are signed in their URLs (AWS Signature Version 4) and sent one after the other. A large object goes up in parts,
-//! each of which is tried again when the store is away for a while; it is there when all parts are, and never in part.
+//! each of which is tried again when the store is away for a while; it is there when all parts are, and never in part. What
+//! comes down goes on where it was broken off. No bound says how long an object may take, only for how long nothing may come.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -11,9 +12,9 @@ use std::time::Duration;
 
 use rusty_s3::actions::{CreateMultipartUpload, ListObjectsV2};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
-use ureq::http::{Method, Request};
+use ureq::http::{Method, Request, Response};
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, BodyReader};
 
 use super::{Upload, failed};
 use crate::admin::error::AdminError;
@@ -22,18 +23,23 @@ use crate::admin::tls::system_roots;
 /// How long a signature holds.
 const SIGNATURE_LIFE: Duration = Duration::from_secs(3600);
 
-/// How long a request may take, its part of an object included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
-
 /// How often a request is sent that the store does not answer, or answers with an error of its own.
 const TRIES_MAX: u32 = 5;
 
-/// The pause before a request is sent again; each one is twice as long.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How long is waited for the store.
+const PATIENCE: Patience = Patience {
+    connection: Duration::from_secs(30),
+    answer: Duration::from_secs(300),
+    bytes: Duration::from_secs(60),
+    pause: Duration::from_millis(200),
+};
 
 /// Bytes of a part. An object has 10 000 parts at most, so parts double in size as there are more of them: up to a terabyte.
 const PART_BYTES: usize = 16 << 20;
 const PARTS_OF_ONE_SIZE: usize = 2000;
+
+/// The status of an answer that has a part of an object (RFC 9110, section 15.3.7).
+const PARTIAL_CONTENT: u16 = 206;
 
 /// The most bytes of an answer that is not an object.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
@@ -43,6 +49,33 @@ pub(in crate::admin) struct S3Store {
     agent: Agent,
     bucket: Bucket,
     credentials: Credentials,
+    patience: Patience,
+}
+
+/// How long is waited for a store.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For the name of its machine, and for a connection to it.
+    connection: Duration,
+    /// For its answer: it may have to put together what was sent.
+    answer: Duration,
+    /// For it to take the next bytes of what is sent, or to send the next bytes of an object.
+    bytes: Duration,
+    /// Before a request is sent again; each pause is twice as long as the one before.
+    pause: Duration,
+}
+
+/// An object that comes down.
+struct S3Read<'s> {
+    store: &'s S3Store,
+    key: String,
+    body: BodyReader<'static>,
+    /// Which content this is, if the store says so.
+    tag: Option<String>,
+    /// How many bytes have come.
+    bytes: u64,
+    /// How often it was begun since the last byte came.
+    tries: u32,
 }
 
 /// An object that goes up in parts.
@@ -89,14 +122,22 @@ impl S3Store {
             Some(token) => Credentials::new_with_token(key, secret, token),
             None => Credentials::new(key, secret),
         };
+        Ok(S3Store::new(bucket, credentials, PATIENCE))
+    }
+
+    fn new(bucket: Bucket, credentials: Credentials, patience: Patience) -> S3Store {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(REQUEST_TIMEOUT))
+            .timeout_resolve(Some(patience.connection))
+            .timeout_connect(Some(patience.connection))
+            .timeout_recv_response(Some(patience.answer))
+            .timeout_per_read(Some(patience.answer))
+            .timeout_per_write(Some(patience.bytes))
             .tls_config(TlsConfig::builder().root_certs(system_roots()).build())
             .user_agent(concat!("stemedb-admin/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(S3Store { agent, bucket, credentials })
+        S3Store { agent, bucket, credentials, patience }
     }
 
     pub(super) fn name(&self) -> String {
@@ -125,10 +166,10 @@ impl S3Store {
         }
     }
 
-    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read>, AdminError> {
-        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNATURE_LIFE);
-        let answer = self.done(key, Method::GET, url.as_str(), &[])?;
-        Ok(Box::new(answer.body.into_with_config().limit(u64::MAX).reader()))
+    pub(super) fn read(&self, key: &str) -> Result<Box<dyn Read + '_>, AdminError> {
+        let answer = self.tried(key, || self.sent_back(key, 0, None))?;
+        let body = whole(answer.body);
+        Ok(Box::new(S3Read { store: self, key: key.to_owned(), body, tag: answer.tag, bytes: 0, tries: 1 }))
     }
 
     pub(super) fn write(&self, key: &str) -> Box<dyn Upload + '_> {
@@ -144,9 +185,13 @@ impl S3Store {
 
     /// Sends a request until it succeeds, or fails in a way that will not change.
     fn done(&self, key: &str, method: Method, url: &str, body: &[u8]) -> Result<Answer, AdminError> {
+        self.tried(key, || self.sent(&method, url, body))
+    }
+
+    fn tried(&self, key: &str, send: impl Fn() -> Result<Answer, ureq::Error>) -> Result<Answer, AdminError> {
         let mut tries = 1;
         loop {
-            let reason = match self.sent(&method, url, body) {
+            let reason = match send() {
                 Ok(answer) if (200..300).contains(&answer.status) => return Ok(answer),
                 Ok(answer) => {
                     let status = answer.status;
@@ -162,9 +207,13 @@ impl S3Store {
             if tries == TRIES_MAX {
                 return Err(failed(&self.name(), key, &format!("{reason} (tried {tries} times)")));
             }
-            thread::sleep(PAUSE * 2_u32.pow(tries - 1));
+            self.pause_after(tries);
             tries += 1;
         }
+    }
+
+    fn pause_after(&self, tries: u32) {
+        thread::sleep(self.patience.pause * 2_u32.pow(tries - 1));
     }
 
     fn sent(&self, method: &Method, url: &str, body: &[u8]) -> Result<Answer, ureq::Error> {
@@ -173,12 +222,71 @@ impl S3Store {
             Method::PUT | Method::POST => self.agent.run(request.body(body)?)?,
             _ => self.agent.run(request.body(())?)?,
         };
-        let tag = response.headers().get("ETag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        Ok(Answer { status: response.status().as_u16(), tag, body: response.into_body() })
+        Ok(Answer::of(response))
+    }
+
+    /// Asks for an object, from its byte `from` on and only if it is still the content `tag`.
+    fn sent_back(&self, key: &str, from: u64, tag: Option<&str>) -> Result<Answer, ureq::Error> {
+        let url = self.bucket.get_object(Some(&self.credentials), key).sign(SIGNATURE_LIFE);
+        let mut request = Request::builder().method(Method::GET).uri(url.as_str());
+        if from > 0 {
+            request = request.header("Range", format!("bytes={from}-"));
+        }
+        if let Some(tag) = tag {
+            request = request.header("If-Match", tag);
+        }
+        let request = self.agent.configure_request(request.body(())?);
+        let request = request.timeout_per_read(Some(self.patience.bytes)).build();
+        Ok(Answer::of(self.agent.run(request)?))
+    }
+}
+
+/// Reads all of a body, however long it is.
+fn whole(body: Body) -> BodyReader<'static> {
+    body.into_with_config().limit(u64::MAX).reader()
+}
+
+impl Read for S3Read<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.body.read(bytes) {
+                Ok(count) => {
+                    self.bytes += count as u64;
+                    self.tries = if count > 0 { 1 } else { self.tries };
+                    return Ok(count);
+                }
+                Err(error) => self.begin_again(&error)?,
+            }
+        }
+    }
+}
+
+impl S3Read<'_> {
+    /// Goes on where the body has ended too early.
+    fn begin_again(&mut self, error: &io::Error) -> io::Result<()> {
+        let after = format!("{error} after {} bytes", self.bytes);
+        if self.tries == TRIES_MAX {
+            return Err(io::Error::other(format!("{after} (tried {TRIES_MAX} times)")));
+        }
+        self.store.pause_after(self.tries);
+        self.tries += 1;
+        let (store, tag) = (self.store, self.tag.as_deref());
+        let answer = store.tried(&self.key, || store.sent_back(&self.key, self.bytes, tag));
+        let answer = answer.map_err(|error| io::Error::other(format!("{after}; then {error}")))?;
+        if self.bytes > 0 && answer.status != PARTIAL_CONTENT {
+            return Err(io::Error::other(format!("{after}; the store gives objects only as a whole")));
+        }
+        self.body = whole(answer.body);
+        Ok(())
     }
 }
 
 impl Answer {
+    fn of(response: Response<Body>) -> Answer {
+        let tag = response.headers().get("ETag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Answer { status: response.status().as_u16(), tag, body: response.into_body() }
+    }
+
     fn text(mut self, store: &S3Store, key: &str) -> Result<String, AdminError> {
         let read = self.body.with_config().limit(ANSWER_BYTES_MAX).read_to_string();
         read.map_err(|error| failed(&store.name(), key, &error.to_string()))
@@ -280,6 +388,9 @@ fn refusal(status: u16, text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
     use super::*;
 
     #[test]
@@ -287,5 +398,98 @@ mod tests {
         let text = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code><Message>It does not exist</Message></Error>";
         assert_eq!(refusal(404, text), "NoSuchBucket: It does not exist (status 404)");
         assert_eq!(refusal(503, "<html>"), "status 503");
+    }
+
+    const OBJECT: &str = "a whole object, which comes in pieces";
+
+    /// What a stand-in does once it has sent what it sends.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Then {
+        Close,
+        /// Nothing more, until the client goes.
+        FallSilent,
+    }
+
+    /// A store that answers each request with so many bytes of the object at most, and what it does behind them; by the number of the request.
+    struct StandIn {
+        store: S3Store,
+        /// The heads of all requests.
+        heads: Receiver<String>,
+    }
+
+    impl StandIn {
+        fn new(answers: fn(usize) -> (usize, Then)) -> StandIn {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+            let (told, heads) = channel();
+            thread::spawn(move || {
+                for (number, client) in listener.incoming().enumerate() {
+                    let (told, (bytes, then)) = (told.clone(), answers(number));
+                    thread::spawn(move || answer(client.expect("it came"), bytes, then, &told));
+                }
+            });
+            let url = url.parse().expect("it is a URL");
+            let bucket = Bucket::new(url, UrlStyle::Path, "bucket", "us-east-1").expect("a bucket");
+            // Long enough for a machine that is at work, and no test needs it to be shorter.
+            let silence = Duration::from_millis(400);
+            let patience = Patience { bytes: silence, pause: Duration::from_millis(1), ..PATIENCE };
+            StandIn { store: S3Store::new(bucket, Credentials::new("key", "secret"), patience), heads }
+        }
+    }
+
+    fn answer(mut client: TcpStream, bytes: usize, then: Then, told: &Sender<String>) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("a request has a head");
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).expect("it is text").to_ascii_lowercase();
+        let from = head.lines().find_map(|line| line.strip_prefix("range: bytes=")?.strip_suffix('-'));
+        let (status, from) =
+            from.map_or(("200 OK", 0), |from| ("206 Partial Content", from.parse().expect("a number")));
+        // Nobody has to listen.
+        let _ = told.send(head);
+        let rest = &OBJECT[from..];
+        let length = rest.len();
+        let answer = format!("HTTP/1.1 {status}\r\nETag: \"tag\"\r\nContent-Length: {length}\r\n\r\n");
+        // The client may have gone.
+        let _ = client.write_all((answer + &rest[..bytes.min(length)]).as_bytes());
+        if then == Then::FallSilent {
+            let _ = client.read(&mut [0]);
+        }
+    }
+
+    /// Goal: an object comes whole if only something comes again and again. Method: a store that sends some bytes and then nothing, or breaks
+    /// off, and is asked for the rest.
+    #[test]
+    fn a_read_goes_on_where_the_last_one_ended() {
+        let stand_in = StandIn::new(|number| (7, if number == 1 { Then::FallSilent } else { Then::Close }));
+        assert_eq!(stand_in.store.text_of("key"), OBJECT);
+        let heads: Vec<_> = stand_in.heads.try_iter().collect();
+        assert!(heads.len() >= OBJECT.len().div_ceil(7), "{heads:?}");
+        assert!(!heads[0].contains("range:") && !heads[0].contains("if-match:"), "{heads:?}");
+        for head in &heads[1..] {
+            assert!(head.contains("range: bytes=") && head.contains("if-match: \"tag\""), "{head}");
+        }
+    }
+
+    /// Goal: a store that has fallen silent is not waited for for ever. Method: it sends the beginning, and then heads without bytes.
+    #[test]
+    fn a_read_that_does_not_get_on_is_given_up() {
+        let stand_in = StandIn::new(|number| (if number == 0 { 7 } else { 0 }, Then::FallSilent));
+        let mut text = String::new();
+        let mut read = stand_in.store.read("key").expect("it begins");
+        let error = read.read_to_string(&mut text).expect_err("it falls silent").to_string();
+        assert!(error.contains("after 7 bytes") && error.contains("tried 5 times"), "{error}");
+        assert!(stand_in.heads.try_iter().count() >= TRIES_MAX as usize);
+    }
+
+    impl S3Store {
+        fn text_of(&self, key: &str) -> String {
+            let mut text = String::new();
+            self.read(key).expect("it begins").read_to_string(&mut text).expect("it ends");
+            text
+        }
     }
 }
