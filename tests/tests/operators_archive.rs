@@ -377,6 +377,56 @@ fn a_backup_of_a_log_that_was_given_up_is_refused() {
     assert_eq!(installation.assertion_count(), 60);
 }
 
+/// Goal: backups of the log and the archive share a store, and neither takes what is the other's. Method: one is pushed between two runs, and put
+/// where such backups were put once as well; then all else is removed.
+#[test]
+fn a_backup_of_the_log_that_is_pushed_is_no_piece_of_the_archive() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("stemedb-admin archive run --store archive && stemedb-admin backup run");
+    let full = installation.backups().remove(0);
+    write_all(&installation, "b", 20);
+    installation.typed("stemedb-admin backup run --type wal");
+    let pushed = installation.typed("stemedb-admin backup push --store archive");
+    assert!(pushed.contains(" pushed as wal-backup/"), "{pushed}");
+    let objects = "find archive -path '*/wal_*.tar.zst' | wc -l";
+    assert_eq!(installation.typed(objects), "1\n");
+    installation.typed(
+        "cd archive; for file in $(find wal-backup -name 'wal-backup_*'); do old=$(echo $file | sed 's/wal-backup/wal/g'); \
+         mkdir -p $(dirname $old); sed 's#\"wal-backup/[^\"]*\"#\"'${old%.json}.tar.zst'\"#' $file > $old; done; \
+         cp $(find wal-backup -name '*.zst') $(find wal-backup -name '*.zst' | sed 's/wal-backup/wal/g')",
+    );
+    assert_eq!(installation.typed(objects), "2\n");
+    let mut moments = Vec::new();
+    for (prefix, count) in [("c", 90), ("d", 110)] {
+        write_all(&installation, prefix, 20);
+        moments.push((moment(&installation), count));
+        let output = installation.typed("stemedb-admin archive run --store archive 2>&1");
+        assert!(output.starts_with("Archived "), "{output}");
+    }
+    assert_eq!(installation.typed(objects), "4\n", "nothing was overwritten");
+    installation.stop();
+    let listed =
+        installation.typed("stemedb-admin backup list --store archive --json | jq -r '.backups[].backup_id'");
+    let of_log = listed.trim();
+    assert!(of_log.starts_with("wal_"), "{listed}");
+    installation.typed("mv archive/wal-backup lost");
+    installation.typed(&format!("stemedb-admin backup fetch {of_log} --store archive --local fetched"));
+    installation.typed("mv lost archive/wal-backup");
+    installation.typed(&format!("stemedb-admin backup fetch {of_log} --store archive --local fetched-too"));
+    for (moment, count) in moments {
+        installation.typed("rm -rf data; mkdir data");
+        let full = full.display();
+        let line =
+            format!("stemedb-admin restore --backup {full} --store archive --target-time {moment} --yes");
+        installation.typed(&line);
+        installation.start();
+        assert_eq!(installation.assertion_count(), count);
+        installation.stop();
+    }
+}
+
 #[test]
 fn an_archive_that_was_damaged_is_refused() {
     let installation = Installation::new();

@@ -11,7 +11,7 @@ use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::time::UnixMicros;
 
-use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
+use super::{ArchiveNote, ArchivedLane, ArchivedPart, newest_first, note_keys, part};
 use crate::admin::backup::Backup;
 use crate::admin::error::AdminError;
 use crate::admin::files::beginning;
@@ -75,8 +75,8 @@ fn chain(
 ) -> Result<Chain, AdminError> {
     let (mut last, mut gap) = (None::<ArchiveNote>, None);
     let keys = note_keys(store)?;
-    for key in keys.iter().rev() {
-        let note = ArchiveNote::read(store, key)?;
+    for note in newest_first(store, &keys) {
+        let note = note?;
         if is_after(&note.timestamp, until) {
             last = Some(note);
             continue;

@@ -17,6 +17,7 @@ use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::slot::LaneId;
 
+use super::backup;
 use super::error::AdminError;
 use super::store::Store;
 
@@ -95,7 +96,11 @@ impl ArchivedLane {
 impl ArchiveNote {
     /// The note at a key.
     fn read(store: &Store, key: &str) -> Result<ArchiveNote, AdminError> {
-        serde_json::from_str(&store.text(key)?)
+        ArchiveNote::parse(store, key, &store.text(key)?)
+    }
+
+    fn parse(store: &Store, key: &str, text: &str) -> Result<ArchiveNote, AdminError> {
+        serde_json::from_str(text)
             .map_err(|error| super::store::failed(&store.name(), key, &error.to_string()))
     }
 
@@ -105,9 +110,55 @@ impl ArchiveNote {
     }
 }
 
-/// The keys of all notes, oldest first.
+/// The keys of all notes, oldest first. Some may be of backups: see [`newest_first`].
 fn note_keys(store: &Store) -> Result<Vec<String>, AdminError> {
     let mut keys = store.list("wal/")?;
     keys.retain(|key| key.ends_with(".json"));
     Ok(keys)
+}
+
+/// The notes at these keys, of which the newest is the last. Each is read when it is asked for: an archive has half a million of them a year.
+///
+/// Those of backups are left out: `backup push` has once given backups of the log keys of the same form.
+fn newest_first<'k>(
+    store: &'k Store,
+    keys: &'k [String],
+) -> impl Iterator<Item = Result<ArchiveNote, AdminError>> + 'k {
+    keys.iter().rev().filter_map(|key| match store.text(key) {
+        Ok(text) if backup::is_note(&text) => None,
+        Ok(text) => Some(ArchiveNote::parse(store, key, &text)),
+        Err(error) => Some(Err(error)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::store::StoreOptions;
+
+    /// Goal: a backup of the log under a key of the archive's form, as `backup push` has once given it, is no piece of the log, and something
+    /// else is not passed over. Method: a store with one note of each kind.
+    #[test]
+    fn notes_of_backups_and_of_pieces_are_told_apart() {
+        let root = tempfile::tempdir().expect("a directory");
+        let store = StoreOptions::at(root.path()).open().expect("a directory is one");
+        let piece = r#"{"object": "wal/2026/01/30/wal_20260130_020000.tar.zst", "timestamp": "2026-01-30T02:00:00Z",
+            "previous": null, "chain": "", "begun": "", "size_bytes": 0, "sha256": "", "parts": [], "reach": [], "position": ""}"#;
+        let of_backup = r#"{"object": "wal/2026/01/30/wal_20260130_020100.tar.zst", "size_bytes": 0, "sha256": "", "metadata": {
+            "format_version": 1, "version": "0.1.0", "slots": 1024, "slot_hash": "crc32c", "generation": 1, "cores": 1,
+            "assertion_count": 0, "backup_id": "wal_20260130_020100", "backup_type": "wal", "timestamp": "2026-01-30T02:01:00Z",
+            "wal_segment_count": 0, "size_bytes": 0, "copied_bytes": 0, "first_frame": null, "last_frame": null,
+            "lanes": [], "files": []}}"#;
+        for (minute, text) in [("00", piece), ("01", of_backup), ("02", piece)] {
+            store.put(&format!("wal/2026/01/30/wal_20260130_02{minute}00.json"), text).expect("writable");
+        }
+        let keys = note_keys(&store).expect("readable");
+        assert_eq!(keys.len(), 3);
+        let notes: Result<Vec<_>, _> = newest_first(&store, &keys).collect();
+        assert_eq!(notes.expect("readable").len(), 2);
+        store.put("wal/2026/01/30/wal_20260130_020300.json", "{}").expect("writable");
+        let keys = note_keys(&store).expect("readable");
+        let newest = newest_first(&store, &keys).next().expect("there is one");
+        assert!(newest.expect_err("it is no note").to_string().contains("wal_20260130_020300.json"));
+    }
 }

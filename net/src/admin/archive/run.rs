@@ -19,7 +19,7 @@ use stemedb_engine::log::{BLOCK_BYTES, SegmentNumber};
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::time::UnixMicros;
 
-use super::{ArchiveNote, ArchivedLane, ArchivedPart, note_keys, part};
+use super::{ArchiveNote, ArchivedLane, ArchivedPart, newest_first, note_keys, part};
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
 use crate::admin::files::{LOCK_PATIENCE, beginning, lock_alone};
@@ -75,13 +75,9 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
 /// Makes an object of what the archive does not have yet; `None` if it has all.
 fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, AdminError> {
     let started = wall_clock();
-    let last = match note_keys(store)?.last() {
-        Some(key) => Some(ArchiveNote::read(store, key)?),
-        None => None,
-    };
+    let keys = note_keys(store)?;
+    let last = newest_first(store, &keys).next().transpose()?;
     let _hold = Hold::on(wal)?;
-    // Of this chain or another one.
-    let newest = last.as_ref().map(|last| last.object.clone());
     let before = last.as_ref().map(|last| last.timestamp.clone());
     let goes_on = last.as_ref().map(|last| goes_on(last, wal)).transpose()?.flatten();
     let (last, position, captured) = match goes_on {
@@ -106,7 +102,7 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
         mark(&position)?;
         return Ok(None);
     }
-    let object = object_after(newest.as_deref(), started);
+    let object = object_after(&keys, started);
     let (size_bytes, sha256) = upload(store, &object, wal, &parts)?;
     let note = ArchiveNote {
         timestamp: moment::format(started),
@@ -129,17 +125,13 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
     Ok(Some(note))
 }
 
-/// The name of an object: that of the second in which it was begun, or of the first one behind the newest that there is, even if runs follow
-/// each other more quickly than that.
-fn object_after(newest: Option<&str>, started: UnixMicros) -> String {
-    let mut time = started;
-    loop {
-        let object = store::key("wal", &moment::compact(time, '_')) + ".tar.zst";
-        if newest.is_none_or(|newest| newest < object.as_str()) {
-            return object;
-        }
-        time.0 += UnixMicros::PER_SECOND;
-    }
+/// The name of an object: that of the second in which it was begun, or of the first one behind the newest that there is, of whatever chain or
+/// kind, if runs follow each other more quickly than that or a clock was ahead.
+fn object_after(keys: &[String], started: UnixMicros) -> String {
+    let newest = keys.iter().rev().find_map(|key| store::time_of("wal", key));
+    let behind = newest.map(|newest| UnixMicros(newest.0 + UnixMicros::PER_SECOND));
+    let time = behind.map_or(started, |behind| behind.max(started));
+    store::key("wal", &moment::compact(time, '_')) + ".tar.zst"
 }
 
 /// What there is of the log for a new chain: what was kept for an archive since a restore, or else what tables do not cover.
@@ -283,15 +275,26 @@ fn upload(
 mod tests {
     use super::*;
 
-    /// Goal: no object is overwritten, of whatever chain it is. Method: runs in one second, and one after a clock has gone back.
+    /// Goal: no object is overwritten, of whatever chain it is, and a name costs the same however far a clock has gone back. Method: runs in one
+    /// second, and some after a clock was ahead, once by eight thousand years.
     #[test]
     fn an_object_comes_behind_all_that_there_are() {
         let started = UnixMicros(1_769_610_600_250_000);
-        let first = object_after(None, started);
-        let second = object_after(Some(&first), started);
-        let third = object_after(Some(&second), UnixMicros(started.0 - 3 * UnixMicros::PER_SECOND));
-        assert!(first < second && second < third, "{first}, {second}, {third}");
-        let later = object_after(Some(&third), UnixMicros(started.0 + 60 * UnixMicros::PER_SECOND));
-        assert_eq!(later, object_after(None, UnixMicros(started.0 + 60 * UnixMicros::PER_SECOND)));
+        let behind = |newest: &str| object_after(&[ArchiveNote::key(newest)], started);
+        let first = object_after(&[], started);
+        assert_eq!(first, "wal/2026/01/28/wal_20260128_143000.tar.zst");
+        let second = behind(&first);
+        assert_eq!(second, "wal/2026/01/28/wal_20260128_143001.tar.zst");
+        assert_eq!(behind("wal/2026/01/28/wal_20260128_142959.tar.zst"), first);
+        assert_eq!(
+            behind("wal/2035/12/31/wal_20351231_235959.tar.zst"),
+            "wal/2036/01/01/wal_20360101_000000.tar.zst"
+        );
+        assert_eq!(
+            behind("wal/9999/01/01/wal_99990101_000000.tar.zst"),
+            "wal/9999/01/01/wal_99990101_000001.tar.zst"
+        );
+        let with_others = [ArchiveNote::key(&second), "wal/2026/01/29/of-others.json".to_owned()];
+        assert_eq!(object_after(&with_others, started), "wal/2026/01/28/wal_20260128_143002.tar.zst");
     }
 }

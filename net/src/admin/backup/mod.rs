@@ -21,6 +21,7 @@ use super::files::Copier;
 use super::progress::Progress;
 pub(super) use catalog::{Backup, Catalog};
 pub(super) use metadata::{BackupMetadata, BackupType};
+pub(super) use remote::is_note;
 pub(super) use verify::{check_files, check_log, count_assertions};
 
 /// What `backup` can do.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::catalog::{Backup, Catalog, directory_name, partial_name};
-use super::metadata::BackupMetadata;
+use super::metadata::{BackupMetadata, BackupType};
 use super::verify::check_files;
 use super::{named, none_in};
 use crate::admin::error::AdminError;
@@ -43,12 +43,17 @@ pub(super) struct RemoteNote {
     pub(super) metadata: BackupMetadata,
 }
 
+/// Whether a text is the note of a backup.
+pub(in crate::admin) fn is_note(text: &str) -> bool {
+    serde_json::from_str::<RemoteNote>(text).is_ok()
+}
+
 /// What a store has of backups, newest first.
 pub(super) fn notes(store: &Store) -> Result<Vec<RemoteNote>, AdminError> {
     let mut notes = Vec::new();
-    for kind in ["full", "wal", "db"] {
-        for key in store.list(&format!("{kind}/"))?.iter().filter(|key| key.ends_with(".json")) {
-            // Beside archived pieces of the log lies something else.
+    for of in [BackupType::Full, BackupType::Wal, BackupType::Db] {
+        for key in store.list(&format!("{}/", kind(of)))?.iter().filter(|key| key.ends_with(".json")) {
+            // Something else may lie beside it.
             if let Ok(note) = serde_json::from_str::<RemoteNote>(&store.text(key)?) {
                 notes.push(note);
             }
@@ -56,6 +61,20 @@ pub(super) fn notes(store: &Store) -> Result<Vec<RemoteNote>, AdminError> {
     }
     notes.sort_by_key(|note| std::cmp::Reverse(note.metadata.timestamp.clone()));
     Ok(notes)
+}
+
+/// The note of the backup of this identity.
+fn note_of(store: &Store, id: &str) -> Result<Option<RemoteNote>, AdminError> {
+    if let Some(note) = notes(store)?.into_iter().find(|note| note.metadata.backup_id == id) {
+        return Ok(Some(note));
+    }
+    // Backups of the log have once had keys like those of the archive.
+    let Some(time) = time_in(id).filter(|_| id.starts_with("wal_")) else { return Ok(None) };
+    let key = store::key("wal", time) + ".json";
+    if !store.list(&key)?.contains(&key) {
+        return Ok(None);
+    }
+    Ok(serde_json::from_str(&store.text(&key)?).ok())
 }
 
 /// Copies a backup to the store, unless it is there already.
@@ -100,10 +119,9 @@ pub(super) fn push(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, A
 /// Copies a backup from the store to where the others are, and checks it.
 pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, AdminError> {
     let store = options.store.open()?;
-    let mut notes = notes(&store)?.into_iter();
     let note = match &options.backup_id {
-        Some(id) => notes.find(|note| note.metadata.backup_id == *id),
-        None => notes.next(),
+        Some(id) => note_of(&store, id)?,
+        None => notes(&store)?.into_iter().next(),
     };
     let none = || AdminError::Failed(format!("there is no such backup in {}", store.name()));
     let note = note.ok_or_else(none)?;
@@ -165,10 +183,22 @@ fn unpack(store: &Store, note: &RemoteNote, partial: &Path) -> Result<(), AdminE
 
 /// The key of a backup, by its identity `full_20260130_020000`.
 fn key_of(metadata: &BackupMetadata) -> Result<String, AdminError> {
-    let time = metadata.backup_id.split_once('_').map(|(_, time)| time).filter(|time| time.len() == 15);
-    let time = time.filter(|time| time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'));
     let wrong = || AdminError::Failed(format!("{:?} is not the identity of a backup", metadata.backup_id));
-    Ok(store::key(metadata.backup_type.name(), time.ok_or_else(wrong)?))
+    Ok(store::key(kind(metadata.backup_type), time_in(&metadata.backup_id).ok_or_else(wrong)?))
+}
+
+/// What keys of backups of a type begin with. Those of archived pieces of the log begin with `wal`.
+fn kind(of: BackupType) -> &'static str {
+    match of {
+        BackupType::Wal => "wal-backup",
+        BackupType::Full | BackupType::Db => of.name(),
+    }
+}
+
+/// The time in the identity of a backup, `20260130_020000`.
+fn time_in(id: &str) -> Option<&str> {
+    let time = id.split_once('_').map(|(_, time)| time).filter(|time| time.len() == 15);
+    time.filter(|time| time.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'))
 }
 
 fn told(

@@ -8,10 +8,12 @@ use std::env;
 use std::io::{self, Read, Write};
 
 use sha2::{Digest as _, Sha256};
+use stemedb_engine::time::UnixMicros;
 
 use self::local::LocalStore;
 use self::s3::S3Store;
 use super::error::AdminError;
+use super::moment;
 
 /// Which store a command works with.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,6 +36,12 @@ pub(super) trait Upload: Write {
 }
 
 impl StoreOptions {
+    /// The store in a directory.
+    #[cfg(test)]
+    pub(super) fn at(directory: &std::path::Path) -> StoreOptions {
+        StoreOptions { store: Some(directory.to_str().expect("it is text").to_owned()) }
+    }
+
     /// Whether somebody has named a store, here or in the environment.
     pub(super) fn is_named(&self) -> bool {
         self.store.is_some() || env::var_os("BACKUP_BUCKET").is_some()
@@ -116,6 +124,16 @@ pub(super) fn key(kind: &str, time: &str) -> String {
     format!("{kind}/{}/{}/{}/{kind}_{time}", &time[..4], &time[4..6], &time[6..8])
 }
 
+/// The second that a key of this kind, with whatever ending, says that its object was begun at.
+pub(super) fn time_of(kind: &str, key: &str) -> Option<UnixMicros> {
+    let (_, name) = key.rsplit_once('/')?;
+    let (time, _) = name.strip_prefix(kind)?.strip_prefix('_')?.split_once('.')?;
+    let part = |from: usize, to: usize| time.get(from..to);
+    let date = format!("{}-{}-{}", part(0, 4)?, part(4, 6)?, part(6, 8)?);
+    let text = format!("{date} {}:{}:{}", part(9, 11)?, part(11, 13)?, part(13, 15)?);
+    moment::parse(&text).ok().filter(|&parsed| moment::compact(parsed, '_') == time)
+}
+
 /// The error for something that a store did not do.
 pub(super) fn failed(store: &str, key: &str, reason: &str) -> AdminError {
     AdminError::Failed(format!("{key} in {store}: {reason}"))
@@ -158,5 +176,35 @@ impl<R: Read> Read for Hashed<R> {
         self.hasher.update(&bytes[..read]);
         self.bytes += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_when_their_objects_were_begun() {
+        let time = UnixMicros(1_769_610_600_000_000);
+        let object = key("wal", &moment::compact(time, '_'));
+        assert_eq!(object, "wal/2026/01/28/wal_20260128_143000");
+        for ending in [".json", ".tar.zst"] {
+            assert_eq!(time_of("wal", &format!("{object}{ending}")), Some(time));
+        }
+        for other in
+            ["", "wal", "wal_20260128_143000.json", "a/full_20260128_143000.json", "a/wal_20260128_143000"]
+        {
+            assert_eq!(time_of("wal", other), None, "{other}");
+        }
+        for wrong in [
+            "20260128",
+            "20260230_143000",
+            "20260128-143000",
+            "20260128_1430001",
+            "2026012814:3000",
+            "2026é128_143000",
+        ] {
+            assert_eq!(time_of("wal", &format!("a/wal_{wrong}.json")), None, "{wrong}");
+        }
     }
 }
