@@ -656,6 +656,33 @@ fn old_backups_go_but_never_the_last_whole_one() {
     assert_eq!(installation.backups(), backups[1..]);
 }
 
+/// Goal: that the newest backup cannot be read is told, whoever takes the one before. Method: its metadata is damaged; then it is checked, pushed
+/// and restored without a word of which one.
+#[test]
+fn a_backup_that_cannot_be_read_is_not_passed_over() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin backup run && ./scripts/verify-backup.sh");
+    installation.typed("stemedb-admin backup run");
+    let newest = installation.backups().remove(1);
+    let metadata = newest.join("metadata.json");
+    let text = fs::read(&metadata).expect("readable");
+    fs::write(&metadata, "{").expect("writable");
+    let newest = newest.file_name().expect("it has a name").to_string_lossy().into_owned();
+    let (code, said) = installation.refused("./scripts/verify-backup.sh");
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains(&newest) && said.contains("The newest one that can be read is full_"), "{said}");
+    for line in ["backup push --store store 2>&1", "restore --validate-only 2>&1"] {
+        let said = installation.typed(&format!("stemedb-admin {line}"));
+        assert!(said.contains(&newest) && said.contains("a backup that is newer than full_"), "{said}");
+    }
+    fs::write(&metadata, text).expect("writable");
+    let said =
+        installation.typed("./scripts/verify-backup.sh 2>&1 && stemedb-admin restore --validate-only 2>&1");
+    assert!(!said.contains("newer than"), "{said}");
+}
+
 #[test]
 fn a_schedule_of_cron_is_one_of_systemd() {
     let installation = Installation::new();

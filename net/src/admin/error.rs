@@ -45,6 +45,15 @@ pub(super) enum AdminError {
         }
     )]
     BackupDamaged { path: PathBuf, expected: String, actual: String, instead: Option<String> },
+    /// What has the name of a backup says nothing of itself; exit code 3.
+    #[error(
+        "{} has the name of a backup and is none: {reason}. {}", path.display(),
+        match instead {
+            Some(id) => format!("The newest one that can be read is {id}"),
+            None => "There is no other one beside it".to_owned(),
+        }
+    )]
+    NoBackup { path: PathBuf, reason: String, instead: Option<String> },
     /// A data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -64,7 +73,7 @@ impl AdminError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             AdminError::Usage(_) => 2,
-            AdminError::BackupDamaged { .. } => 3,
+            AdminError::BackupDamaged { .. } | AdminError::NoBackup { .. } => 3,
             _ => 1,
         }
     }

@@ -4,8 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use stemedb_engine::removal::remove_all_gradually;
+
 use super::metadata::{BackupMetadata, BackupType};
 use crate::admin::error::AdminError;
+use crate::admin::files::sync_directory;
 
 /// What the directory of a backup is called before its time.
 const PREFIX: &str = "stemedb-backup-";
@@ -35,9 +38,25 @@ pub(super) fn partial_name(time: &str) -> String {
     format!(".{PREFIX}{time}.partial")
 }
 
-/// Whether a directory of this name is a backup that was never completed.
-pub(super) fn is_partial(name: &str) -> bool {
+/// Whether a directory of this name is a backup that was never completed, or is being removed.
+fn is_partial(name: &str) -> bool {
     name.starts_with('.') && name[1..].starts_with(PREFIX) && name.ends_with(".partial")
+}
+
+/// Removes what backups have left that were interrupted, and removals of backups: the lock says that none of them is under way.
+pub(super) fn remove_partial(directory: &Path) -> Result<(), AdminError> {
+    let failed = |source| AdminError::File { path: directory.to_owned(), source };
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if is_partial(&entry.file_name().to_string_lossy()) {
+            let removed = match entry.file_type().map_err(failed)?.is_dir() {
+                true => remove_all_gradually(&entry.path()),
+                false => fs::remove_file(entry.path()),
+            };
+            removed.map_err(|source| AdminError::File { path: entry.path(), source })?;
+        }
+    }
+    Ok(())
 }
 
 impl Catalog {
@@ -67,12 +86,35 @@ impl Catalog {
         // The times are of one form and length, so that they sort as text.
         let newness = |backup: &Backup| (backup.metadata.timestamp.clone(), backup.directory.clone());
         catalog.backups.sort_by_key(|backup| std::cmp::Reverse(newness(backup)));
+        catalog.broken.sort_by(|one, other| other.cmp(one));
         Ok(catalog)
     }
 
     /// The backup of this identity.
     pub(in crate::admin) fn by_id(&self, id: &str) -> Option<&Backup> {
         self.backups.iter().find(|backup| backup.metadata.backup_id == id)
+    }
+
+    /// What has the name of a backup that is newer than `backup`, or of any if that is none, and is no backup, newest first: where it is, and why.
+    pub(in crate::admin) fn broken_after(
+        &self,
+        backup: Option<&Backup>,
+    ) -> impl Iterator<Item = &(PathBuf, String)> {
+        let name = backup.and_then(|backup| backup.directory.file_name()).unwrap_or_default();
+        self.broken.iter().filter(move |(path, _)| path.file_name().is_some_and(|other| other > name))
+    }
+
+    /// Says on standard error what seems to be newer than `backup`, which is taken instead, and is no backup.
+    pub(in crate::admin) fn tell_broken_after(&self, backup: Option<&Backup>) {
+        for (path, reason) in self.broken_after(backup) {
+            let path = path.display();
+            match backup.map(|backup| &backup.metadata.backup_id) {
+                Some(id) => eprintln!(
+                    "stemedb-admin: {path} has the name of a backup that is newer than {id}, and is none: {reason}"
+                ),
+                None => eprintln!("stemedb-admin: {path} has the name of a backup, and is none: {reason}"),
+            }
+        }
     }
 
     /// The backups of a type, newest first.
@@ -100,5 +142,96 @@ impl Backup {
     pub(in crate::admin) fn open(directory: &Path) -> Result<Backup, AdminError> {
         let metadata = BackupMetadata::read(directory)?;
         Ok(Backup { directory: directory.to_owned(), metadata })
+    }
+
+    /// Takes its name away, durably, and gives the place where it is now: under the name of one that was never completed, from where whoever comes
+    /// next [removes](remove_partial) it.
+    pub(super) fn set_aside(&self) -> Result<PathBuf, AdminError> {
+        let name = self.directory.file_name().unwrap_or_default().to_string_lossy();
+        let aside = self.directory.with_file_name(format!(".{name}.partial"));
+        fs::rename(&self.directory, &aside)
+            .map_err(|source| AdminError::File { path: self.directory.clone(), source })?;
+        sync_directory(self.directory.parent().unwrap_or(Path::new("")))?;
+        Ok(aside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Makes the directory of a backup, whole or not.
+    fn make(backups: &Path, time: &str, metadata: &str) {
+        let directory = backups.join(directory_name(time));
+        fs::create_dir(&directory).expect("its name is free");
+        fs::write(directory.join("metadata.json"), metadata).expect("writable");
+        fs::write(directory.join("file"), "bytes").expect("writable");
+    }
+
+    fn of_second(second: u32) -> (String, String) {
+        let metadata = format!(
+            r#"{{"format_version": 1, "version": "0.1.0", "slots": 1024, "slot_hash": "crc32c", "generation": 1, "cores": 1,
+            "assertion_count": 0, "backup_id": "full_20260130_02000{second}", "backup_type": "full",
+            "timestamp": "2026-01-30T02:00:0{second}Z", "wal_segment_count": 0, "size_bytes": 0, "copied_bytes": 0,
+            "first_frame": null, "last_frame": null, "lanes": [], "files": []}}"#
+        );
+        (format!("20260130-02000{second}"), metadata)
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("readable");
+        entries.map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_newer_than_a_backup_and_none_is_known() {
+        let backups = tempfile::tempdir().expect("a directory");
+        for second in [1, 3] {
+            let (time, metadata) = of_second(second);
+            make(backups.path(), &time, &metadata);
+        }
+        for second in [0, 2, 4, 5] {
+            make(backups.path(), &of_second(second).0, "{");
+        }
+        let catalog = Catalog::read(backups.path()).expect("readable");
+        let seconds = |backup: Option<&Backup>| {
+            let paths = catalog.broken_after(backup).map(|(path, _)| path.to_string_lossy().into_owned());
+            paths.map(|path| path[path.len() - 1..].to_owned()).collect::<String>()
+        };
+        assert_eq!(seconds(catalog.backups.first()), "54");
+        assert_eq!(seconds(catalog.backups.last()), "542");
+        assert_eq!(seconds(None), "5420");
+    }
+
+    /// Goal: of a backup whose removal was cut off nothing stays, and nobody takes it for one meanwhile. Method: only its first half.
+    #[test]
+    fn a_removal_that_is_cut_off_is_ended_by_whoever_comes_next() {
+        let backups = tempfile::tempdir().expect("a directory");
+        for second in [1, 2] {
+            let (time, metadata) = of_second(second);
+            make(backups.path(), &time, &metadata);
+        }
+        let catalog = Catalog::read(backups.path()).expect("readable");
+        let aside = catalog.backups[1].set_aside().expect("writable");
+        assert_eq!(names(&aside).len(), 2, "nothing is gone yet");
+        let catalog = Catalog::read(backups.path()).expect("readable");
+        assert_eq!((catalog.backups.len(), catalog.broken.len()), (1, 0));
+        remove_partial(backups.path()).expect("removable");
+        assert_eq!(names(backups.path()), [directory_name(&of_second(2).0)]);
+    }
+
+    #[test]
+    fn what_was_interrupted_is_removed_and_what_it_leads_to_is_not() {
+        let root = tempfile::tempdir().expect("a directory");
+        let (backups, other) = (root.path().join("backups"), root.path().join("other"));
+        fs::create_dir_all(backups.join(partial_name("20260130-020000")).join("wal")).expect("writable");
+        fs::create_dir(&other).expect("writable");
+        fs::write(other.join("file"), "bytes").expect("writable");
+        symlink(&other, backups.join(partial_name("20260130-020001"))).expect("its name is free");
+        remove_partial(&backups).expect("removable");
+        assert_eq!(names(&backups), Vec::<String>::new());
+        assert_eq!(names(&other), ["file"]);
     }
 }

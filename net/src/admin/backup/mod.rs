@@ -81,7 +81,7 @@ fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError
     let catalog = Catalog::read(&options.from)?;
     let backup = match &options.backup {
         Some(name) => named(name, &catalog, &options.from)?,
-        None => catalog.backups.first().cloned().ok_or_else(|| none_in(&options.from))?,
+        None => newest(&catalog, &options.from)?,
     };
     let mut progress = Progress::start("Verifying", backup.metadata.size_bytes);
     let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
@@ -98,6 +98,19 @@ fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError
         writeln!(out, "Backup {backup_id} verified: {} files, {assertion_count} assertions", files.len())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The newest backup. That one cannot be read must not make an older one the newest.
+fn newest(catalog: &Catalog, from: &Path) -> Result<Backup, AdminError> {
+    let newest = catalog.backups.first();
+    if let Some((path, reason)) = catalog.broken_after(newest).next() {
+        return Err(AdminError::NoBackup {
+            path: path.clone(),
+            reason: reason.clone(),
+            instead: newest.map(|newest| newest.metadata.backup_id.clone()),
+        });
+    }
+    newest.cloned().ok_or_else(|| none_in(from))
 }
 
 /// The backup that somebody means by its identity, or by its directory.

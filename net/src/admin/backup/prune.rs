@@ -1,6 +1,5 @@
 //! `stemedb-admin backup prune`: removes old backups.
 
-use std::fs;
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +8,7 @@ use serde_json::json;
 use stemedb_engine::removal::remove_all_gradually;
 use stemedb_engine::time::UnixMicros;
 
-use super::catalog::{Backup, Catalog};
+use super::catalog::{Backup, Catalog, remove_partial};
 use super::metadata::BackupType;
 use super::verify::check_files;
 use crate::admin::error::AdminError;
@@ -34,10 +33,13 @@ pub(in crate::admin) struct PruneOptions {
 /// Removes backups that are too old, oldest first. The newest of each type that is whole stays, however old it is.
 pub(super) fn run(as_json: bool, options: &PruneOptions) -> Result<ExitCode, AdminError> {
     // A backup that is being taken may share files with one that goes, and another run may remove the same ones.
-    let _lock = match options.dry_run || !options.from.is_dir() {
+    let lock = match options.dry_run || !options.from.is_dir() {
         true => None,
         false => Some(lock_alone(&options.from.join(".lock"), "a backup", LOCK_PATIENCE)?),
     };
+    if lock.is_some() {
+        remove_partial(&options.from)?;
+    }
     let catalog = Catalog::read(&options.from)?;
     let oldest = wall_clock().0 - i64::from(options.retention_days) * 86_400 * UnixMicros::PER_SECOND;
     let mut removed = Vec::new();
@@ -88,9 +90,8 @@ fn newest_whole(backups: &[&Backup], catalog: &Catalog) -> Result<Option<usize>,
     Ok(None)
 }
 
-/// Removes a backup: first its metadata, without which it is none, so that one half removed is never taken for whole.
+/// Removes a backup: first its name, so that one half removed is never taken for whole, and does not stay.
 fn remove(backup: &Backup) -> Result<(), AdminError> {
-    let failed = |source| AdminError::File { path: backup.directory.clone(), source };
-    fs::remove_file(backup.directory.join("metadata.json")).map_err(failed)?;
-    remove_all_gradually(&backup.directory).map_err(failed)
+    let aside = backup.set_aside()?;
+    remove_all_gradually(&aside).map_err(|source| AdminError::File { path: aside, source })
 }

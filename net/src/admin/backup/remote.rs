@@ -9,8 +9,9 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use stemedb_engine::removal::remove_all_gradually;
 
-use super::catalog::{Backup, Catalog, directory_name, partial_name};
+use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_partial};
 use super::metadata::{BackupMetadata, BackupType};
 use super::verify::check_files;
 use super::{named, none_in};
@@ -82,7 +83,11 @@ pub(super) fn push(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, A
     let catalog = Catalog::read(&options.local)?;
     let backup = match &options.backup_id {
         Some(id) => named(id, &catalog, &options.local)?,
-        None => catalog.backups.first().cloned().ok_or_else(|| none_in(&options.local))?,
+        None => {
+            let newest = catalog.backups.first();
+            catalog.tell_broken_after(newest);
+            newest.cloned().ok_or_else(|| none_in(&options.local))?
+        }
     };
     let store = options.store.open()?;
     let id = &backup.metadata.backup_id;
@@ -131,6 +136,7 @@ pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, 
     let made = DirBuilder::new().recursive(true).mode(0o750).create(&options.local);
     made.map_err(|source| AdminError::File { path: options.local.clone(), source })?;
     let _lock = lock_alone(&options.local.join(".lock"), "a backup", LOCK_PATIENCE)?;
+    remove_partial(&options.local)?;
     let complete = options.local.join(directory_name(&time));
     if complete.exists() {
         return Err(AdminError::Failed(format!("{} is there already", complete.display())));
@@ -143,7 +149,7 @@ pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, 
     });
     if fetched.is_err() {
         // It is removed at the next run if not now, and never taken for a backup.
-        let _ = fs::remove_dir_all(&partial);
+        let _ = remove_all_gradually(&partial);
     }
     fetched?;
     told(as_json, id, &note.object, &store, "fetched from", Some(note.size_bytes))

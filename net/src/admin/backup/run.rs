@@ -17,10 +17,11 @@ use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::removal::remove_all_gradually;
 use stemedb_engine::slot::SLOTS;
 use stemedb_engine::time::UnixMicros;
 
-use super::catalog::{Backup, Catalog, directory_name, is_partial, partial_name};
+use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_partial};
 use super::history::{self, Run};
 use super::metadata::{BackupFile, BackupLane, BackupMetadata, BackupType};
 use super::verify::count_assertions;
@@ -127,18 +128,6 @@ fn free_second(
     }
 }
 
-/// Removes what backups have left that were interrupted: the lock says that none of them is under way.
-fn remove_partial(directory: &Path) -> Result<(), AdminError> {
-    let failed = |source| AdminError::File { path: directory.to_owned(), source };
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if is_partial(&entry.file_name().to_string_lossy()) {
-            fs::remove_dir_all(entry.path()).map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
 /// Takes a backup under a passing name, and gives it its own when it is whole and known to recover.
 fn take(options: &RunOptions, started: UnixMicros, backup_id: &str) -> Result<BackupMetadata, AdminError> {
     let time = moment::compact(started, '-');
@@ -151,7 +140,7 @@ fn take(options: &RunOptions, started: UnixMicros, backup_id: &str) -> Result<Ba
     });
     if result.is_err() {
         // It is removed at the next run if not now, and never taken for a backup.
-        let _ = fs::remove_dir_all(&partial);
+        let _ = remove_all_gradually(&partial);
     }
     result
 }

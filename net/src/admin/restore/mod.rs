@@ -338,6 +338,7 @@ fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Ba
     if candidates.is_empty() {
         return Err(backup::none_in(&options.from));
     }
+    catalog.tell_broken_after(candidates.first());
     Ok((candidates, catalog))
 }
 
