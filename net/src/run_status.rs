@@ -22,6 +22,10 @@ pub enum Job {
     Archive,
     /// `validate`.
     Validate,
+    /// `backup push`, of the newest backup.
+    Push,
+    /// `backup verify`, of the newest backup.
+    Verify,
 }
 
 /// How the runs of a job went so far. Times are Unix seconds.
@@ -35,7 +39,7 @@ pub struct RunStatus {
     pub last_run_failed: bool,
     /// How many runs have failed since the file was begun.
     pub failures_total: u64,
-    /// Bytes that the last successful run made, restored, archived or looked through.
+    /// Bytes that the last successful run made, restored, archived, pushed or looked through.
     pub size_bytes: u64,
     /// The same of the successful run before that.
     pub previous_size_bytes: u64,
@@ -49,7 +53,8 @@ pub struct JobFacts(Arc<Mutex<[RunStatus; Job::ALL.len()]>>);
 
 impl Job {
     /// All of them.
-    pub const ALL: [Job; 4] = [Job::Backup, Job::Restore, Job::Archive, Job::Validate];
+    pub const ALL: [Job; 6] =
+        [Job::Backup, Job::Restore, Job::Archive, Job::Validate, Job::Push, Job::Verify];
 
     /// What it is called in names.
     pub fn name(self) -> &'static str {
@@ -58,6 +63,8 @@ impl Job {
             Job::Restore => "restore",
             Job::Archive => "archive",
             Job::Validate => "validate",
+            Job::Push => "push",
+            Job::Verify => "verify",
         }
     }
 

@@ -517,14 +517,16 @@ fn a_store_that_refuses_or_is_away_loses_nothing() {
     drop(s3);
     let (_, text) = installation.refused(&format!("{settings} stemedb-admin archive run"));
     assert!(text.contains("no answer") && text.contains("tried 5 times"), "{text}");
-    let status = installation.typed("cat data/status/archive.json");
-    assert!(status.contains("\"last_run_failed\":true"), "{status}");
+    let status = |job: &str| installation.typed(&format!("cat data/status/{job}.json"));
+    assert!(status("archive").contains("\"last_run_failed\":true"), "{}", status("archive"));
+    assert!(status("push").contains("\"last_run_failed\":true"), "{}", status("push"));
     let Some(s3) = S3::start(port) else { return };
     s3.make_bucket(&installation);
     installation.typed(&format!("{settings} stemedb-admin archive run"));
     assert_eq!(s3.keys(&installation).len(), 2);
-    let status = installation.typed("cat data/status/archive.json");
-    assert!(status.contains("\"last_run_failed\":false"), "{status}");
+    assert!(status("archive").contains("\"last_run_failed\":false"), "{}", status("archive"));
+    installation.typed(&format!("{settings} stemedb-admin backup push"));
+    assert!(status("push").contains("\"last_run_failed\":false"), "{}", status("push"));
 }
 
 #[test]

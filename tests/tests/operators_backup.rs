@@ -467,7 +467,8 @@ fn a_damaged_backup_is_refused_with_a_code_of_its_own_and_another_is_named() {
     let mut bytes = fs::read(&path).expect("readable");
     bytes[5000] ^= 1;
     fs::File::create(&path).and_then(|mut damaged| damaged.write_all(&bytes)).expect("writable");
-    let before = installation.typed("cat systemctl.log | wc -l; find data -type f | sort");
+    let untouched = "cat systemctl.log | wc -l; find data -type f -not -path 'data/status/*' | sort";
+    let before = installation.typed(untouched);
     for line in [
         format!("./scripts/restore-stemedb.sh {}", backups[1].display()),
         "stemedb-admin restore --yes --validate-only".to_owned(),
@@ -480,7 +481,7 @@ fn a_damaged_backup_is_refused_with_a_code_of_its_own_and_another_is_named() {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
     }
-    let after = installation.typed("cat systemctl.log | wc -l; find data -type f | sort");
+    let after = installation.typed(untouched);
     assert_eq!(before, after, "the server was not stopped, and nothing was touched");
     // A copy that went bad is not passed on to the next backup.
     installation.typed("./scripts/backup-stemedb.sh && ./scripts/verify-backup.sh");
@@ -664,6 +665,8 @@ fn a_backup_that_cannot_be_read_is_not_passed_over() {
     installation.start();
     write_all(&installation, "a", 10);
     installation.typed("stemedb-admin backup run && ./scripts/verify-backup.sh");
+    let status = || installation.typed("cat data/status/verify.json");
+    assert!(status().contains("\"last_run_failed\":false"), "{}", status());
     installation.typed("stemedb-admin backup run");
     let newest = installation.backups().remove(1);
     let metadata = newest.join("metadata.json");
@@ -673,6 +676,10 @@ fn a_backup_that_cannot_be_read_is_not_passed_over() {
     let (code, said) = installation.refused("./scripts/verify-backup.sh");
     assert_eq!(code, 3, "{said}");
     assert!(said.contains(&newest) && said.contains("The newest one that can be read is full_"), "{said}");
+    assert!(status().contains("\"last_run_failed\":true"), "{}", status());
+    // What is named is what is asked about, and says nothing of the newest.
+    installation.typed("./scripts/verify-backup.sh $(ls -d backups/stemedb-backup-* | head -1)");
+    assert!(status().contains("\"last_run_failed\":true"), "{}", status());
     for line in ["backup push --store store 2>&1", "restore --validate-only 2>&1"] {
         let said = installation.typed(&format!("stemedb-admin {line}"));
         assert!(said.contains(&newest) && said.contains("a backup that is newer than full_"), "{said}");
@@ -681,6 +688,13 @@ fn a_backup_that_cannot_be_read_is_not_passed_over() {
     let said =
         installation.typed("./scripts/verify-backup.sh 2>&1 && stemedb-admin restore --validate-only 2>&1");
     assert!(!said.contains("newer than"), "{said}");
+    assert!(status().contains("\"last_run_failed\":false"), "{}", status());
+    // The newest one is watched under its name as well.
+    let id = installation.typed("stemedb-admin backup list --json | jq -r '.backups[0].backup_id'");
+    installation.typed(&format!("rm data/status/*; ./scripts/verify-backup.sh {id}"));
+    installation.refused(&format!("BACKUP_BUCKET=nowhere stemedb-admin backup push {}", id.trim()));
+    assert!(status().contains("\"last_run_failed\":false"), "{}", status());
+    assert!(installation.typed("cat data/status/push.json").contains("\"last_run_failed\":true"));
 }
 
 #[test]

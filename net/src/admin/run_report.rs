@@ -10,8 +10,11 @@ use stemedb_engine::time::UnixMicros;
 use super::files::Owner;
 
 /// Notes that a run of `job` on the data below `root` has ended, and what it made unless it failed. That this cannot be noted is
-/// told, and no reason to call the job itself a failure.
+/// told, and no reason to call the job itself a failure. Where there is no such data, nobody serves it.
 pub(super) fn note(job: Job, root: &Path, began: Instant, size_bytes: Option<u64>) {
+    if !root.is_dir() {
+        return;
+    }
     let noted = Owner::of(root).and_then(|owner| {
         let now = (wall_clock().0 / UnixMicros::PER_SECOND) as u64;
         let status = RunStatus::read(job, root)?.after(now, began.elapsed().as_secs_f64(), size_bytes);

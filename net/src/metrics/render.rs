@@ -269,7 +269,7 @@ fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
 
 /// What the operators' jobs have left of their last runs; 0 where a job has never run.
 fn render_jobs(text: &mut Exposition<'_>, server: &ServerSnapshot) {
-    let [backup, restore, archive, validate] = server.jobs;
+    let [backup, restore, archive, validate, push, verify] = server.jobs;
     let last = "When the last good backup was done, in seconds since 1970; 0 if there was none.";
     text.single("stemedb_last_backup_timestamp_seconds", Kind::Gauge, last, backup.last_success_unix_s);
     let failed = "1 if the last run of the backup failed.";
@@ -282,14 +282,33 @@ fn render_jobs(text: &mut Exposition<'_>, server: &ServerSnapshot) {
     text.single("stemedb_backup_previous_size_bytes", Kind::Gauge, previous, backup.previous_size_bytes);
     let took = "Time that the last run of the backup took.";
     text.single_fraction("stemedb_backup_duration_seconds", Kind::Gauge, took, backup.seconds);
+    let last = "When the newest backup was last found in its store or copied there, in seconds since 1970; 0 if it never was.";
+    text.single("stemedb_last_backup_push_timestamp_seconds", Kind::Gauge, last, push.last_success_unix_s);
+    let failed = "1 if the last run that was to copy the newest backup to a store failed.";
+    text.single("stemedb_backup_push_last_run_failed", Kind::Gauge, failed, push.last_run_failed.into());
+    let failures = "Runs that were to copy the newest backup to a store and failed.";
+    text.single("stemedb_backup_push_failures_total", Kind::Counter, failures, push.failures_total);
+    let last = "When the newest backup was last checked and good, in seconds since 1970; 0 if it never was.";
+    text.single(
+        "stemedb_last_backup_verify_timestamp_seconds",
+        Kind::Gauge,
+        last,
+        verify.last_success_unix_s,
+    );
+    let failed = "1 if the last check of the newest backup failed.";
+    text.single("stemedb_backup_verify_last_run_failed", Kind::Gauge, failed, verify.last_run_failed.into());
+    let failures = "Checks of the newest backup that failed.";
+    text.single("stemedb_backup_verify_failures_total", Kind::Counter, failures, verify.failures_total);
     let took = "Time that the last restore took.";
     text.single_fraction("stemedb_restore_duration_seconds", Kind::Gauge, took, restore.seconds);
     let lag_s = match archive.last_success_unix_s {
         0 => 0,
         archived_unix_s => server.now_unix_s.saturating_sub(archived_unix_s),
     };
-    let lag = "How long ago the archive had all of the log; 0 if there has never been an archive.";
+    let lag = "How long ago the archive had all of the log; 0 if no run of the archive has ever been good.";
     text.single("stemedb_archive_lag_seconds", Kind::Gauge, lag, lag_s);
+    let failed = "1 if the last run of the archive failed.";
+    text.single("stemedb_archive_last_run_failed", Kind::Gauge, failed, archive.last_run_failed.into());
     let failures = "Runs of the archive that failed.";
     text.single("stemedb_archive_failures_total", Kind::Counter, failures, archive.failures_total);
     let failed = "1 if the last validation found that something is wrong.";
@@ -360,6 +379,8 @@ mod tests {
                 RunStatus::default(),
                 RunStatus::default().after(1_699_999_990, 0.5, Some(0)).after(1_700_000_000, 0.5, None),
                 RunStatus::default(),
+                RunStatus::default().after(1_699_999_950, 0.5, Some(50)),
+                RunStatus::default().after(1_699_999_960, 0.5, Some(50)).after(1_700_000_010, 0.5, None),
             ],
             now_unix_s: 1_700_000_050,
             ..ServerSnapshot::default()
@@ -405,6 +426,13 @@ mod tests {
             "stemedb_backup_duration_seconds 1.25",
             "stemedb_archive_lag_seconds 60",
             "stemedb_archive_failures_total 1",
+            "stemedb_archive_last_run_failed 1",
+            "stemedb_last_backup_push_timestamp_seconds 1699999950",
+            "stemedb_backup_push_last_run_failed 0",
+            "stemedb_backup_push_failures_total 0",
+            "stemedb_last_backup_verify_timestamp_seconds 1699999960",
+            "stemedb_backup_verify_last_run_failed 1",
+            "stemedb_backup_verify_failures_total 1",
             "stemedb_validation_timestamp_seconds 0",
             "stemedb_ready 1",
             "process_start_time_seconds 1700000000.25",

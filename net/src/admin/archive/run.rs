@@ -46,17 +46,19 @@ pub(in crate::admin) struct RunOptions {
 
 /// Archives what is new.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
-    let _lock = lock_alone(&options.data.wal().join(".archive-lock"), "an archive run", LOCK_PATIENCE)?;
+    let wal = options.data.wal();
+    let lock = lock_alone(&wal.join(".archive-lock"), "an archive run", LOCK_PATIENCE);
     let began = Instant::now();
     // Not the last of all: what is not archived is lost with the machine.
     background::step_back();
-    let result = options.store.open().and_then(|store| {
-        let note = archive(&store, &options.data.wal(), &options.data.db())?;
-        Ok((store.name(), note))
+    let result = lock.and_then(|lock| {
+        let store = options.store.open()?;
+        let note = archive(&store, &wal, &options.data.db())?;
+        Ok((lock, store.name(), note))
     });
-    let bytes = result.as_ref().ok().map(|(_, note)| note.as_ref().map_or(0, |note| note.size_bytes));
+    let bytes = result.as_ref().ok().map(|(_, _, note)| note.as_ref().map_or(0, |note| note.size_bytes));
     run_report::note(Job::Archive, &options.data.root(), began, bytes);
-    let (store, note) = result?;
+    let (_lock, store, note) = result?;
     let mut out = stdout().lock();
     match note {
         _ if as_json => writeln!(out, "{}", json!({ "store": store, "archived": note }))?,

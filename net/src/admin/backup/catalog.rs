@@ -95,6 +95,13 @@ impl Catalog {
         self.backups.iter().find(|backup| backup.metadata.backup_id == id)
     }
 
+    /// Whether it is the newest of these backups, and nothing that cannot be read is newer.
+    pub(super) fn is_newest(&self, backup: &Backup) -> bool {
+        let newest = self.backups.first();
+        newest.is_some_and(|newest| newest.metadata.backup_id == backup.metadata.backup_id)
+            && self.broken_after(newest).next().is_none()
+    }
+
     /// What has the name of a backup that is newer than `backup`, or of any if that is none, and is no backup, newest first: where it is, and why.
     pub(in crate::admin) fn broken_after(
         &self,
@@ -203,6 +210,10 @@ mod tests {
         assert_eq!(seconds(catalog.backups.first()), "54");
         assert_eq!(seconds(catalog.backups.last()), "542");
         assert_eq!(seconds(None), "5420");
+        assert!(catalog.backups.iter().all(|backup| !catalog.is_newest(backup)));
+        let readable = Catalog { broken: Vec::new(), ..catalog };
+        let newest: Vec<_> = readable.backups.iter().map(|backup| readable.is_newest(backup)).collect();
+        assert_eq!(newest, [true, false]);
     }
 
     /// Goal: of a backup whose removal was cut off nothing stays, and nobody takes it for one meanwhile. Method: only its first half.

@@ -13,12 +13,16 @@ mod verify;
 use std::io::{Write as _, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde_json::json;
 
+use super::data::DataOptions;
 use super::error::AdminError;
 use super::files::Copier;
 use super::progress::Progress;
+use super::run_report;
+use crate::run_status::Job;
 pub(super) use catalog::{Backup, Catalog};
 pub(super) use metadata::{BackupMetadata, BackupType};
 pub(super) use remote::is_note;
@@ -35,7 +39,7 @@ pub(super) enum BackupCommand {
     /// Check every file of a backup by its checksum, and that its log recovers
     Verify(VerifyOptions),
     /// Copy a backup to a store
-    Push(remote::RemoteOptions),
+    Push(remote::PushOptions),
     /// Copy a backup from a store, to be restored
     Fetch(remote::RemoteOptions),
     /// Translate BACKUP_SCHEDULE into a drop-in for stemedb-backup.timer
@@ -47,6 +51,8 @@ pub(super) enum BackupCommand {
 /// What `backup verify` is asked to look at.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyOptions {
+    #[command(flatten)]
+    data: DataOptions,
     /// The backup: its identity or its directory [default: the newest one]
     backup: Option<String>,
     /// The directory that holds the backups
@@ -77,16 +83,18 @@ pub(super) fn run(as_json: bool, command: &BackupCommand) -> Result<ExitCode, Ad
     }
 }
 
+/// Checks a backup, and notes how that went if it is the newest one, which is what is watched.
 fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError> {
-    let catalog = Catalog::read(&options.from)?;
-    let backup = match &options.backup {
-        Some(name) => named(name, &catalog, &options.from)?,
-        None => newest(&catalog, &options.from)?,
-    };
-    let mut progress = Progress::start("Verifying", backup.metadata.size_bytes);
-    let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
-    check_files(&backup, &catalog, &mut copier)?;
-    check_log(&backup)?;
+    let began = Instant::now();
+    let chosen = choose(options);
+    let is_watched =
+        options.backup.is_none() || chosen.as_ref().is_ok_and(|(it, catalog)| catalog.is_newest(it));
+    let checked = chosen.and_then(|(backup, catalog)| check(&backup, &catalog).map(|()| backup));
+    if is_watched {
+        let bytes = checked.as_ref().ok().map(|backup| backup.metadata.size_bytes);
+        run_report::note(Job::Verify, &options.data.root(), began, bytes);
+    }
+    let backup = checked?;
     let BackupMetadata { backup_id, assertion_count, files, .. } = &backup.metadata;
     let mut out = stdout().lock();
     if as_json {
@@ -98,6 +106,23 @@ fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError
         writeln!(out, "Backup {backup_id} verified: {} files, {assertion_count} assertions", files.len())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The backup that is to be checked, and those beside it.
+fn choose(options: &VerifyOptions) -> Result<(Backup, Catalog), AdminError> {
+    let catalog = Catalog::read(&options.from)?;
+    let backup = match &options.backup {
+        Some(name) => named(name, &catalog, &options.from)?,
+        None => newest(&catalog, &options.from)?,
+    };
+    Ok((backup, catalog))
+}
+
+fn check(backup: &Backup, catalog: &Catalog) -> Result<(), AdminError> {
+    let mut progress = Progress::start("Verifying", backup.metadata.size_bytes);
+    let mut copier = Copier::new(None, Box::new(move |bytes| progress.advance(bytes)));
+    check_files(backup, catalog, &mut copier)?;
+    check_log(backup)
 }
 
 /// The newest backup. That one cannot be read must not make an older one the newest.

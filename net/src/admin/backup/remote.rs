@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,13 +16,25 @@ use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_parti
 use super::metadata::{BackupMetadata, BackupType};
 use super::verify::check_files;
 use super::{named, none_in};
+use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
 use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone, sync_directory};
+use crate::admin::run_report;
 use crate::admin::store::{self, Hashed, Store, StoreOptions, failed};
 use crate::admin::text::megabytes;
+use crate::run_status::Job;
 
 /// How hard the compression tries.
 const COMPRESSION_LEVEL: i32 = 3;
+
+/// What `backup push` is asked to do.
+#[derive(Debug, clap::Args)]
+pub(in crate::admin) struct PushOptions {
+    #[command(flatten)]
+    data: DataOptions,
+    #[command(flatten)]
+    remote: RemoteOptions,
+}
 
 /// What `backup push` and `backup fetch` are asked to do.
 #[derive(Debug, clap::Args)]
@@ -42,6 +55,15 @@ pub(super) struct RemoteNote {
     size_bytes: u64,
     sha256: String,
     pub(super) metadata: BackupMetadata,
+}
+
+/// A backup that is in the store.
+struct Pushed {
+    backup: Backup,
+    store: String,
+    object: String,
+    /// How many bytes it has there, unless it was there already.
+    size_bytes: Option<u64>,
 }
 
 /// Whether a text is the note of a backup.
@@ -78,8 +100,25 @@ fn note_of(store: &Store, id: &str) -> Result<Option<RemoteNote>, AdminError> {
     Ok(serde_json::from_str(&store.text(&key)?).ok())
 }
 
-/// Copies a backup to the store, unless it is there already.
-pub(super) fn push(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, AdminError> {
+/// Copies a backup to the store, unless it is there already, and notes how that went if it is the newest one, which is what is watched.
+pub(super) fn push(as_json: bool, options: &PushOptions) -> Result<ExitCode, AdminError> {
+    let began = Instant::now();
+    let PushOptions { data, remote } = options;
+    let chosen = choose(remote);
+    let is_watched =
+        remote.backup_id.is_none() || chosen.as_ref().is_ok_and(|(it, catalog)| catalog.is_newest(it));
+    let pushed = chosen.and_then(|(backup, catalog)| copy_to_store(backup, &catalog, &remote.store));
+    if is_watched {
+        let bytes = pushed.as_ref().ok().map(|pushed| pushed.backup.metadata.size_bytes);
+        run_report::note(Job::Push, &data.root(), began, bytes);
+    }
+    let Pushed { backup, store, object, size_bytes } = pushed?;
+    let what = if size_bytes.is_some() { "pushed as" } else { "is in the store already:" };
+    told(as_json, &backup.metadata.backup_id, what, &object, &store, size_bytes)
+}
+
+/// The backup that is to be copied, and those beside it.
+fn choose(options: &RemoteOptions) -> Result<(Backup, Catalog), AdminError> {
     let catalog = Catalog::read(&options.local)?;
     let backup = match &options.backup_id {
         Some(id) => named(id, &catalog, &options.local)?,
@@ -89,14 +128,17 @@ pub(super) fn push(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, A
             newest.cloned().ok_or_else(|| none_in(&options.local))?
         }
     };
-    let store = options.store.open()?;
-    let id = &backup.metadata.backup_id;
+    Ok((backup, catalog))
+}
+
+fn copy_to_store(backup: Backup, catalog: &Catalog, options: &StoreOptions) -> Result<Pushed, AdminError> {
+    let store = options.open()?;
     let key = key_of(&backup.metadata)?;
     let (object, note_key) = (format!("{key}.tar.zst"), format!("{key}.json"));
     if store.list(&note_key)?.contains(&note_key) {
-        return told(as_json, id, &object, &store, "is in the store already:", None);
+        return Ok(Pushed { backup, store: store.name(), object, size_bytes: None });
     }
-    check_files(&backup, &catalog, &mut Copier::new(None, Box::new(|_| {})))?;
+    check_files(&backup, catalog, &mut Copier::new(None, Box::new(|_| {})))?;
     let wrong = |error: io::Error| failed(&store.name(), &object, &error.to_string());
     let target = Hashed::new(store.write(&object)?);
     let mut archive = tar::Builder::new(zstd::Encoder::new(target, COMPRESSION_LEVEL).map_err(wrong)?);
@@ -118,7 +160,7 @@ pub(super) fn push(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, A
         &note_key,
         &(serde_json::to_string_pretty(&note).expect("numbers and strings are JSON") + "\n"),
     )?;
-    told(as_json, id, &object, &store, "pushed as", Some(size_bytes))
+    Ok(Pushed { backup, store: store.name(), object, size_bytes: Some(size_bytes) })
 }
 
 /// Copies a backup from the store to where the others are, and checks it.
@@ -152,7 +194,7 @@ pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, 
         let _ = remove_all_gradually(&partial);
     }
     fetched?;
-    told(as_json, id, &note.object, &store, "fetched from", Some(note.size_bytes))
+    told(as_json, id, "fetched from", &note.object, &store.name(), Some(note.size_bytes))
 }
 
 fn unpack(store: &Store, note: &RemoteNote, partial: &Path) -> Result<(), AdminError> {
@@ -210,9 +252,9 @@ fn time_in(id: &str) -> Option<&str> {
 fn told(
     as_json: bool,
     id: &str,
-    object: &str,
-    store: &Store,
     what: &str,
+    object: &str,
+    store: &str,
     bytes: Option<u64>,
 ) -> Result<ExitCode, AdminError> {
     let mut out = stdout().lock();
@@ -220,11 +262,11 @@ fn told(
         writeln!(
             out,
             "{}",
-            json!({ "backup_id": id, "object": object, "store": store.name(), "size_bytes": bytes })
+            json!({ "backup_id": id, "object": object, "store": store, "size_bytes": bytes })
         )?;
     } else {
         let size = bytes.map(|bytes| format!(" ({})", megabytes(bytes))).unwrap_or_default();
-        writeln!(out, "Backup {id} {what} {object} in {}{size}", store.name())?;
+        writeln!(out, "Backup {id} {what} {object} in {store}{size}")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `stemedb-admin backup run`: takes a backup, of a running server or without one.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _, stdout};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -60,10 +60,12 @@ pub(in crate::admin) struct RunOptions {
 
 /// Takes a backup, and notes how that went wherever somebody may look.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
-    let failed = |source| AdminError::File { path: options.to.clone(), source };
-    DirBuilder::new().recursive(true).mode(0o750).create(&options.to).map_err(failed)?;
-    let _lock = lock_alone(&options.to.join(".lock"), "a backup", LOCK_PATIENCE)?;
+    let lock = make_and_lock(&options.to);
     let began = Instant::now();
+    if lock.is_err() {
+        run_report::note(Job::Backup, &options.data.root(), began, None);
+    }
+    let _lock = lock?;
     let started = free_second(&options.to, wall_clock, thread::sleep);
     let backup_id = format!("{}_{}", options.backup_type.name(), moment::compact(started, '_'));
     // Whoever is backed up comes first; without it the backup is as good.
@@ -92,6 +94,13 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     let metadata = result?;
     tell(as_json, &options.to.join(directory_name(&moment::compact(started, '-'))), &metadata, seconds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the directory of the backups if it is not there, and keeps others from it.
+fn make_and_lock(directory: &Path) -> Result<File, AdminError> {
+    let failed = |source| AdminError::File { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(failed)?;
+    lock_alone(&directory.join(".lock"), "a backup", LOCK_PATIENCE)
 }
 
 fn tell(as_json: bool, directory: &Path, metadata: &BackupMetadata, seconds: f64) -> io::Result<()> {
