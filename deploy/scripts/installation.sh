@@ -4,6 +4,8 @@
 # STEMEDB_HOME  the directory with data/ and backups/: above scripts/, or above deploy/scripts/ in a checkout
 # ADMIN, API    the programs: in bin/ of the installation, in target/ of a checkout, or on PATH
 # SERVICE       the unit of systemd; SYSTEMCTL the program that controls it
+#
+# AS_OWNER, an array, is what is put before a command for the owner of the data to run it.
 
 : "${here:?is set by the script that sources this}"
 if [[ -z ${STEMEDB_HOME:-} ]]; then
@@ -29,13 +31,21 @@ find_program() {
     }
 }
 
-# Goes on as the owner of the data, with the arguments of the script, if root has typed it: what is made here is read, and removed,
-# by the service's user later.
-become_owner() {
+# Root goes on as the owner of the data or, where that is gone, of the backups: what is made is read, and removed, by the service's user later,
+# and root must not write where that user may have put a symbolic link.
+find_owner() {
     local owner
-    owner=$(stat -c %U -- "$STEMEDB_HOME/data" 2>/dev/null || echo root)
-    if ((EUID == 0)) && [[ $owner != root && $owner != UNKNOWN ]]; then
-        exec runuser -u "$owner" -- "$here/$(basename -- "$0")" "$@"
+    owner=$(stat -Lc %U -- "$STEMEDB_HOME/data" 2>/dev/null || stat -Lc %U -- "$STEMEDB_HOME/backups" 2>/dev/null || echo root)
+    AS_OWNER=()
+    if ((EUID == 0)) && (($(id -u -- "$owner" 2>/dev/null || echo 0) != 0)); then
+        AS_OWNER=(setpriv "--reuid=$owner" "--regid=$(id -g -- "$owner")" --init-groups --)
+    fi
+}
+
+# Runs the script once more, as the owner, if another one has typed it.
+become_owner() {
+    if ((${#AS_OWNER[@]} > 0)); then
+        exec "${AS_OWNER[@]}" "$here/$(basename -- "$0")" "$@"
     fi
 }
 
@@ -44,4 +54,5 @@ has_service() {
 }
 
 ADMIN=${ADMIN:-$(find_program stemedb-admin)}
+find_owner
 export STEMEDB_HOME ADMIN SERVICE SYSTEMCTL

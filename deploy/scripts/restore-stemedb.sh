@@ -1,48 +1,102 @@
 #!/usr/bin/env bash
 # Restores StemeDB from a backup: stops the service, puts the backup in the place of the data, which is renamed, and starts
-# the service again. The first argument is the backup's directory; further ones are options of `stemedb-admin restore`.
+# the service again. The first argument is the directory or the identity of the backup; without it the newest full one is taken. Further ones
+# are options of `stemedb-admin restore`. With --validate-only or --dry-run nothing is stopped and nothing is changed.
 set -euo pipefail
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
 
-if (($# == 0)) || [[ $1 == -* ]]; then
-    echo "usage: $(basename -- "$0") BACKUP_DIR [option of stemedb-admin restore]..." >&2
-    exit 2
-fi
-# What is typed is relative to where it is typed; a name that is not there may be one below the installation.
-backup=$1
-shift
-cd_from=$PWD
-cd -- "$STEMEDB_HOME"
-if [[ $backup != /* && -d $cd_from/$backup ]]; then
-    backup=$cd_from/$backup
-fi
-
-# A backup that is damaged is no reason to stop anything.
-"$ADMIN" restore --backup "$backup" --validate-only "$@"
-
-service_exists=false
-if has_service; then
-    service_exists=true
-    echo "Stopping StemeDB API service..."
-    "$SYSTEMCTL" stop "$SERVICE"
-fi
-# Whatever becomes of the restore, what is in place then is served again.
-restart() {
-    if $service_exists; then
-        "$SYSTEMCTL" start "$SERVICE"
-    fi
+usage() {
+    echo "usage: $(basename -- "$0") [BACKUP_DIR|BACKUP_ID] [option of stemedb-admin restore]..."
 }
-if ! "$ADMIN" restore --backup "$backup" --yes "$@"; then
-    echo "The restore has failed; what was there before is served again." >&2
-    restart
-    exit 1
+
+# What is typed is relative to where it is typed; a name that is not there may be one below the installation.
+backup=()
+if (($# > 0)) && [[ $1 != -* ]]; then
+    if [[ -z $1 ]]; then
+        echo "the name of the backup is empty; without any, the newest backup is taken" >&2
+        usage >&2
+        exit 2
+    elif [[ $1 =~ ^(full|wal|db)_[0-9]{8}_[0-9]{6}$ ]]; then
+        backup=(--backup-id "$1")
+    elif [[ $1 != /* && -d $PWD/$1 ]]; then
+        backup=(--backup "$PWD/$1")
+    else
+        backup=(--backup "$1")
+    fi
+    shift
 fi
-if $service_exists; then
-    echo "Restore complete. Starting StemeDB API service..."
-    restart
-    echo "StemeDB API service started successfully."
-else
+changes_nothing=false
+is_sure=false
+options=()
+for option in "$@"; do
+    case $option in
+    --help | -h)
+        usage
+        exit
+        ;;
+    --validate-only | --dry-run) changes_nothing=true ;;
+    --yes)
+        is_sure=true
+        continue
+        ;;
+    esac
+    options+=("$option")
+done
+cd -- "$STEMEDB_HOME"
+
+restore() {
+    "${AS_OWNER[@]}" "$ADMIN" restore "${backup[@]}" "${options[@]}" "$@"
+}
+if $changes_nothing; then
+    restore
+    exit
+fi
+
+# Where the data is gone altogether, its owner may not make the directory for it.
+if ((${#AS_OWNER[@]} > 0)) && [[ ! -e data ]]; then
+    mkdir -m 0750 data
+    chown --reference=backups data
+fi
+# A backup that is damaged is no reason to stop anything.
+restore --validate-only
+if ((${#backup[@]} == 0)) && ! $is_sure; then
+    echo "The service is about to be stopped, and its data to be replaced; what is there is renamed. Ctrl-C within 5 s stops it." >&2
+    sleep 5
+fi
+if ! has_service; then
+    restore --yes
     echo "Restore complete. There is no service $SERVICE to start."
+    exit
 fi
+
+outcome="The restore has failed"
+# However this ends, the service is started again, on what is in place then.
+finish() {
+    local code=$?
+    trap - EXIT
+    trap '' HUP INT TERM
+    if ! "$SYSTEMCTL" start "$SERVICE"; then
+        echo "StemeDB API service does not start; journalctl -u $SERVICE says why. If the restore was interrupted, type the same again;" \
+            "docs/operations/restore.md says how to go back to what was there before." >&2
+        exit "$((code == 0 ? 1 : code))"
+    fi
+    if ((code == 0)); then
+        echo "StemeDB API service started successfully."
+    else
+        echo "$outcome; what is in place is served again." >&2
+    fi
+    exit "$code"
+}
+trap finish EXIT
+# Obeyed when the command that runs then has ended.
+interrupted="The restore was interrupted"
+trap 'outcome=$interrupted; exit 129' HUP
+trap 'outcome=$interrupted; exit 130' INT
+trap 'outcome=$interrupted; exit 143' TERM
+
+echo "Stopping StemeDB API service..."
+"$SYSTEMCTL" stop "$SERVICE"
+restore --yes
+echo "Restore complete. Starting StemeDB API service..."

@@ -1,0 +1,109 @@
+//! Goal: a script that an operator types works on what the units work on, stops nothing that it need not stop, and leaves nothing stopped.
+//!
+//! Method: the scripts are typed in an installation whose systemctl is a stand-in. Where it matters what becomes of a step, a stand-in takes
+//! the place of stemedb-admin as well: it notes what it is asked, and passes most of it on.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use stemedb_tests::Installation;
+use stemedb_tests::claims::TestClaim;
+
+fn write_all(installation: &Installation, prefix: &str, count: u64) {
+    let mut client = installation.client();
+    for number in 0..count {
+        let claim = TestClaim::new(format!("{prefix}/{number}"), "is", number);
+        client.post("/v1/assert", claim.json()).expect("an answer").ok();
+    }
+}
+
+/// Puts a stand-in for stemedb-admin at `fake/admin`, which notes what it is asked in `admin.log` and does `special`, a branch of a
+/// `case` on all of its arguments, or what the real one does.
+fn stand_in(installation: &Installation, special: &str) {
+    let script = format!(
+        "#!/usr/bin/env bash\necho \"$*\" >>\"$STEMEDB_HOME/admin.log\"\ncase \"$*\" in\n{special}\nesac\nexec \"$STEMEDB_HOME/bin/stemedb-admin\" \"$@\"\n"
+    );
+    let path = installation.path("fake/admin");
+    fs::write(&path, script).expect("writable");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own");
+}
+
+#[test]
+fn a_restore_that_is_to_change_nothing_stops_nothing() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    let look = "cat systemctl.log; ls -A data";
+    let before = installation.typed(look);
+    let dry = installation.typed("./scripts/restore-stemedb.sh backups/stemedb-backup-* --dry-run");
+    assert!(dry.contains("Dry run: full_") && !dry.contains("Restore complete"), "{dry}");
+    let valid = installation.typed("./scripts/restore-stemedb.sh --validate-only");
+    assert!(valid.contains("is valid: 10 assertions") && !valid.contains("Restore complete"), "{valid}");
+    assert!(installation.typed("./scripts/restore-stemedb.sh --help").starts_with("usage: "));
+    for (line, code, part) in [
+        ("./scripts/restore-stemedb.sh ''", 2, "the name of the backup is empty"),
+        ("./scripts/restore-stemedb.sh full_20200101_000000", 1, "there is no backup full_20200101_000000"),
+        ("./scripts/restore-stemedb.sh --validate-only --target-time never", 2, "`never` is not a time"),
+    ] {
+        let (its_code, said) = installation.refused(line);
+        assert_eq!(its_code, code, "{line}: {said}");
+        assert!(said.contains(part), "{line}: {said}");
+    }
+    assert_eq!(installation.typed(look), before);
+    assert_eq!(installation.assertion_count(), 10);
+}
+
+#[test]
+fn a_restore_takes_the_newest_backup_or_one_by_its_identity() {
+    let installation = Installation::new();
+    installation.start();
+    for round in 0..2 {
+        write_all(&installation, &format!("r{round}"), 10);
+        installation.typed("./scripts/backup-stemedb.sh");
+    }
+    let id = |at: usize| {
+        let list = "stemedb-admin backup list --json | jq -r '.backups[].backup_id'";
+        installation.typed(list).lines().nth(at).expect("there are two").to_owned()
+    };
+    write_all(&installation, "later", 10);
+    let told = installation.typed("./scripts/restore-stemedb.sh 2>&1");
+    let (before, behind) = told.split_once("Stopping StemeDB API service...").expect("it is stopped");
+    assert!(
+        before.contains(&format!("Backup {} is valid", id(0))) && before.contains("Ctrl-C within 5 s"),
+        "{told}"
+    );
+    assert!(behind.contains(&format!("Restored {}", id(0))), "{told}");
+    assert_eq!(installation.assertion_count(), 20);
+    installation.typed(&format!("./scripts/restore-stemedb.sh {}", id(1)));
+    assert_eq!(installation.assertion_count(), 10);
+}
+
+/// Goal: whatever ends a restore, the service is started on what is in place. Method: stemedb-admin and the script get the signal in the place of
+/// the copy; then the same where the log was renamed already, so that the server refuses to start.
+#[test]
+fn a_restore_that_is_interrupted_starts_the_service_again() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    let line = "ADMIN=$PWD/fake/admin ./scripts/restore-stemedb.sh --yes";
+    stand_in(&installation, "*--yes*) kill -TERM \"$PPID\" \"$$\" ;;");
+    let (code, said) = installation.refused(line);
+    assert_eq!(code, 143, "{said}");
+    assert!(said.contains("The restore was interrupted; what is in place is served again"), "{said}");
+    assert_eq!(installation.assertion_count(), 10);
+
+    stand_in(&installation, "*--yes*) mv data/wal data/wal.backup.0; kill -TERM \"$PPID\" \"$$\" ;;");
+    let (code, said) = installation.refused(line);
+    assert_eq!(code, 143, "{said}");
+    assert!(said.contains("does not start") && said.contains("type the same again"), "{said}");
+    installation.typed("./scripts/restore-stemedb.sh --yes");
+    assert_eq!(installation.assertion_count(), 10);
+
+    stand_in(&installation, "*--yes*) exit 5 ;;");
+    let (code, said) = installation.refused(line);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("The restore has failed; what is in place is served again"), "{said}");
+    assert_eq!(installation.assertion_count(), 10);
+}
