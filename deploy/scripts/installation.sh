@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# Finds the installation that a script belongs to. To be sourced, with `here` the directory of the scripts.
+# Finds the installation that a script belongs to, and takes over its settings. To be sourced, with `here` the directory of the
+# scripts.
 #
 # STEMEDB_HOME  the directory with data/ and backups/: above scripts/, or above deploy/scripts/ in a checkout
+# SETTINGS      the file with the settings of the units: /etc/stemedb/stemedb.env, or .env of a checkout
 # ADMIN, API    the programs: in bin/ of the installation, in target/ of a checkout, or on PATH
 # SERVICE       the unit of systemd; SYSTEMCTL the program that controls it
 #
@@ -12,8 +14,10 @@ if [[ -z ${STEMEDB_HOME:-} ]]; then
     STEMEDB_HOME=$(dirname -- "$here")
     if [[ $(basename -- "$STEMEDB_HOME") == deploy ]]; then
         STEMEDB_HOME=$(dirname -- "$STEMEDB_HOME")
+        SETTINGS=${SETTINGS:-$STEMEDB_HOME/.env}
     fi
 fi
+SETTINGS=${SETTINGS:-/etc/stemedb/stemedb.env}
 SERVICE=${SERVICE:-stemedb-api}
 SYSTEMCTL=${SYSTEMCTL:-systemctl}
 
@@ -27,6 +31,25 @@ find_program() {
     done
     command -v -- "$1" || {
         echo "$1 is neither in $STEMEDB_HOME/bin nor on PATH" >&2
+        return 1
+    }
+}
+
+# Takes over the settings that systemd gives to the units: whoever types a script means the same data, the same store and the same
+# retention. The file is read as systemd reads it, and never run. What is set already, by whoever types, stays.
+take_settings() {
+    local setting
+    if [[ ! -e $SETTINGS ]]; then
+        return
+    fi
+    while IFS= read -r -d '' setting; do
+        if [[ ! -v ${setting%%=*} ]]; then
+            declare -gx -- "$setting"
+        fi
+    done < <("$ADMIN" settings "$SETTINGS")
+    wait "$!" || {
+        echo "Nothing is done without the settings: $SETTINGS must be readable for $(id -un). Type it with sudo;" \
+            "the file belongs to root and the group stemedb, with mode 0640" >&2
         return 1
     }
 }
@@ -54,5 +77,6 @@ has_service() {
 }
 
 ADMIN=${ADMIN:-$(find_program stemedb-admin)}
+take_settings
 find_owner
-export STEMEDB_HOME ADMIN SERVICE SYSTEMCTL
+export STEMEDB_HOME SETTINGS ADMIN SERVICE SYSTEMCTL

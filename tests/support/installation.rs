@@ -18,6 +18,7 @@ echo "$*" >>"$home/systemctl.log"
 pid=$(cat "$home/server.pid" 2>/dev/null || true)
 case $1 in
 cat) ;;
+show) printf '%s\n' "WorkingDirectory=$home" "EnvironmentFiles=$home/stemedb.env (ignore_errors=yes)" ;;
 stop)
     [[ -n $pid ]] || exit 0
     kill "$pid" 2>/dev/null || true
@@ -80,6 +81,11 @@ impl Installation {
         self.home().join(name)
     }
 
+    /// Writes the file of settings, which systemd would give to the units. The stand-in gives its service what it is called with.
+    pub fn set(&self, settings: &str) {
+        fs::write(self.path("stemedb.env"), settings).expect("writable");
+    }
+
     /// Types a line in the installation's root, as root.
     pub fn output_of(&self, line: &str) -> Output {
         self.command(line).output().expect("bash is there")
@@ -104,6 +110,7 @@ impl Installation {
             .args(["-o", "pipefail", "-c", line])
             .current_dir(self.home())
             .env("PATH", path)
+            .env("SETTINGS", self.path("stemedb.env"))
             .env_remove("http_proxy")
             .env_remove("ALL_PROXY")
             .stdin(Stdio::null());

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use stemedb_tests::Installation;
 use stemedb_tests::claims::TestClaim;
@@ -17,6 +18,15 @@ fn write_all(installation: &Installation, prefix: &str, count: u64) {
     }
 }
 
+/// Has a backup be of 2020.
+fn make_old(backup: &Path) {
+    let path = backup.join("metadata.json");
+    let text = fs::read_to_string(&path).expect("readable");
+    let metadata: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let begun = metadata["timestamp"].as_str().expect("a time");
+    fs::write(&path, text.replace(begun, &format!("2020{}", &begun[4..]))).expect("writable");
+}
+
 /// Puts a stand-in for stemedb-admin at `fake/admin`, which notes what it is asked in `admin.log` and does `special`, a branch of a
 /// `case` on all of its arguments, or what the real one does.
 fn stand_in(installation: &Installation, special: &str) {
@@ -26,6 +36,48 @@ fn stand_in(installation: &Installation, special: &str) {
     let path = installation.path("fake/admin");
     fs::write(&path, script).expect("writable");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own");
+}
+
+/// Goal: what the file of settings says counts for whoever types a script as it does for the units, but for what is typed with it.
+/// Method: directories and retention stand in the file alone, beside what a shell would run.
+#[test]
+fn scripts_take_the_settings_of_the_file() {
+    let installation = Installation::new();
+    let settings = "# Places with = and blanks.\nSTEMEDB_WAL_DIR = \"the log/wal\"\nSTEMEDB_DB_DIR='tables/db'\n\
+                    BACKUP_RETENTION_DAYS=100000\nNOTE=$(touch executed) `touch executed`; touch executed\n";
+    installation.set(settings);
+    installation.typed("mkdir 'the log' tables");
+    installation.typed("STEMEDB_WAL_DIR='the log/wal' STEMEDB_DB_DIR=tables/db systemctl start stemedb-api");
+    write_all(&installation, "a", 20);
+    let archived = installation.typed("./scripts/archive-wal.sh");
+    assert!(archived.starts_with("Archived "), "{archived}");
+    let taken = installation.typed("./scripts/backup-stemedb.sh");
+    assert!(taken.contains(" 20 assertions"), "{taken}");
+
+    make_old(&installation.backups()[0]);
+    let kept = installation.typed("./scripts/backup-stemedb.sh");
+    assert!(kept.ends_with("Removed 0 of 2 backups\n"), "{kept}");
+    let removed = installation.typed("BACKUP_RETENTION_DAYS=30 ./scripts/backup-stemedb.sh");
+    assert!(removed.ends_with("Removed 1 of 3 backups\n"), "what is typed counts before the file: {removed}");
+
+    write_all(&installation, "b", 5);
+    let restored = installation.typed("./scripts/restore-stemedb.sh --yes");
+    assert!(restored.contains("Restore complete."), "{restored}");
+    assert_eq!(installation.assertion_count(), 20);
+    installation.typed("ls -d 'the log'/wal.backup.* tables/db.backup.* tables/metadata.json.backup.*");
+    assert_eq!(installation.typed("ls -A data; ls -d executed 2>/dev/null || true"), "");
+    let listed = installation.typed("cd / && \"$OLDPWD/scripts/admin.sh\" backup list");
+    assert_eq!(listed.matches("full_").count(), 2, "{listed}");
+}
+
+#[test]
+fn settings_that_cannot_be_read_end_a_script() {
+    let installation = Installation::new();
+    installation.typed("mkdir stemedb.env");
+    let (code, said) = installation.refused("./scripts/backup-stemedb.sh");
+    assert_eq!(code, 1);
+    assert!(said.contains("stemedb.env") && said.contains("Type it with sudo"), "{said}");
+    assert!(!installation.path("backups").exists());
 }
 
 #[test]
@@ -63,7 +115,7 @@ fn a_restore_takes_the_newest_backup_or_one_by_its_identity() {
         installation.typed("./scripts/backup-stemedb.sh");
     }
     let id = |at: usize| {
-        let list = "stemedb-admin backup list --json | jq -r '.backups[].backup_id'";
+        let list = "./scripts/admin.sh backup list --json | jq -r '.backups[].backup_id'";
         installation.typed(list).lines().nth(at).expect("there are two").to_owned()
     };
     write_all(&installation, "later", 10);

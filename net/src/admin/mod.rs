@@ -21,6 +21,7 @@ mod progress;
 mod query;
 mod restore;
 mod run_report;
+mod settings;
 mod store;
 mod tables;
 mod text;
@@ -49,6 +50,7 @@ pub fn run() -> ExitCode {
         Command::Restore(options) => restore::run(server.json, &options),
         Command::Validate(options) => validate::run(&server, &options),
         Command::Diagnose(options) => diagnose::run(&server, &options),
+        Command::Settings(options) => settings::run(&options),
     };
     match result {
         Ok(code) => code,
@@ -122,6 +124,9 @@ enum Command {
     /// Collect all that somebody needs who looks into an incident
     #[command(after_help = diagnose::EXAMPLES)]
     Diagnose(diagnose::DiagnoseOptions),
+    /// Print what a file of settings says, for scripts: each setting as NAME=VALUE with a null byte behind it
+    #[command(hide = true)]
+    Settings(settings::SettingsOptions),
 }
 
 const EXAMPLES: &str = "\
