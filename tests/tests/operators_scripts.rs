@@ -159,3 +159,35 @@ fn a_restore_that_is_interrupted_starts_the_service_again() {
     assert!(said.contains("The restore has failed; what is in place is served again"), "{said}");
     assert_eq!(installation.assertion_count(), 10);
 }
+
+/// Goal: the backup that was made is copied, and backups beside it are removed, also where the copy fails. Method: a store that refuses, and old
+/// backups there and where they usually are.
+#[test]
+fn a_backup_elsewhere_is_pushed_and_pruned_there() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/backup-stemedb.sh; ./scripts/backup-stemedb.sh --to elsewhere");
+    installation.typed("ls -d elsewhere/stemedb-backup-*");
+    installation.backups().iter().for_each(|backup| make_old(backup));
+    let there = installation.typed("ls -d elsewhere/stemedb-backup-*");
+    make_old(&installation.path(there.trim()));
+    stand_in(&installation, "'backup push'*) exit 7 ;;");
+    let run = "ADMIN=$PWD/fake/admin BACKUP_BUCKET=stemedb ./scripts/backup-stemedb.sh";
+    for option in ["--to elsewhere", "--to=elsewhere --json"] {
+        installation.typed("rm -f admin.log");
+        let (code, said) = installation.refused(&format!("{run} {option} >told"));
+        assert_eq!(code, 7, "{said}");
+        let id = installation.typed("grep -oE 'full_[0-9]{8}_[0-9]{6}' told | head -n 1");
+        let asked = installation.typed("cat admin.log");
+        let expected = format!(
+            "backup run {option}\nbackup push {} --local elsewhere\nbackup prune --from elsewhere\n",
+            id.trim()
+        );
+        assert_eq!(asked, expected);
+    }
+    assert_eq!(installation.typed("ls -d elsewhere/stemedb-backup-* | wc -l"), "2\n", "the old one is gone");
+    assert_eq!(installation.backups().len(), 1, "what is elsewhere says nothing of these");
+    installation.typed(&format!("rm admin.log; {run} --help"));
+    assert_eq!(installation.typed("cat admin.log"), "backup run --help\n");
+}
