@@ -3,6 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// What the environment says where log and tables are.
+const WAL_VARIABLE: &str = "STEMEDB_WAL_DIR";
+const DB_VARIABLE: &str = "STEMEDB_DB_DIR";
+
 /// Which data directory a command works on.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct DataOptions {
@@ -18,14 +22,32 @@ pub(super) struct DataOptions {
 }
 
 impl DataOptions {
+    /// The data of a server that runs in `home` with what `setting` gives for a name.
+    pub(super) fn of_server(home: &Path, setting: impl Fn(&str) -> Option<PathBuf>) -> DataOptions {
+        let place =
+            |variable, name| home.join(setting(variable).unwrap_or_else(|| Path::new("data").join(name)));
+        DataOptions {
+            data_dir: None,
+            wal_dir: Some(place(WAL_VARIABLE, "wal")),
+            db_dir: Some(place(DB_VARIABLE, "db")),
+        }
+    }
+
+    /// Whether somebody has said which, here or in the environment.
+    pub(super) fn is_named(&self) -> bool {
+        let typed = [&self.data_dir, &self.wal_dir, &self.db_dir];
+        typed.iter().any(|typed| typed.is_some())
+            || [WAL_VARIABLE, DB_VARIABLE].iter().any(|variable| env::var_os(variable).is_some())
+    }
+
     /// The directory of the log.
     pub(super) fn wal(&self) -> PathBuf {
-        self.directory(self.wal_dir.as_ref(), "STEMEDB_WAL_DIR", "wal")
+        self.directory(self.wal_dir.as_ref(), WAL_VARIABLE, "wal")
     }
 
     /// The directory of the tables.
     pub(super) fn db(&self) -> PathBuf {
-        self.directory(self.db_dir.as_ref(), "STEMEDB_DB_DIR", "db")
+        self.directory(self.db_dir.as_ref(), DB_VARIABLE, "db")
     }
 
     /// The directory that holds the one of the tables, and `metadata.json`.

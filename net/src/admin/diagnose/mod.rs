@@ -1,5 +1,7 @@
 //! `stemedb-admin diagnose`: collects all that somebody needs who looks into an incident.
 
+mod unit;
+
 use std::env;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _, stdout};
@@ -9,11 +11,12 @@ use std::process::{Command, ExitCode};
 
 use serde_json::json;
 
+use self::unit::{Settings, Unit};
 use super::ServerOptions;
 use super::client::Client;
 use super::data::DataOptions;
 use super::error::AdminError;
-use super::files::write_whole;
+use super::files::{bytes_free, write_whole};
 use super::moment;
 use super::text::megabytes;
 use crate::driver::wall_clock;
@@ -37,10 +40,12 @@ pub(super) struct DiagnoseOptions {
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  sudo stemedb-admin diagnose --data-dir /opt/stemedb/data --to /tmp
+  sudo stemedb-admin diagnose
+  sudo stemedb-admin diagnose --to /tmp
 
-What cannot be collected is named in missing.txt; nothing of it is a failure. Whatever is called a secret,
-key, token or password is hidden, but have a look before you pass the directory on: claims may be quoted in logs.";
+It is told by systemd where the data of the unit is, and which settings it has. What cannot be collected is named
+in missing.txt; nothing of it is a failure. Whatever is called a secret, key, token or password is hidden, but have
+a look before you pass the directory on: claims may be quoted in logs.";
 
 /// Collects what there is; fails only if it cannot be written.
 pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<ExitCode, AdminError> {
@@ -52,7 +57,11 @@ pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<E
         Ok(answer) => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
         Err(error) => Err(error.to_string()),
     };
-    let collected = [
+    let state = output("systemctl", &["show", &options.unit]);
+    let unit = Unit::parse(state.as_deref().unwrap_or_default());
+    let settings = unit.settings();
+    let data = data(options, &unit, &settings);
+    let mut collected = vec![
         ("health.json", ask("/v1/health")),
         ("ready.json", ask("/ready")),
         ("metrics.txt", ask("/metrics")),
@@ -61,15 +70,19 @@ pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<E
             output("journalctl", &["-u", &options.unit, "-n", LOG_LINES, "--no-pager", "-o", "short-iso"]),
         ),
         ("unit.txt", output("systemctl", &["cat", &options.unit])),
-        ("unit-state.txt", output("systemctl", &["show", &options.unit])),
+        ("unit-state.txt", state),
+        ("settings.txt", settings.text()),
         ("kernel-log.txt", output("journalctl", &["-k", "-n", "500", "--no-pager"])),
         ("environment.txt", Ok(environment())),
-        ("metadata.json", read(&options.data.metadata())),
-        ("status.json", Ok(statuses(&options.data.root()))),
-        ("disk.txt", Ok(disk(&options.data))),
-        ("process.txt", process(&options.data.wal())),
+        ("metadata.json", read(&data.metadata())),
+        ("status.json", Ok(statuses(&data.root()))),
+        ("disk.txt", Ok(disk(&data))),
+        ("process.txt", process(&data.wal())),
         ("machine.txt", Ok(machine())),
     ];
+    if let (Some(home), Some(config)) = (&unit.home, settings.of("STEMEDB_CONFIG")) {
+        collected.push(("config.toml", read(&home.join(config))));
+    }
     let mut missing = String::new();
     let (mut written, mut names) = (0, Vec::new());
     for (name, text) in &collected {
@@ -92,6 +105,14 @@ pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<E
         writeln!(out, "Collected {written} of {} in {}", collected.len(), directory.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The data that is named or, where none is, that of the unit: whoever looks into an incident may type this anywhere.
+fn data(options: &DiagnoseOptions, unit: &Unit, settings: &Settings<'_>) -> DataOptions {
+    match &unit.home {
+        Some(home) if !options.data.is_named() => DataOptions::of_server(home, |name| settings.of(name)),
+        _ => options.data.clone(),
+    }
 }
 
 fn output(program: &str, arguments: &[&str]) -> Result<String, String> {
@@ -128,10 +149,14 @@ fn statuses(root: &Path) -> String {
 fn disk(data: &DataOptions) -> String {
     let mut text = String::new();
     for directory in [data.wal(), data.db(), data.root()] {
-        let free = super::files::bytes_free(&directory).map_or_else(|error| error.to_string(), megabytes);
-        text.push_str(&format!("{}: {free} free\n", directory.display()));
-        if let Err(error) = list(&directory, &mut text) {
-            text.push_str(&format!("  {error}\n"));
+        let mut listed = String::new();
+        let failed = |source| AdminError::File { path: directory.clone(), source };
+        // Of what is not there nothing is free, whatever the disk has on which it would be.
+        match list(&directory, &mut listed).map_err(failed).and_then(|()| bytes_free(&directory)) {
+            Ok(free) => {
+                text.push_str(&format!("{}: {} free\n{listed}", directory.display(), megabytes(free)));
+            }
+            Err(error) => text.push_str(&format!("{error}\n")),
         }
     }
     text
@@ -196,7 +221,7 @@ fn secret_at(line: &str) -> Option<usize> {
     };
     let equals = line.match_indices('=').find(|(at, _)| {
         let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-        is_secret(line[..*at].rsplit(|character| !is_part(character)).next().unwrap_or(""))
+        is_secret(line[..*at].trim_end().rsplit(|character| !is_part(character)).next().unwrap_or(""))
     });
     equals.map(|(at, _)| at + 1)
 }
@@ -212,12 +237,14 @@ MINIO_ENDPOINT=http://store:9000
 MINIO_SECRET_KEY=very secret
 Environment=\"AWS_SECRET_ACCESS_KEY=x\" \"OTHER=y\"
 a line = without one
+  MINIO_SECRET_KEY = blanks
 password=hunter2";
         let expected = "\
 MINIO_ENDPOINT=http://store:9000
 MINIO_SECRET_KEY=[hidden]
 Environment=\"AWS_SECRET_ACCESS_KEY=[hidden]
 a line = without one
+  MINIO_SECRET_KEY =[hidden]
 password=[hidden]";
         assert_eq!(hide_secrets(text), expected);
     }
