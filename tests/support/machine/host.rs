@@ -12,10 +12,26 @@ use crate::binary;
 const PATIENCE: Duration = Duration::from_secs(60);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// What takes the place of sudo(8), which is not installed everywhere: whoever types here is root already.
+/// The user who types what the pages print: one who may use sudo and read the journal, and nothing else.
+const OPERATOR: &str = "oncall";
+
+/// What makes a process another user's: setpriv(1), which belongs to root and whose processes are root's whoever starts it.
+const BECOME: &str = "/usr/local/lib/become";
+
+/// What takes the place of sudo(8), which is not installed everywhere. It takes the environment away, as sudo does.
 const SUDO: &str = r#"#!/bin/sh
-if [ "$1" = -u ]; then user=$2; shift 2; exec runuser -u "$user" -- "$@"; fi
-exec "$@"
+user=root
+if [ "$1" = -u ]; then user=$2; shift 2; fi
+exec /usr/local/lib/become --reuid "$user" --regid "$(id -g "$user")" --init-groups -- \
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM="$TERM" "$@"
+"#;
+
+/// What takes the place of systemctl(1) for those who are not root: here is no bus, over which they would ask what everybody may know.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+case $1 in
+cat | is-active | list-timers | show | status) exec /usr/local/lib/become --reuid 0 --regid 0 --clear-groups -- /usr/bin/systemctl "$@" ;;
+esac
+exec /usr/bin/systemctl "$@"
 "#;
 
 /// What curl(1) does at a terminal, and would not do for a test: it shows no progress.
@@ -36,8 +52,14 @@ impl Host {
             host.typed(&format!("mkdir -p {release} && ln -sf {binary} {release}"));
         }
         host.write("/usr/local/bin/sudo", SUDO);
-        host.typed("chmod +x /usr/local/bin/sudo");
-        host.write("/root/.curlrc", CURLRC);
+        host.write("/usr/local/bin/systemctl", SYSTEMCTL);
+        host.typed(&format!(
+            "chmod +x /usr/local/bin/sudo /usr/local/bin/systemctl && install -m 4755 \"$(command -v setpriv)\" {BECOME} && \
+             useradd --create-home --groups systemd-journal {OPERATOR}"
+        ));
+        for home in ["/root".to_owned(), host.operators_home()] {
+            host.write(&format!("{home}/.curlrc"), CURLRC);
+        }
         Ok(host)
     }
 
@@ -56,6 +78,21 @@ impl Host {
     /// Types a line at the machine, as root.
     pub fn output(&self, line: &str) -> Output {
         self.0.output(line)
+    }
+
+    /// Types a line as an operator who is not root, in a directory that need not be theirs.
+    pub fn output_for_operator(&self, directory: &Path, line: &str) -> Output {
+        let word = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let (directory, home) = (word(&directory.display().to_string()), self.operators_home());
+        let user = format!("setpriv --reuid {OPERATOR} --regid {OPERATOR} --init-groups");
+        let environment =
+            format!("env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 TERM=dumb HOME={home}");
+        self.output(&format!("cd {directory} && {user} {environment} bash -o pipefail -c {}", word(line)))
+    }
+
+    /// The home of that operator.
+    pub fn operators_home(&self) -> String {
+        format!("/home/{OPERATOR}")
     }
 
     /// The same. The line must succeed; gives what it printed.

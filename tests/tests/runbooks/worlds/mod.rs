@@ -39,9 +39,9 @@ fn assertion_count(host: &Host) -> u64 {
 /// Has this moment, which lies between two claims, be what the pages call ten minutes ago: no test waits for so long.
 fn call_this_ten_minutes_ago(host: &Host) {
     let next_second = "second=$(date +%s); until [ $(date +%s) -gt $second ]; do sleep 0.02; done";
-    host.typed(&format!("{next_second}; date -u '+%Y-%m-%d %H:%M:%S UTC' >/root/moment; {next_second}"));
+    host.typed(&format!("{next_second}; date -u '+%Y-%m-%d %H:%M:%S UTC' >/var/moment; {next_second}"));
     let date =
-        "#!/bin/sh\ncase \"$*\" in *'10 minutes ago'*) cat /root/moment;; *) exec /bin/date \"$@\";; esac\n";
+        "#!/bin/sh\ncase \"$*\" in *'10 minutes ago'*) cat /var/moment;; *) exec /bin/date \"$@\";; esac\n";
     host.write("/usr/local/bin/date", date);
     host.typed("chmod +x /usr/local/bin/date");
 }

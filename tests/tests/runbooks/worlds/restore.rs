@@ -31,6 +31,13 @@ fn backups_are_put_back_by_their_page() {
     assert_eq!(assertion_count(&host), 1050);
     walk.types("To a moment");
     assert_eq!(assertion_count(&host), 1020);
+    host.typed("/opt/stemedb/scripts/archive-wal.sh && /opt/stemedb/scripts/backup-stemedb.sh");
+    store(&host, "archived", 7);
+    host.typed(
+        "/opt/stemedb/scripts/archive-wal.sh && systemctl stop stemedb-api && rm -rf /opt/stemedb/data/*",
+    );
+    walk.types("To the last moment of the archive");
+    assert_eq!(assertion_count(&host), 1027);
     let said = walk.types("Afterwards");
     assert!(said.contains("Validation: PASSED") && said.contains("Smoke test: PASSED"), "{said}");
     walk.ends();

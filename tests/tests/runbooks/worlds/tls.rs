@@ -57,6 +57,8 @@ fn tls_is_set_up_renewed_and_asked_of_clients_by_its_page() {
     host.typed("cd /etc/stemedb/tls && openssl x509 -in cert.pem -noout -subject");
     issue(&host, "cert.pem", "key.pem", 29);
     issue(&host, "client.pem", "client-key.pem", 5);
+    // It is that of whoever types.
+    host.typed("chmod 644 /etc/stemedb/tls/client-key.pem");
     settings(&walk.settings("Client certificates"));
     walk.types("Client certificates");
     fails(&host, "curl --cacert /etc/stemedb/tls/ca.pem https://localhost:18180/ready");

@@ -20,7 +20,7 @@ fn whoever_does_not_know_what_is_wrong_is_led_on_by_its_page() {
     host.wait_until("systemd gives up", || host.log().contains("Start request repeated too quickly"));
     host.edit("");
     walk.types("The server does not answer");
-    host.typed("ls incident-*/");
+    host.typed(&format!("cd {}/incident-*/ && grep -F /opt/stemedb/data disk.txt", host.operators_home()));
 
     let said = walk.types("The server restarts again and again");
     assert!(said.contains("STEMEDB_CORES") || said.contains("status=1"), "{said}");
