@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -125,10 +125,13 @@ fn settings_and_data_outlive_an_upgrade_and_an_uninstallation() {
     for name in kept {
         fs::write(site.root.path().join(name), name).expect("writable");
     }
+    // Whoever has written them anew has made them unreadable to the scripts, which are the service's user's.
+    fs::set_permissions(site.root.path().join(kept[0]), fs::Permissions::from_mode(0o600)).expect("our own");
     // What an earlier version had and this one has not.
     fs::write(site.root.path().join("opt/stemedb/docs/old.md"), "").expect("writable");
     site.install(&[]);
     assert!(!site.root.path().join("opt/stemedb/docs/old.md").exists());
+    assert_eq!(site.listing()[kept[0]].0 & 0o7777, 0o640);
     site.install(&["--uninstall"]);
     site.install(&["--uninstall"]);
     let left = site.listing();

@@ -10,6 +10,7 @@ mod manager;
 mod notify;
 mod package;
 mod permissions;
+mod scripts;
 mod systemd;
 mod units;
 
