@@ -115,8 +115,10 @@ install_all() {
     cp -rL "$docs" "$home/docs"
     install -m 0644 "$(first_of "$here/README.md")" "$home/docs/README.md"
     chmod -R u=rwX,go=rX "$home/docs"
-    # Keys of an object store may come to stand in it.
-    if [ ! -e "$settings" ]; then install -o root -g "$group" -m 0640 "$example" "$settings"; fi
+    if [ ! -e "$settings" ]; then install -m 0640 "$example" "$settings"; fi
+    # Keys of an object store may come to stand in it; the scripts must be able to read it as the service's user.
+    chown "0:$group" "$settings"
+    chmod 0640 "$settings"
     for unit in "$here"/systemd/*.{service,timer}; do
         install -m 0644 "$unit" "$units"
     done
