@@ -38,20 +38,21 @@ find_program() {
 # Takes over the settings that systemd gives to the units: whoever types a script means the same data, the same store and the same
 # retention. The file is read as systemd reads it, and never run. What is set already, by whoever types, stays.
 take_settings() {
-    local setting
+    local lines line setting
     if [[ ! -e $SETTINGS ]]; then
         return
     fi
-    while IFS= read -r -d '' setting; do
-        if [[ ! -v ${setting%%=*} ]]; then
-            declare -gx -- "$setting"
-        fi
-    done < <("$ADMIN" settings "$SETTINGS")
-    wait "$!" || {
+    lines=$("$ADMIN" settings "$SETTINGS") || {
         echo "Nothing is done without the settings: $SETTINGS must be readable for $(id -un). Type it with sudo;" \
             "the file belongs to root and the group stemedb, with mode 0640" >&2
         return 1
     }
+    while IFS= read -r line; do
+        if [[ -n $line && ! -v ${line%%=*} ]]; then
+            printf -v setting %b "$line"
+            declare -gx -- "$setting"
+        fi
+    done <<<"$lines"
 }
 
 # Root goes on as the owner of the data or, where that is gone, of the backups: what is made is read, and removed, by the service's user later,

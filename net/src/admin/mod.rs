@@ -124,7 +124,7 @@ enum Command {
     /// Collect all that somebody needs who looks into an incident
     #[command(after_help = diagnose::EXAMPLES)]
     Diagnose(diagnose::DiagnoseOptions),
-    /// Print what a file of settings says, for scripts: each setting as NAME=VALUE with a null byte behind it
+    /// Print what a file of settings says, for scripts: a line NAME=VALUE for each setting, as printf %b reads it
     #[command(hide = true)]
     Settings(settings::SettingsOptions),
 }

@@ -17,11 +17,11 @@ pub(super) struct SettingsOptions {
     file: PathBuf,
 }
 
-/// Prints `NAME=VALUE` for each setting, with a null byte behind it: a value may have several lines.
+/// Prints a line `NAME=VALUE` for each setting, with `\n` for the end of a line in a value and `\\` for a backslash, as `printf %b` reads it.
 pub(super) fn run(options: &SettingsOptions) -> Result<ExitCode, AdminError> {
     let mut out = stdout().lock();
     for (name, value) in read(&options.file)? {
-        write!(out, "{name}={value}\0")?;
+        writeln!(out, "{name}={}", value.replace('\\', r"\\").replace('\n', r"\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

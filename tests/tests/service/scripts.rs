@@ -34,7 +34,7 @@ const READS: &str = "[Service]\nType=oneshot\nEnvironmentFile=/etc/stemedb/steme
 fn settings_are_read_as_systemd_reads_them() {
     let Some(host) = Host::install().inspect_err(|lack| skip(lack)).ok() else { return };
     host.write("/etc/stemedb/stemedb.env", SETTINGS);
-    let ours = host.typed("stemedb-admin settings /etc/stemedb/stemedb.env");
+    let ours = host.typed("here=/opt/stemedb/scripts; source $here/installation.sh && env -0");
     host.write("/etc/systemd/system/reads.service", READS);
     host.typed("systemctl daemon-reload && systemctl start reads");
     let systemds = host.typed("cat /var/systemds");
