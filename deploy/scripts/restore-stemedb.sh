@@ -79,7 +79,7 @@ finish() {
     trap '' HUP INT TERM
     if ! "$SYSTEMCTL" start "$SERVICE"; then
         echo "StemeDB API service does not start; journalctl -u $SERVICE says why. If the restore was interrupted, type the same again;" \
-            "docs/operations/restore.md says how to go back to what was there before." >&2
+            "docs/operations/restore.md says how to go back to what was there before" >&2
         exit "$((code == 0 ? 1 : code))"
     fi
     if ((code == 0)); then

@@ -1,6 +1,6 @@
 //! A server whose data is replaced by that of a backup: all of it, the log alone, and up to a moment.
 
-use super::{assertion_count, call_this_ten_minutes_ago, store};
+use super::{assertion_count, call_this_ten_minutes_ago, fails, store};
 use crate::installed;
 use crate::walk::Walk;
 
@@ -37,6 +37,14 @@ fn backups_are_put_back_by_their_page() {
         "/opt/stemedb/scripts/archive-wal.sh && systemctl stop stemedb-api && rm -rf /opt/stemedb/data/*",
     );
     walk.types("To the last moment of the archive");
+    assert_eq!(assertion_count(&host), 1027);
+    // As a restore leaves it whose power has failed, the log in its place and the tables not yet.
+    host.typed(
+        "systemctl stop stemedb-api && cd /opt/stemedb/data && mv wal wal.backup.99990101-000000 && mv db db.backup.99990101-000000 && \
+         cp -a wal.backup.99990101-000000 wal && rm wal/segment-00-* && mkdir db.restoring",
+    );
+    fails(&host, "systemctl start stemedb-api");
+    walk.types("A restore that was interrupted");
     assert_eq!(assertion_count(&host), 1027);
     let said = walk.types("Afterwards");
     assert!(said.contains("Validation: PASSED") && said.contains("Smoke test: PASSED"), "{said}");
