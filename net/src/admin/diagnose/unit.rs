@@ -58,7 +58,7 @@ impl Settings<'_> {
     pub(super) fn of(&self, name: &str) -> Option<PathBuf> {
         let files = self.files.iter().flatten().flatten();
         let all = self.unit.environment.iter().chain(files);
-        all.filter(|(other, _)| other == name).last().map(|(_, value)| PathBuf::from(value))
+        all.rev().find(|(other, _)| other == name).map(|(_, value)| PathBuf::from(value))
     }
 
     /// The files and what they set, each setting on a line of its own.
