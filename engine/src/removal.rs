@@ -20,14 +20,15 @@ const PIECE_BYTES: u64 = 4 << 20;
 ///
 /// # Errors
 ///
-/// When the file cannot be opened to be written or removed, or its name not durably.
+/// When the file cannot be removed, or its name not durably.
 pub fn remove_gradually(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
+    // Whoever may change the directory may remove the file, but perhaps not write to it.
+    let file = OpenOptions::new().write(true).open(path).ok();
     fs::remove_file(path)?;
     // Otherwise a power cut could bring back the name, with what is left of the content.
     sync_directory(path.parent().unwrap_or(Path::new("")))?;
     // What cannot be given back now is when the file is closed.
-    let _ = give_back(&file);
+    let _ = file.map_or(Ok(()), |file| give_back(&file));
     Ok(())
 }
 
@@ -66,7 +67,11 @@ fn give_back(file: &File) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use rustix::process::geteuid;
+    use rustix::thread::{Uid, set_thread_uid};
 
     use super::*;
 
@@ -88,6 +93,29 @@ mod tests {
         }
         assert_eq!(fs::metadata(&other).unwrap().len(), bytes);
         assert_eq!(remove_gradually(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Goal: a backup that was made read-only can be removed by whoever owns its directory. Method: a thread that is not root.
+    #[test]
+    fn a_file_that_may_not_be_written_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "bytes").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+        let nobody = Uid::from_raw(65534);
+        if geteuid().is_root() {
+            chown(directory.path(), Some(nobody.as_raw()), None).unwrap();
+        }
+        let removing = path.clone();
+        let removed = std::thread::spawn(move || {
+            if geteuid().is_root() {
+                set_thread_uid(nobody).unwrap();
+            }
+            assert_eq!(File::create(&removing).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            remove_gradually(&removing)
+        });
+        removed.join().unwrap().unwrap();
+        assert!(!path.exists());
     }
 
     #[test]
