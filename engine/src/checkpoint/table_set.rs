@@ -87,13 +87,13 @@ pub struct TablesInForce {
     /// Tables of earlier sets that were still read when it was last looked.
     retired: Vec<Arc<Table>>,
     /// Whether the set is that of an earlier manifest.
-    is_behind: bool,
+    is_stale: bool,
 }
 
 impl TablesInForce {
     /// Those of the manifest that is in force.
     pub fn new(set: Arc<TableSet>) -> TablesInForce {
-        TablesInForce { set, retired: Vec::new(), is_behind: false }
+        TablesInForce { set, retired: Vec::new(), is_stale: false }
     }
 
     /// The set that all are told of.
@@ -111,10 +111,10 @@ impl TablesInForce {
         manifest: &Manifest,
         storage: &dyn TableStorage,
     ) -> Result<&Arc<TableSet>, TableError> {
-        self.is_behind = true;
+        self.is_stale = true;
         let now = TableSet::new(manifest, storage, &self.set)?;
         let before = std::mem::replace(&mut self.set, Arc::new(now));
-        self.is_behind = false;
+        self.is_stale = false;
         let is_listed =
             |table: &Arc<Table>| self.set.tables.iter().any(|(_, listed)| Arc::ptr_eq(listed, table));
         let tables = before.tables.iter().map(|(_, table)| table);
@@ -123,8 +123,8 @@ impl TablesInForce {
     }
 
     /// Whether the set is not that of the manifest in force, since that one's tables could not be opened.
-    pub fn is_behind(&self) -> bool {
-        self.is_behind
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Whether tables that are in force no more may be [removed](TableStorage::remove): nobody reads one.
@@ -133,7 +133,7 @@ impl TablesInForce {
             return true;
         }
         self.retired.retain(|table| Arc::strong_count(table) > 1);
-        self.retired.is_empty() && !self.is_behind
+        self.retired.is_empty() && !self.is_stale
     }
 }
 

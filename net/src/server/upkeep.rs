@@ -299,7 +299,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         let manifest = self.upkeep.manifest();
         match worked {
             Worked::Idle => {
-                if self.informed.tables.is_behind() {
+                if self.informed.tables.is_stale() {
                     self.tell_tables();
                 }
                 // Not while tables are still to be merged: they would hold what the snapshot does not know.
@@ -340,10 +340,10 @@ impl<R> Keeper<R> {
     /// Tells the cores which tables are in force now. Where one cannot be opened, they go on with those that they have.
     fn tell_tables(&mut self) {
         let Informed { tables, announcer, .. } = &mut self.informed;
-        let was_behind = tables.is_behind();
+        let was_stale = tables.is_stale();
         match tables.follow(self.upkeep.manifest(), &DirTables::new(self.data.db())) {
             Ok(set) => announcer.tell(|| Control::Tables(Arc::clone(set))),
-            Err(_) if was_behind => {}
+            Err(_) if was_stale => {}
             Err(error) => tracing::warn!(
                 "Long values stay in memory, and merged tables on the disk, trying on: {}",
                 chain(&error)

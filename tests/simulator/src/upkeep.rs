@@ -213,7 +213,7 @@ impl Simulation {
         let keeper = &mut self.server().keeper;
         keeper.is_idle = worked == Worked::Idle;
         if matches!(worked, Worked::Checkpointed | Worked::Merged)
-            || keeper.is_idle && keeper.tables.is_behind()
+            || keeper.is_idle && keeper.tables.is_stale()
         {
             self.tell_tables();
         }
