@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{ManifestError, ReplaceError};
+use super::{ManifestError, ReplaceError, Worked};
 use crate::claim::DecodeError;
 use crate::log::recovery::RecoveryError;
 use crate::log::segment::SegmentId;
@@ -110,6 +110,16 @@ pub enum UpkeepError {
         /// Why.
         source: io::Error,
     },
+    /// A segment that is covered is gone, but after a power cut it may be there again.
+    #[error("cannot make it durable that {segment}, whose claims are in tables, is removed")]
+    SyncRemoval {
+        /// The segment.
+        segment: SegmentId,
+        /// What was done all the same.
+        done: Worked,
+        /// Why.
+        source: io::Error,
+    },
     /// A table that was merged into another cannot be removed.
     #[error("cannot remove {table}, whose claims are in other tables")]
     RemoveTable {
@@ -126,6 +136,14 @@ impl UpkeepError {
         match self {
             UpkeepError::Log(error) => error.damaged_place(),
             UpkeepError::Table(error) => error.damaged_place(),
+            _ => None,
+        }
+    }
+
+    /// What was done before it failed, and counts.
+    pub fn done(&self) -> Option<&Worked> {
+        match self {
+            UpkeepError::SyncRemoval { done, .. } => Some(done),
             _ => None,
         }
     }

@@ -85,7 +85,7 @@ pub enum Worked {
 /// Moves claims out of ended segments into tables, merges tables, and removes what is needed no more.
 ///
 /// Above the seam: it is told which segments have ended, and asked to take a step. A step that fails has changed nothing that
-/// counts, and may be tried again.
+/// counts but what its error [says](UpkeepError::done), and may be tried again.
 pub struct Upkeep {
     store: Store,
     config: UpkeepConfig,
@@ -369,16 +369,7 @@ impl Upkeep {
 
     fn remove_needless(&mut self) -> Result<Worked, UpkeepError> {
         if let Some(&file) = self.needless_segments.last() {
-            let removed = self.store.log.remove(file.id);
-            removed.map_err(|source| UpkeepError::RemoveSegment { segment: file.id, source })?;
-            self.needless_segments.pop();
-            self.facts.gone(&self.store.log.path(file.id));
-            self.facts.removed_segment(file.bytes);
-            if self.is_held(&file) {
-                self.facts.gave_up_segment();
-                return Ok(Worked::GaveUpSegment(file));
-            }
-            return Ok(Worked::RemovedSegment(file));
+            return self.remove_segment(file);
         }
         let table = *self.needless_tables.last().expect("the caller has seen that something is needless");
         let removed = self.store.tables.remove(table);
@@ -386,6 +377,31 @@ impl Upkeep {
         self.needless_tables.pop();
         self.facts.gone(&self.store.tables.path(table));
         Ok(Worked::RemovedTable(table))
+    }
+
+    fn remove_segment(&mut self, file: SegmentFile) -> Result<Worked, UpkeepError> {
+        let removed = self.store.log.remove(file.id);
+        if let Err(source) = removed {
+            let files = self.store.log.list();
+            if files.is_ok_and(|files| files.iter().all(|there| there.id != file.id)) {
+                // It takes no space any more, and nobody would remove it again and say so.
+                let done = self.segment_is_gone(file);
+                return Err(UpkeepError::SyncRemoval { segment: file.id, done, source });
+            }
+            return Err(UpkeepError::RemoveSegment { segment: file.id, source });
+        }
+        Ok(self.segment_is_gone(file))
+    }
+
+    fn segment_is_gone(&mut self, file: SegmentFile) -> Worked {
+        self.needless_segments.retain(|needless| needless.id != file.id);
+        self.facts.gone(&self.store.log.path(file.id));
+        self.facts.removed_segment(file.bytes);
+        if self.is_held(&file) {
+            self.facts.gave_up_segment();
+            return Worked::GaveUpSegment(file);
+        }
+        Worked::RemovedSegment(file)
     }
 
     fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), UpkeepError> {

@@ -249,7 +249,11 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
     fn keep_up(&mut self) {
         // Cores go first, but not until the log has reached its bound and they refuse all writes.
         take_turns(!self.upkeep.is_behind());
-        let pause = match self.step() {
+        let stepped = self.step();
+        if let Some(worked) = stepped.as_ref().err().and_then(UpkeepError::done) {
+            self.tell(worked);
+        }
+        let pause = match stepped {
             Ok(pause) => pause,
             Err(error) if error.is_no_space() => {
                 if !self.has_warned {
@@ -296,19 +300,26 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         if let Worked::Checkpointed | Worked::Merged = worked {
             self.tell_tables();
         }
+        if worked == Worked::Idle {
+            if self.informed.tables.is_stale() {
+                self.tell_tables();
+            }
+            // Not while tables are still to be merged: they would hold what the snapshot does not know.
+            let now = self.now();
+            self.snapshots.begin_if_due(self.upkeep.manifest(), now);
+            return Ok(LOOK_AGAIN);
+        }
+        self.tell(&worked);
+        self.has_warned = false;
+        Ok(Duration::ZERO)
+    }
+
+    /// Tells what was done: an operator, and the cores, whose part of the log it is that gets shorter.
+    fn tell(&mut self, worked: &Worked) {
         let manifest = self.upkeep.manifest();
         match worked {
-            Worked::Idle => {
-                if self.informed.tables.is_stale() {
-                    self.tell_tables();
-                }
-                // Not while tables are still to be merged: they would hold what the snapshot does not know.
-                let now = self.now();
-                self.snapshots.begin_if_due(self.upkeep.manifest(), now);
-                return Ok(LOOK_AGAIN);
-            }
-            Worked::Opened { unlisted } => tell_unlisted(&unlisted),
-            Worked::Partly => {}
+            Worked::Idle | Worked::Partly => {}
+            Worked::Opened { unlisted } => tell_unlisted(unlisted),
             Worked::Checkpointed => tracing::info!(
                 "Checkpoint: {} assertions in {} tables, {} bytes",
                 manifest.entries(),
@@ -318,7 +329,7 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             Worked::Merged => tracing::debug!(tables = manifest.tables.len(), "tables merged"),
             Worked::RemovedSegment(file) => {
                 tracing::debug!(segment = %file.id, "segment removed, its claims are in tables");
-                (self.informed.removed)(file);
+                (self.informed.removed)(*file);
             }
             Worked::GaveUpSegment(file) => {
                 tracing::warn!(
@@ -326,13 +337,11 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
                      backup; docs/operations/disaster.md says more",
                     file.id
                 );
-                (self.informed.removed)(file);
+                (self.informed.removed)(*file);
             }
             Worked::RemovedTable(table) => tracing::debug!(%table, "table removed"),
-            Worked::FoundDamage(place) => tell_damage(&place),
+            Worked::FoundDamage(place) => tell_damage(place),
         }
-        self.has_warned = false;
-        Ok(Duration::ZERO)
     }
 }
 

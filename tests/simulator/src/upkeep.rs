@@ -9,7 +9,7 @@ use stemedb_engine::checkpoint::{
     Manifest, Store, TableSet, TablesInForce, Upkeep, UpkeepConfig, UpkeepError, UpkeepFacts, Worked,
 };
 use stemedb_engine::log::SegmentNumber;
-use stemedb_engine::log::storage::LogStorage;
+use stemedb_engine::log::storage::{LogStorage, SegmentFile};
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::snapshots::SnapshotFacts;
 use stemedb_engine::table::TABLES_MAX;
@@ -222,11 +222,7 @@ impl Simulation {
             Worked::Idle | Worked::Opened { .. } | Worked::Partly => {}
             Worked::Checkpointed => self.totals.checkpoints += 1,
             Worked::Merged => self.totals.merges += 1,
-            Worked::RemovedSegment(file) => {
-                self.totals.segments_removed += 1;
-                let core = file.id.lane.charged_to(self.server().cores.len() as u16);
-                self.tell(usize::from(core.0), Happening::SegmentRemoved(file.bytes));
-            }
+            Worked::RemovedSegment(file) => self.tell_removed(file),
             Worked::GaveUpSegment(file) => panic!("{} was given up where nothing is archived", file.id),
             Worked::RemovedTable(_) => self.totals.tables_removed += 1,
             Worked::FoundDamage(place) => {
@@ -236,6 +232,12 @@ impl Simulation {
             }
         }
         self.foresee_upkeep(pause_us);
+    }
+
+    fn tell_removed(&mut self, file: SegmentFile) {
+        self.totals.segments_removed += 1;
+        let core = file.id.lane.charged_to(self.server().cores.len() as u16);
+        self.tell(usize::from(core.0), Happening::SegmentRemoved(file.bytes));
     }
 
     /// Tells the cores which tables are in force; where one cannot be opened, they go on with those that they have.
@@ -252,6 +254,9 @@ impl Simulation {
     /// A step has failed, which only what the disk did excuses. Without space the thread tries on; otherwise it ends.
     fn upkeep_failed(&mut self, error: &UpkeepError, has_failed: bool) {
         self.totals.upkeep_failures += 1;
+        if let Some(&Worked::RemovedSegment(file)) = error.done() {
+            self.tell_removed(file);
+        }
         let disk = self.disk.get();
         let is_excused = has_failed || disk.is_full || !disk.lied_about().is_empty();
         drop(disk);

@@ -179,7 +179,7 @@ fn no_space_is_recognised_through_every_layer() {
                 UpkeepError::Manifest { .. } => "the manifest",
                 UpkeepError::SyncManifest { .. } => "the manifest's name",
                 UpkeepError::List { .. } => "a list",
-                UpkeepError::RemoveSegment { .. } => "a segment's removal",
+                UpkeepError::RemoveSegment { .. } | UpkeepError::SyncRemoval { .. } => "a segment's removal",
                 UpkeepError::RemoveTable { .. } => "a table's removal",
             });
         }
@@ -261,8 +261,8 @@ fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
     world.check();
 }
 
-/// Goal: upkeep goes on after a removal of which the directory found no space to take note. Method: such a log; the
-/// server tries on after each error that says so, until there is nothing left to do.
+/// Goal: upkeep goes on after a removal of which the directory found no space to take note, and whoever counts the bytes of segments is told
+/// of each one that is gone, once. Method: such a log; the server tries on after each error that says so, until there is nothing left to do.
 #[test]
 fn a_segment_that_is_gone_is_not_removed_again() {
     let mut world = World::new(1);
@@ -274,18 +274,33 @@ fn a_segment_that_is_gone_is_not_removed_again() {
     };
     let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
     world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts);
-    let mut failures = 0;
+    let before = world.log.list().unwrap();
+    let (mut failures, mut told) = (0, Vec::new());
     loop {
-        match world.upkeep.step(NOW, &mut || true) {
+        let done = match world.upkeep.step(NOW, &mut || true) {
             Ok(Worked::Idle) => break,
-            Ok(_) => {}
+            Ok(worked) => Some(worked),
             Err(error) => {
                 assert!(error.is_no_space(), "{error:?}");
                 failures += 1;
+                error.done().cloned()
             }
-        }
+        };
+        told.extend(done.into_iter().filter_map(|worked| match worked {
+            Worked::RemovedSegment(file) => Some(file),
+            _ => None,
+        }));
     }
     assert_eq!(failures, 2);
+    let there = world.log.list().unwrap();
+    let mut gone: Vec<_> = before.into_iter().filter(|file| !there.contains(file)).collect();
+    assert!(gone.len() > failures, "{gone:?}");
+    gone.sort_unstable_by_key(|file| file.id);
+    told.sort_unstable_by_key(|file| file.id);
+    assert_eq!(told, gone);
+    let facts = world.upkeep.facts().snapshot();
+    let bytes = gone.iter().map(|file| file.bytes).sum();
+    assert_eq!((facts.segments_removed, facts.segment_bytes_removed), (gone.len() as u64, bytes));
     world.check();
 }
 
