@@ -19,6 +19,7 @@ pub mod query;
 pub mod removal;
 pub mod ring;
 pub mod shard;
+pub mod shortage;
 pub mod slot;
 pub mod snapshots;
 pub mod table;

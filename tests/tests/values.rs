@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use stemedb_tests::claims::TestClaim;
-use stemedb_tests::{Data, Random, Server, Start, listing};
+use stemedb_tests::{Client, Data, Random, Server, Start, listing};
 
 /// Bytes of a value.
 const VALUE_BYTES: usize = 16 << 10;
@@ -47,6 +48,29 @@ fn a_gibibyte_of_long_values_takes_hardly_any_memory() {
     fill_and_read_back(64 << 10);
 }
 
+/// Goal: a server that may open no more files says so to who asks for a value, serves everything else, and takes nothing for damaged. Method: the
+/// limit of a running server is lowered below what it has open, and raised again.
+#[test]
+fn a_value_that_finds_no_descriptor_is_to_be_asked_for_again() {
+    let data = Data::new();
+    let server = Start::on(&data).cores(2).with("STEMEDB_CHECKPOINT_BYTES", "4MiB").serve();
+    let mut client = server.client();
+    let claims = 2 * BATCH;
+    fill(&mut client, claims, &mut Random::for_test("values without descriptors"));
+    wait_for_tables(&server, claims);
+    let pid = Pid::from_raw(server.pid() as i32);
+    let lowered = Rlimit { current: Some(4), ..getrlimit(Resource::Nofile) };
+    let before = prlimit(pid, Resource::Nofile, lowered).expect("it may be lowered");
+    let target = "/v1/query?concept_path=values/0";
+    let answer = client.get(target).expect("an answer");
+    assert_eq!((answer.status, answer.error_code().as_str()), (503, "overloaded"));
+    assert_eq!(client.get("/v1/health").expect("an answer").ok()["damage"], serde_json::json!([]));
+    prlimit(pid, Resource::Nofile, before).expect("it may be raised to what it was");
+    assert_eq!(client.get(target).expect("an answer").ok()["count"], 1);
+    assert_eq!(server.health()["status"], "healthy");
+    server.stop();
+}
+
 fn fill_and_read_back(claims: u64) {
     let mebibytes = (claims as usize * VALUE_BYTES) >> 20;
     let mut random = Random::for_test("long values");
@@ -54,19 +78,7 @@ fn fill_and_read_back(claims: u64) {
     let start = Start::on(&data).cores(2).with("STEMEDB_CHECKPOINT_BYTES", "4MiB");
     let server = start.serve();
     let before = resident_bytes(&server);
-    let mut client = server.client();
-    let mut values = BTreeMap::new();
-    for first in (0..claims).step_by(BATCH as usize) {
-        let lines: String = (first..first + BATCH)
-            .map(|number| {
-                let value = random.text(VALUE_BYTES);
-                values.insert(format!("values/{number}"), value[..64].to_owned());
-                TestClaim::new(format!("values/{number}"), "is", value).json() + "\n"
-            })
-            .collect();
-        let answer = client.post("/v1/assert/batch", lines).expect("an answer").ok();
-        assert_eq!(answer["accepted"], BATCH);
-    }
+    let values = fill(&mut server.client(), claims, &mut random);
     wait_for_tables(&server, claims);
     let grown = resident_bytes(&server) - before;
     println!("{mebibytes} MiB of values: {:.1} MB more memory when they were written", grown / 1e6);
@@ -87,6 +99,23 @@ fn fill_and_read_back(claims: u64) {
         assert_eq!(server.metric("stemedb_value_read_errors_total"), 0.0);
         server.stop();
     }
+}
+
+/// Stores so many long values. Gives how each begins.
+fn fill(client: &mut Client, claims: u64, random: &mut Random) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    for first in (0..claims).step_by(BATCH as usize) {
+        let lines: String = (first..first + BATCH)
+            .map(|number| {
+                let value = random.text(VALUE_BYTES);
+                values.insert(format!("values/{number}"), value[..64].to_owned());
+                TestClaim::new(format!("values/{number}"), "is", value).json() + "\n"
+            })
+            .collect();
+        let answer = client.post("/v1/assert/batch", lines).expect("an answer").ok();
+        assert_eq!(answer["accepted"], BATCH);
+    }
+    values
 }
 
 fn check_all(server: &Server, values: &BTreeMap<String, String>) {

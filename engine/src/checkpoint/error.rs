@@ -7,6 +7,7 @@ use super::{ManifestError, ReplaceError, Worked};
 use crate::claim::DecodeError;
 use crate::log::recovery::RecoveryError;
 use crate::log::segment::SegmentId;
+use crate::shortage;
 use crate::table::{TableError, TableNumber};
 
 /// What ends every message about tables that are not as they must be.
@@ -158,16 +159,19 @@ impl UpkeepError {
 
     /// Whether there was no space on the disk, and nothing else is the matter: then it can be tried again later.
     pub fn is_no_space(&self) -> bool {
-        if self.leaves_doubt() {
-            return false;
-        }
-        let mut source = Some(self as &(dyn std::error::Error + 'static));
-        while let Some(error) = source {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
-            }
-            source = error.source();
-        }
-        false
+        let is_no_space =
+            |error: &io::Error| matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT));
+        !self.leaves_doubt() && self.cause().is_some_and(is_no_space)
+    }
+
+    /// Whether memory or open files were [short](shortage), and nothing else is the matter: that can be tried again later, too.
+    pub fn is_shortage(&self) -> bool {
+        !self.leaves_doubt() && self.cause().is_some_and(shortage::is_shortage)
+    }
+
+    /// What the operating system has said.
+    fn cause(&self) -> Option<&io::Error> {
+        let begin = self as &(dyn std::error::Error + 'static);
+        std::iter::successors(Some(begin), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 }

@@ -80,7 +80,7 @@ pub struct ScrubSnapshot {
     pub damage: u64,
     /// Of those, the ones that are still there.
     pub damaged_files: u64,
-    /// Files that could not be opened, for a reason that says nothing about what they hold.
+    /// Files that could not be opened or read, for a reason that says nothing about what they hold.
     pub skipped: u64,
     /// How often all was read since the start.
     pub passes: u64,

@@ -29,7 +29,7 @@ pub enum Scrubbed {
     },
     /// A file is damaged at a place; it is not read any further.
     Damaged(DamagedPlace),
-    /// A file could not be opened, for a reason that says nothing about what it holds. The next pass tries it again.
+    /// A file could not be opened or read, for a reason that says nothing about what it holds. The next pass tries it again.
     Skipped {
         /// Why.
         problem: String,

@@ -9,6 +9,7 @@ mod archive_hold;
 mod doubt;
 mod full_disk;
 mod scrub;
+mod shortage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::ends;
 use crate::claim::{ClaimHash, DecodeError};
+use crate::shortage::is_shortage;
 
 /// Why a table cannot be written or read. Nothing that is wrong is ever handed out instead.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,7 @@ impl TableError {
     /// The file, and the offset in it, of what is damaged or cannot be read; `None` if the error is of another kind.
     pub fn damaged_place(&self) -> Option<(&Path, u64)> {
         match self {
+            TableError::Read { source, .. } if is_shortage(source) => None,
             TableError::Read { path, offset, .. } | TableError::Damaged { path, offset, .. } => {
                 Some((path, *offset))
             }

@@ -3,20 +3,22 @@
 //! Reads go the way of the lane's writes: the core wants them, and is told what became of them.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use slotmap::{Key, KeyData, SlotMap, new_key_type};
 use stemedb_engine::checkpoint::{DamagedPlace, ReadError, StoredSearch, TableSet, UpkeepFacts};
 use stemedb_engine::index::{ClaimId, ClaimView, LongParts};
 use stemedb_engine::ring::aligned::AlignedBuffer;
+use stemedb_engine::shortage::is_shortage;
 use stemedb_engine::table::{ClaimKey, Search, Table, TableError};
 
 use super::queries::{Lookup, RunningQuery};
 use crate::api::{ApiError, ErrorCode};
 use crate::metrics::CoreSnapshot;
 
-/// Reads of a core that may be under way at once. Each has a buffer for the largest block.
-const READS_AT_ONCE: usize = 16;
+/// Reads of a core that may be under way at once. Each has a buffer for the largest block, and a descriptor.
+pub(crate) const READS_AT_ONCE: usize = 16;
 
 /// Claims that a core may be fetching, those that wait for others' reads included.
 pub(super) const FETCHES_MAX: usize = 1024;
@@ -63,6 +65,8 @@ pub enum Unreadable {
     Damaged,
     /// Too many others are being fetched.
     Busy,
+    /// The server was short of memory or open files.
+    Short,
 }
 
 impl Unreadable {
@@ -76,6 +80,10 @@ impl Unreadable {
             Unreadable::Busy => ApiError::new(
                 ErrorCode::Overloaded,
                 "as many values as may are being read from disk already; try again in a moment",
+            ),
+            Unreadable::Short => ApiError::new(
+                ErrorCode::Overloaded,
+                "a value cannot be read from disk while the server is short of memory or open files; try again in a moment",
             ),
         }
     }
@@ -128,6 +136,8 @@ pub(super) struct Fetches {
     buffers_made: usize,
     /// Fetches that came to an end, not yet handed over.
     done: Vec<Fetched>,
+    /// Whether it was said what is short, since something was read last.
+    has_warned: bool,
 }
 
 impl Fetches {
@@ -200,12 +210,17 @@ impl Fetches {
     pub(super) fn read_done(&mut self, id: FetchKey, buffer: AlignedBuffer, result: Result<usize, i32>) {
         let fetch = &mut self.fetches[id];
         let (table, offset) = fetch.reading.take().expect("a read is done once");
-        let taken = match result {
-            Ok(bytes) => fetch.search.take(&buffer[..bytes]),
-            Err(errno) => {
-                let source = std::io::Error::from_raw_os_error(errno);
-                Err(TableError::Read { path: table.path().to_owned(), offset, source }.into())
+        let taken = match result.map_err(io::Error::from_raw_os_error) {
+            Ok(bytes) => {
+                self.has_warned = false;
+                fetch.search.take(&buffer[..bytes])
             }
+            Err(source) if is_shortage(&source) => {
+                self.buffers.push(buffer);
+                self.tell_shortage(&table, &source);
+                return self.end(id, Err(Unreadable::Short));
+            }
+            Err(source) => Err(TableError::Read { path: table.path().to_owned(), offset, source }.into()),
         };
         self.buffers.push(buffer);
         match taken {
@@ -235,6 +250,17 @@ impl Fetches {
                 place.problem
             );
         }
+    }
+
+    /// Tells of a shortage, once until there is none.
+    fn tell_shortage(&mut self, table: &Table, source: &io::Error) {
+        if !self.has_warned {
+            tracing::warn!(
+                file = %table.path().display(),
+                "A claim cannot be read for want of memory or open files: {source}. Who asked for it is told to come again"
+            );
+        }
+        self.has_warned = true;
     }
 
     fn end(&mut self, id: FetchKey, result: Result<LongParts, Unreadable>) {

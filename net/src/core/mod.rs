@@ -50,6 +50,7 @@ use stemedb_engine::time::UnixMicros;
 
 pub use clients::CLIENTS_BYTES_MAX;
 pub use connection::ConnectionKey;
+pub(crate) use fetches::READS_AT_ONCE;
 pub use fetches::{FetchKey, TableRead, Unreadable};
 pub use message::{Message, Ticket};
 pub use room::{CoreConfig, CoreState, LogFacts, Phase};

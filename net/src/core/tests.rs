@@ -31,7 +31,8 @@ mod values;
 #[derive(Debug, Clone, Copy)]
 enum ReadFault {
     Damage,
-    Error,
+    /// Of this number.
+    Error(i32),
     Short,
 }
 
@@ -44,7 +45,7 @@ impl ReadFault {
                 bytes[middle] ^= 1;
                 Ok(bytes.len())
             }
-            ReadFault::Error => Err(libc::EIO),
+            ReadFault::Error(errno) => Err(errno),
             ReadFault::Short => Ok(middle / 4096 * 4096),
         }
     }

@@ -2,19 +2,25 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are no connections: rings, segments, listeners.
+use crate::core::READS_AT_ONCE;
+
+/// Descriptors that are no connections, nor a core's: tables and what upkeep, backups and the executor have open.
 const SPARE: u64 = 256;
 
+/// Descriptors of a core besides its connections: ring and listener, the segments that it writes to or has just left, and one for each
+/// read of a table.
+const A_CORE: u64 = 8 + READS_AT_ONCE as u64;
+
 /// Raises the limit of open files to what is allowed, and gives how many of the `wanted` connections that
-/// leaves room for. Segments and tables must find room as well, or writes stop when clients have used it up.
-pub(super) fn raise_limit(wanted: usize) -> usize {
+/// leaves room for, on so many cores. Segments and tables must find room as well, or writes stop when clients have used it up.
+pub(super) fn raise_limit(wanted: usize, cores: usize) -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let current = getrlimit(Resource::Nofile).current;
     if let Err(error) = raised {
         tracing::warn!("The limit of open files stays at {}: {error}", limit_text(current));
     }
-    let connections = current.map_or(wanted, |limit| wanted.min(room(limit)));
+    let connections = current.map_or(wanted, |limit| wanted.min(room(limit, cores)));
     if connections < wanted {
         tracing::warn!(
             "{} files may be open: only {connections} of {wanted} connections are accepted; raise LimitNOFILE, or lower STEMEDB_CONNECTIONS_MAX",
@@ -24,9 +30,10 @@ pub(super) fn raise_limit(wanted: usize) -> usize {
     connections
 }
 
-/// Connections for which a limit of open files leaves room.
-fn room(limit: u64) -> usize {
-    usize::try_from(limit.saturating_sub(SPARE).max(limit / 2)).unwrap_or(usize::MAX)
+/// Connections of so many cores for which a limit of open files leaves room.
+fn room(limit: u64, cores: usize) -> usize {
+    let others = SPARE + A_CORE * cores as u64;
+    usize::try_from(limit.saturating_sub(others).max(limit / 2)).unwrap_or(usize::MAX)
 }
 
 fn limit_text(limit: Option<u64>) -> String {
@@ -39,9 +46,10 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_everything_else() {
-        assert_eq!(room(1_048_576), 1_048_320);
-        assert_eq!(room(1024), 768);
-        assert_eq!(room(64), 32, "of few files, connections get half");
-        assert_eq!(room(0), 0);
+        assert_eq!(room(1_048_576, 1), 1_048_576 - 256 - 24);
+        assert_eq!(room(1_048_576, 64), 1_048_576 - 256 - 64 * 24);
+        assert_eq!(room(1024, 2), 720);
+        assert_eq!(room(64, 2), 32, "of few files, connections get half");
+        assert_eq!(room(0, 1), 0);
     }
 }

@@ -114,7 +114,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     let mut steps = Steps::new(&manager);
 
     let capabilities = probe::check()?;
-    let connections = descriptors::raise_limit(config.connections_max * config.cpus.len());
+    let connections = descriptors::raise_limit(config.connections_max * config.cpus.len(), config.cpus.len());
     let kernel = &capabilities.kernel_release;
     steps.did(Step::Kernel, format_args!("Kernel {kernel} has every io_uring operation that is needed"));
     for warning in &capabilities.warnings {

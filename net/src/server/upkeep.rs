@@ -32,8 +32,8 @@ use crate::driver::{AtWork, Control, wall_clock};
 /// How long to wait for something to do before looking again: files that were held may have been let go of.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long to wait on a full disk.
-const NO_SPACE_PAUSE: Duration = Duration::from_secs(5);
+/// How long to wait where space, memory or open files are short.
+const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// The thread, and the way to it.
 pub(super) struct UpkeepThread {
@@ -153,7 +153,7 @@ struct Keeper<R> {
     began: Instant,
     /// When the next step of upkeep is due; `None` once it has failed.
     due: Option<Instant>,
-    /// Whether it was said that there is no space, since something was done last.
+    /// Whether it was said what is short, since something was done last.
     has_warned: bool,
     /// When the mark of the archive is looked at again.
     archive_due: Instant,
@@ -258,12 +258,13 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         }
         let pause = match stepped {
             Ok(pause) => pause,
-            Err(error) if error.is_no_space() => {
+            Err(error) if error.is_no_space() || error.is_shortage() => {
                 if !self.has_warned {
-                    tracing::warn!("No checkpoint for want of space, trying on: {}", chain(&error));
+                    let lack = if error.is_no_space() { "space" } else { "memory or open files" };
+                    tracing::warn!("No checkpoint for want of {lack}, trying on: {}", chain(&error));
                 }
                 self.has_warned = true;
-                NO_SPACE_PAUSE
+                SHORTAGE_PAUSE
             }
             Err(error) => {
                 give_up(&error, self.upkeep.facts());

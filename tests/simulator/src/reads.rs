@@ -11,6 +11,8 @@ use crate::simulation::{Event, Simulation};
 enum ReadFault {
     /// The disk says that it cannot.
     Error,
+    /// There is no memory to read it.
+    NoMemory,
     /// One bit is another.
     Rot,
     /// It ends too early.
@@ -21,12 +23,18 @@ enum ReadFault {
 
 impl ReadFault {
     fn any(random: &mut Random) -> ReadFault {
-        match random.within(0..=5) {
+        match random.within(0..=6) {
             0 => ReadFault::Error,
             1 => ReadFault::Short,
             2 => ReadFault::Elsewhere,
+            3 => ReadFault::NoMemory,
             _ => ReadFault::Rot,
         }
+    }
+
+    /// Whether what is stored may seem to be damaged.
+    fn looks_like_damage(self) -> bool {
+        self != ReadFault::NoMemory
     }
 }
 
@@ -40,7 +48,7 @@ impl Simulation {
             let fault = fault.then(|| ReadFault::any(&mut self.random));
             if fault.is_some() {
                 self.totals.reads_failed += 1;
-                self.model.reads_failed = true;
+                self.model.reads_failed |= fault.is_some_and(ReadFault::looks_like_damage);
             }
             let result = self.read(&mut read, fault);
             let elapsed_us = if self.scenario.slow_reads.happens(&mut self.random) {
@@ -59,8 +67,10 @@ impl Simulation {
     fn read(&mut self, read: &mut TableRead, fault: Option<ReadFault>) -> Result<usize, i32> {
         let TableRead { table, offset, bytes, buffer, .. } = read;
         let buffer = &mut buffer[..*bytes];
-        if fault == Some(ReadFault::Error) {
-            return Err(libc::EIO);
+        match fault {
+            Some(ReadFault::Error) => return Err(libc::EIO),
+            Some(ReadFault::NoMemory) => return Err(libc::ENOMEM),
+            _ => {}
         }
         let from = if fault == Some(ReadFault::Elsewhere) { 0 } else { *offset };
         let result =

@@ -195,6 +195,7 @@ fn no_space_is_recognised_through_every_layer() {
             UpkeepError::RemoveSegment { segment, source: source() },
         ];
         assert!(by_hand.iter().all(|error| error.is_no_space() == is_no_space), "{by_hand:?}");
+        assert!(!by_hand.iter().any(UpkeepError::is_shortage), "{by_hand:?}");
     }
 }
 

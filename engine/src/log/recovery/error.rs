@@ -10,6 +10,7 @@ use crate::log::generation::GenerationRecordError;
 use crate::log::record::RecordError;
 use crate::log::recovery::{Replayed, SegmentRange};
 use crate::log::segment::SegmentHeaderError;
+use crate::shortage::is_shortage;
 
 /// What ends every message about damage.
 const ADVICE: &str = "Nothing on disk was changed; docs/operations/recovery.md says what to do";
@@ -115,6 +116,7 @@ impl RecoveryError {
     /// The file, and the offset in it, of what is damaged or cannot be read; `None` if the error is of another kind.
     pub fn damaged_place(&self) -> Option<(&Path, u64)> {
         match self {
+            RecoveryError::Read { source, .. } if is_shortage(source) => None,
             RecoveryError::Header { path, .. } | RecoveryError::Missing { path, .. } => Some((path, 0)),
             RecoveryError::Read { path, offset, .. }
             | RecoveryError::Frame { path, offset, .. }

@@ -251,11 +251,33 @@ fn a_claim_is_found_with_one_read_of_one_table() {
     assert_eq!(world.reads_done as u64, world.long_counts().1, "the start has seen where blocks begin");
 }
 
+/// Goal: a server that is short of something does not take its store for damaged. Method: reads that end with each error number that
+/// says so.
+#[test]
+fn a_value_that_cannot_be_read_for_a_shortage_is_to_be_asked_for_again() {
+    let claims = claims();
+    let store = Store::of(&claims, 3);
+    let long = claims.iter().find(|(_, payload)| payload.len() > 50_000).expect("there is one");
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN] {
+        let mut world = World::on_tables(2, &store);
+        world.read_fault = Some(ReadFault::Error(errno));
+        for target in [format!("/v1/assertion/{}", hash_of(long)), "/v1/query?concept_path=v/*".to_owned()] {
+            let (status, body) = world.get(0, &target);
+            assert_eq!(status, "HTTP/1.1 503 Service Unavailable", "{body}");
+            assert!(body.contains(r#""code":"overloaded""#) && body.contains("short of memory"), "{body}");
+        }
+        assert!(world.get(1, "/v1/health").1.starts_with(r#"{"status":"healthy""#));
+        assert!(world.get(0, "/metrics").1.contains("\nstemedb_value_read_errors_total 0\n"));
+        world.read_fault = None;
+        assert_eq!(world.get(0, &format!("/v1/assertion/{}", hash_of(long))).0, OK);
+    }
+}
+
 #[test]
 fn a_value_that_cannot_be_read_is_an_error_and_everything_else_is_served() {
     let claims = claims();
     let store = Store::of(&claims, 3);
-    for fault in [ReadFault::Damage, ReadFault::Error, ReadFault::Short] {
+    for fault in [ReadFault::Damage, ReadFault::Error(libc::EIO), ReadFault::Short] {
         let mut world = World::on_tables(2, &store);
         world.read_fault = Some(fault);
         let long = claims.iter().find(|(_, payload)| payload.len() > 50_000).expect("there is one");

@@ -1,0 +1,179 @@
+//! Goal: upkeep that is short of memory or open files takes nothing for damaged, and goes on when there are some. Method: a store
+//! whose files can be neither opened nor read for as long as the test wants it so.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::*;
+
+/// The error number that says what is short; 0 if nothing is.
+#[derive(Debug, Clone, Default)]
+struct Shortage(Arc<AtomicI32>);
+
+impl Shortage {
+    fn set(&self, errno: i32) {
+        self.0.store(errno, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// Files that are open already can be read, only no further ones be opened.
+    fn is_of_files(&self) -> bool {
+        [libc::EMFILE, libc::ENFILE].contains(&self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A log each read of which opens a file.
+struct ShortLog {
+    log: KeptLog,
+    shortage: Shortage,
+}
+
+impl LogStorage for ShortLog {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        self.log.list()
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.shortage.check()?;
+        self.log.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.log.path(segment)
+    }
+}
+
+impl LogDisk for ShortLog {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.log.prepare(segment, bytes)
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.log.write(segment, offset, bytes)
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.log.sync(segment)
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        self.log.sync_names()
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.log.truncate(segment, bytes)
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.log.remove(segment)
+    }
+}
+
+struct ShortTables {
+    tables: MemoryTables,
+    shortage: Shortage,
+}
+
+impl TableStorage for ShortTables {
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.tables.free_bytes()
+    }
+
+    fn list(&self) -> io::Result<Vec<TableFile>> {
+        self.tables.list()
+    }
+
+    fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
+        if self.shortage.is_of_files() {
+            self.shortage.check()?;
+        }
+        let table = self.tables.open(number)?;
+        Ok(Box::new(ShortTable { table, shortage: self.shortage.clone() }))
+    }
+
+    fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
+        self.tables.create(number)
+    }
+
+    fn remove(&self, number: TableNumber) -> io::Result<()> {
+        self.tables.remove(number)
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        self.tables.remove_unfinished()
+    }
+
+    fn path(&self, number: TableNumber) -> PathBuf {
+        self.tables.path(number)
+    }
+}
+
+struct ShortTable {
+    table: Box<dyn TableSource>,
+    shortage: Shortage,
+}
+
+impl TableSource for ShortTable {
+    fn bytes(&self) -> io::Result<u64> {
+        self.table.bytes()
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.shortage.is_of_files() {
+            self.shortage.check()?;
+        }
+        self.table.read(offset, buffer)
+    }
+}
+
+/// Takes steps until one fails, which is for the shortage and nothing else.
+fn run_short(world: &mut World) {
+    let error = (0..10).find_map(|_| world.upkeep.step(NOW, &mut || true).err()).expect("something is short");
+    assert!(error.is_shortage() && !error.is_no_space(), "{error:?}");
+    assert_eq!(error.damaged_place(), None);
+}
+
+#[test]
+fn a_shortage_is_no_damage_and_upkeep_goes_on_after_it() {
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN] {
+        let mut world = World::new(1);
+        let shortage = Shortage::default();
+        let store = Store {
+            log: Box::new(ShortLog { log: world.log.clone(), shortage: shortage.clone() }),
+            tables: Box::new(ShortTables { tables: world.tables.clone(), shortage: shortage.clone() }),
+            manifest: Box::new(world.manifest.clone()),
+        };
+        let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
+        world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts);
+
+        // What is to be checkpointed cannot be read.
+        (0..60).for_each(|at| world.claim(at, None, 4_000));
+        world.upkeep.lane_writes(LaneId(0), world.lanes[0].writing().unwrap());
+        shortage.set(errno);
+        run_short(&mut world);
+        shortage.set(0);
+        assert!(work(&mut world).contains(&Worked::Checkpointed));
+
+        // Nor what is to be merged, or checked.
+        world.tables.set_free_bytes(0);
+        while world.upkeep.manifest().tables.len() < 4 {
+            (0..60).for_each(|at| world.claim(at, None, 4_000));
+            work(&mut world);
+        }
+        world.tables.set_free_bytes(u64::MAX);
+        shortage.set(errno);
+        run_short(&mut world);
+        assert!(matches!(world.upkeep.scrub(NOW), Scrubbed::Skipped { .. }));
+        assert_eq!(world.upkeep.facts().damage(), []);
+        shortage.set(0);
+        assert!(work(&mut world).contains(&Worked::Merged));
+        let facts = world.upkeep.facts().snapshot();
+        assert_eq!((facts.failures, facts.has_ended), (2, false));
+        world.check();
+    }
+}
