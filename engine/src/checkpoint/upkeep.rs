@@ -15,7 +15,7 @@ use crate::log::covered::Covered;
 use crate::log::recovery::{RecoveryVisitError, Replayed, read_ended};
 use crate::log::storage::{LogDisk, SegmentFile};
 use crate::planted::{self, Bug};
-use crate::slot::LaneId;
+use crate::slot::{CoreId, LaneId};
 use crate::table::{
     Merge, MergeOptions, Step, TABLES_MAX, Table, TableError, TableNumber, TableSize, TableStorage,
     TableWriter, pick,
@@ -35,8 +35,11 @@ pub struct Store {
     pub manifest: Box<dyn ManifestStorage + Send>,
 }
 
-/// Ended segments of a lane that may wait to be covered before upkeep counts as behind.
+/// Ended segments of a core that may wait to be covered before upkeep counts as behind, where the log has room for more.
 const SEGMENTS_WAITING_MAX: u64 = 4;
+
+/// Segments that a core needs besides: the one that it writes to, and the next one.
+const SEGMENTS_IN_USE: u64 = 2;
 
 /// What upkeep is given.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,10 @@ pub struct UpkeepConfig {
     pub tier_bytes: u64,
     /// Bytes of the disk that merges leave for the log: a merge holds its inputs and its output for a while.
     pub spare_bytes: u64,
+    /// Bytes of a new segment.
+    pub segment_bytes: u64,
+    /// Bytes that the segments of a core may have together: beyond them it refuses writes.
+    pub core_log_bytes_max: u64,
     /// Bytes of segments that tables cover and that are kept for the archive all the same; beyond them the oldest are given up.
     pub archive_hold_bytes_max: u64,
 }
@@ -103,6 +110,8 @@ pub struct Upkeep {
     log_is_damaged: bool,
     scrub: Scrub,
     merging: Option<Merging>,
+    /// Files that are covered, or of a lane that nobody writes any more.
+    left_segments: Vec<SegmentFile>,
     /// Files to be removed, the last one first.
     needless_segments: Vec<SegmentFile>,
     needless_tables: Vec<TableNumber>,
@@ -141,6 +150,7 @@ impl Upkeep {
             log_is_damaged: false,
             scrub: Scrub::default(),
             merging: None,
+            left_segments: Vec::new(),
             needless_segments: Vec::new(),
             needless_tables: Vec::new(),
             is_in_doubt: false,
@@ -166,12 +176,43 @@ impl Upkeep {
         self.may_checkpoint = !self.log_is_damaged;
     }
 
-    /// Whether more waits to be done than upkeep can put off: five ended segments of a lane, or more tables than there should be.
+    /// Whether more waits to be done than upkeep can put off: so many ended segments that a core may soon have to refuse writes, or more
+    /// tables than there should be. What cannot be done for damage does not count.
     pub fn is_behind(&self) -> bool {
-        let covered = |lane| self.manifest.covered.end_of(lane).map_or(0, |covered| covered.end.segment.0);
-        let ended = |(&lane, writing): (&LaneId, &SegmentNumber)| writing.0.saturating_sub(covered(lane) + 1);
-        self.writing.iter().map(ended).any(|ended| ended > SEGMENTS_WAITING_MAX)
-            || self.manifest.tables.len() > TABLES_MAX
+        let has_many = |tables: &[ListedTable]| tables.len() > TABLES_MAX;
+        let log_is_behind = !self.log_is_damaged && self.log_is_behind();
+        log_is_behind || (has_many(&self.manifest.tables) && self.sound_tables().any(has_many))
+    }
+
+    fn log_is_behind(&self) -> bool {
+        // Each core writes a lane.
+        let cores = self.writing.len() as u16;
+        let covered = &self.manifest.covered;
+        let mut waiting: BTreeMap<CoreId, u64> = BTreeMap::new();
+        for (&lane, writing) in &self.writing {
+            let last = covered.end_of(lane).map_or(0, |covered| covered.end.segment.0);
+            *waiting.entry(lane.charged_to(cores)).or_default() += writing.0.saturating_sub(last + 1);
+        }
+        let mut covered_bytes: BTreeMap<CoreId, u64> = BTreeMap::new();
+        for file in &self.left_segments {
+            let core = file.id.lane.charged_to(cores);
+            if covered.contains(file.id) {
+                *covered_bytes.entry(core).or_default() += file.bytes;
+            } else {
+                *waiting.entry(core).or_default() += 1;
+            }
+        }
+        waiting.iter().any(|(core, waiting)| {
+            *waiting > self.segments_waiting_max(covered_bytes.get(core).copied().unwrap_or(0))
+        })
+    }
+
+    /// How many ended segments of a core may wait that has so many bytes of segments which are covered and still there: they are
+    /// held by somebody, or kept for the archive. Half of what there is room for; the core may fill the rest meanwhile.
+    fn segments_waiting_max(&self, covered_bytes: u64) -> u64 {
+        let room_bytes = self.config.core_log_bytes_max.saturating_sub(covered_bytes);
+        let room = (room_bytes / self.config.segment_bytes).saturating_sub(SEGMENTS_IN_USE);
+        (room / 2).min(SEGMENTS_WAITING_MAX)
     }
 
     /// Reads on in what is stored, some milliseconds' worth, and checks it. When the step is due is for the caller's
@@ -195,8 +236,8 @@ impl Upkeep {
     }
 
     #[cfg(test)]
-    pub(super) fn set_archive_hold(&mut self, bytes_max: u64) {
-        self.config.archive_hold_bytes_max = bytes_max;
+    pub(super) fn config_mut(&mut self) -> &mut UpkeepConfig {
+        &mut self.config
     }
 
     /// Does what is most needed: removes what is in the way, makes a checkpoint if there is anything for one, merges if there
@@ -333,11 +374,8 @@ impl Upkeep {
 
     /// Which tables to merge, of those side by side that are not known to be damaged.
     fn pick_sound(&self) -> Option<Range<usize>> {
-        let tables = &self.manifest.tables;
-        let is_sound =
-            |table: &ListedTable| !self.facts.is_damaged(&self.store.tables.path(table.facts.number));
         let mut begin = 0;
-        for sound in tables.split(|table| !is_sound(table)) {
+        for sound in self.sound_tables() {
             let sizes: Vec<_> = sound.iter().map(|table| TableSize { bytes: table.facts.bytes }).collect();
             if let Some(range) = pick(&sizes, self.config.tier_bytes) {
                 return Some(begin + range.start..begin + range.end);
@@ -345,6 +383,13 @@ impl Upkeep {
             begin += sound.len() + 1;
         }
         None
+    }
+
+    /// The tables side by side that are not known to be damaged; between two of these lists is a table that is.
+    fn sound_tables(&self) -> impl Iterator<Item = &[ListedTable]> {
+        let is_damaged =
+            |table: &ListedTable| self.facts.is_damaged(&self.store.tables.path(table.facts.number));
+        self.manifest.tables.split(is_damaged)
     }
 
     fn merge(&mut self) -> Result<Worked, UpkeepError> {
@@ -395,6 +440,7 @@ impl Upkeep {
 
     fn segment_is_gone(&mut self, file: SegmentFile) -> Worked {
         self.needless_segments.retain(|needless| needless.id != file.id);
+        self.left_segments.retain(|left| left.id != file.id);
         self.facts.gone(&self.store.log.path(file.id));
         self.facts.removed_segment(file.bytes);
         if self.is_held(&file) {
@@ -433,8 +479,10 @@ impl Upkeep {
 
     fn find_needless_segments(&mut self) -> Result<(), UpkeepError> {
         let mut files = self.store.log.list().map_err(|source| UpkeepError::List { source })?;
-        let keeps = planted::is(Bug::KeepSegments);
-        files.retain(|file| self.manifest.covered.contains(file.id) && !keeps);
+        let is_covered = |file: &SegmentFile| self.manifest.covered.contains(file.id);
+        let is_left = |file: &SegmentFile| is_covered(file) || !self.writing.contains_key(&file.id.lane);
+        self.left_segments = files.iter().copied().filter(is_left).collect();
+        files.retain(|file| is_covered(file) && !planted::is(Bug::KeepSegments));
         // The oldest one goes first: what remains has no gap.
         files.sort_unstable_by_key(|file| std::cmp::Reverse(file.id.number));
         let (mut segments, mut bytes) = (0, 0);

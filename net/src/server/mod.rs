@@ -314,6 +314,8 @@ fn open(
         tier_bytes: TIER_BYTES,
         // What each lane writes to next, and what is prepared behind that.
         spare_bytes: 2 * u64::from(slots.cores()) * config.segment_bytes,
+        segment_bytes: config.segment_bytes,
+        core_log_bytes_max: config.wal_bytes_max / u64::from(slots.cores()),
         // It counts as log, of which each core may have its share: an archive that lags must stop none of them.
         archive_hold_bytes_max: config
             .archive_hold_bytes_max

@@ -126,6 +126,7 @@ impl Scenario {
         let frame_blocks = random.within(2..=12);
         let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
         let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
+        let wal_bytes_max = if of_log.once_in(3) { of_log.within(6..=12) * segment_bytes } else { u64::MAX };
         let frames_in_flight = random.within(1..=2) as usize;
         let lane = LaneConfig {
             segment_bytes,
@@ -173,6 +174,8 @@ impl Scenario {
                 step_bytes: (of_upkeep.within(2..=64) << 10) as usize,
                 tier_bytes: of_upkeep.within(8..=64) << 10,
                 spare_bytes: 2 * segment_bytes,
+                segment_bytes,
+                core_log_bytes_max: wal_bytes_max,
                 archive_hold_bytes_max: 0,
             },
             upkeep_starves: of_upkeep.once_in(5),
@@ -185,7 +188,7 @@ impl Scenario {
             slow_reads: Rate::of(&mut of_reads, 2..=40, 3),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
-            wal_bytes_max: if of_log.once_in(3) { of_log.within(6..=12) * segment_bytes } else { u64::MAX },
+            wal_bytes_max,
             http: Arc::new(http),
             connections_max: random.within(3..=16) as usize,
             index_bytes_max: if random.once_in(8) { random.within(6_700_000..=9_000_000) } else { u64::MAX },

@@ -4,7 +4,7 @@ use super::*;
 
 /// Keeps so many bytes of segments for an archive that has nothing yet.
 fn hold(world: &mut World, bytes_max: u64) {
-    world.upkeep.set_archive_hold(bytes_max);
+    world.upkeep.config_mut().archive_hold_bytes_max = bytes_max;
     // What it is told anew counts, what it knows does not.
     world.upkeep.archived(Covered { generation: None, ..world.upkeep.manifest().covered.clone() }).unwrap();
     world.upkeep.archived(Covered::default()).unwrap();

@@ -168,6 +168,8 @@ fn no_space_is_recognised_through_every_layer() {
                 step_bytes: STEP_BYTES,
                 tier_bytes: TIER_BYTES,
                 spare_bytes: 0,
+                segment_bytes: SEGMENT_BYTES_LEAST,
+                core_log_bytes_max: u64::MAX,
                 archive_hold_bytes_max: 0,
             };
             let Err(error) = work_all(store, config, writing(&world.lanes)) else { break };

@@ -106,6 +106,8 @@ impl World {
             step_bytes: STEP_BYTES,
             tier_bytes: TIER_BYTES,
             spare_bytes: 0,
+            segment_bytes: 2 << 20,
+            core_log_bytes_max: u64::MAX,
             archive_hold_bytes_max: 0,
         };
         let writing = self.lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it is open")));
