@@ -213,6 +213,7 @@ impl RunningCore {
 }
 
 /// Tells all cores something.
+#[derive(Default)]
 pub(super) struct Announcer(Vec<(Sender<Control>, Waker)>);
 
 impl Announcer {

@@ -1,6 +1,122 @@
-//! Goal: a stop waits for the step at hand, but not for ever. Method: a thread whose step ends when the test says so.
+//! Goal: cores know what is removed, nothing is removed that somebody counts on, and a stop waits for the step at hand, but not for ever. Method: a
+//! log of the test's own that upkeep works on, marks of an archive, and a thread whose step ends when the test says so.
+
+use std::io;
+use std::path::PathBuf;
+
+use stemedb_engine::checkpoint::MemoryManifest;
+use stemedb_engine::log::covered::CoveredEnd;
+use stemedb_engine::log::generation::LaneEnd;
+use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::log::storage::{LogDisk, LogStorage, MemoryStorage};
+use stemedb_engine::log::{Generation, Lsn};
+use stemedb_engine::snapshots::{MemorySnapshots, SnapshotFacts};
+use stemedb_engine::table::MemoryTables;
+use stemedb_engine::time::UnixMicros;
 
 use super::*;
+
+/// A log in a directory that cannot be synchronised: what is removed is gone, which is not durable.
+struct UnsyncedLog(MemoryStorage);
+
+impl LogStorage for UnsyncedLog {
+    fn list(&self) -> io::Result<Vec<SegmentFile>> {
+        self.0.list()
+    }
+
+    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(segment, offset, buffer)
+    }
+
+    fn path(&self, segment: SegmentId) -> PathBuf {
+        self.0.path(segment)
+    }
+}
+
+impl LogDisk for UnsyncedLog {
+    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.0.prepare(segment, bytes)
+    }
+
+    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(segment, offset, bytes)
+    }
+
+    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.0.sync(segment)
+    }
+
+    fn sync_names(&mut self) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+
+    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
+        self.0.truncate(segment, bytes)
+    }
+
+    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
+        self.0.remove(segment)?;
+        self.sync_names()
+    }
+}
+
+/// Goal: the cores' bytes of the log are right whatever becomes of a removal. Method: a covered segment in a directory that cannot be synchronised,
+/// which ends upkeep.
+#[test]
+fn cores_are_told_of_a_segment_that_is_gone_although_that_is_not_durable() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (wal, db) = (directory.path().join("wal"), directory.path().join("db"));
+    let data = Arc::new(DataDir::open(&wal, &db).expect("writable"));
+    let (lane, segment) = (LaneId(0), SegmentNumber::FIRST);
+    let covered = SegmentFile { id: SegmentId { lane, number: segment }, bytes: 8192 };
+    let mut log = MemoryStorage::new();
+    log.prepare(covered.id, covered.bytes).expect("memory");
+    let end = LaneEnd { lane, generation: Generation::FIRST, segment, end_offset: 4096, next_lsn: Lsn(7) };
+    let mut manifest = Manifest::empty();
+    manifest.covered.ends.push(CoveredEnd { end, continues: false });
+    let store = Store {
+        log: Box::new(UnsyncedLog(log)),
+        tables: Box::new(MemoryTables::new()),
+        manifest: Box::new(MemoryManifest::default()),
+    };
+    let config = UpkeepConfig {
+        checkpoint_bytes: 1 << 20,
+        sort_bytes_max: 1 << 20,
+        step_bytes: 1 << 20,
+        tier_bytes: 1 << 20,
+        spare_bytes: 0,
+        segment_bytes: 8192,
+        core_log_bytes_max: u64::MAX,
+        archive_hold_bytes_max: 0,
+    };
+    let writing = BTreeMap::from([(lane, segment.next())]);
+    let upkeep = Upkeep::new(store, config, manifest, writing, UpkeepFacts::default());
+    let snapshots = SnapshotPlan {
+        storage: Box::new(MemorySnapshots::new()),
+        slots: Vec::new(),
+        cores: Box::new(Announcer::default()),
+        opened: UnixMicros(0),
+        checkpoints: 0,
+        checkpoint_bytes: 1 << 20,
+        spare_bytes: 0,
+        facts: SnapshotFacts::default(),
+    };
+    let mut told = Vec::new();
+    let informed = Informed {
+        removed: |file| told.push(file),
+        tables: TablesInForce::new(Arc::default()),
+        announcer: Announcer::default(),
+        at_work: AtWork::default(),
+    };
+    let snapshots = Snapshots::new(snapshots, Arc::new(|| {}));
+    let mut keeper = Keeper::new(upkeep, ScrubPace::new(0), snapshots, data, informed);
+    // It looks what there is, and removes what is needless.
+    (0..2).for_each(|_| keeper.keep_up());
+    let facts = keeper.upkeep.facts().snapshot();
+    assert_eq!((keeper.due, facts.has_ended, facts.failures), (None, true, 1), "it is not tried again");
+    drop(keeper);
+    assert_eq!(told, [covered]);
+}
 
 /// Goal: nothing is removed that an archive which has just been begun counts on. Method: its mark appears between a look at it and a removal.
 #[test]
