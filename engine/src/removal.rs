@@ -22,13 +22,22 @@ const PIECE_BYTES: u64 = 4 << 20;
 ///
 /// When the file cannot be removed, or its name not durably.
 pub fn remove_gradually(path: &Path) -> io::Result<()> {
+    remove(path, sync_directory, File::set_len)
+}
+
+/// Does that by calls that synchronise a directory, and cut a file.
+fn remove(
+    path: &Path,
+    sync: impl FnOnce(&Path) -> io::Result<()>,
+    cut: impl FnMut(&File, u64) -> io::Result<()>,
+) -> io::Result<()> {
     // Whoever may change the directory may remove the file, but perhaps not write to it.
     let file = OpenOptions::new().write(true).open(path).ok();
     fs::remove_file(path)?;
     // Otherwise a power cut could bring back the name, with what is left of the content.
-    sync_directory(path.parent().unwrap_or(Path::new("")))?;
+    sync(path.parent().unwrap_or(Path::new("")))?;
     // What cannot be given back now is when the file is closed.
-    let _ = file.map_or(Ok(()), |file| give_back(&file));
+    let _ = file.map_or(Ok(()), |file| cut_down(&file, cut));
     Ok(())
 }
 
@@ -52,7 +61,7 @@ pub fn remove_all_gradually(directory: &Path) -> io::Result<()> {
     fs::remove_dir(directory)
 }
 
-fn give_back(file: &File) -> io::Result<()> {
+fn cut_down(file: &File, mut cut: impl FnMut(&File, u64) -> io::Result<()>) -> io::Result<()> {
     let metadata = file.metadata()?;
     if metadata.nlink() > 0 {
         return Ok(());
@@ -60,13 +69,14 @@ fn give_back(file: &File) -> io::Result<()> {
     let mut bytes = metadata.len();
     while bytes > 0 {
         bytes = bytes.saturating_sub(PIECE_BYTES);
-        file.set_len(bytes)?;
+        cut(file, bytes)?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
@@ -74,6 +84,34 @@ mod tests {
     use rustix::thread::{Uid, set_thread_uid};
 
     use super::*;
+
+    /// Goal: no more space is given back at a time than may be, and none before the name is gone for good. Method: what is asked of the file
+    /// system, in its order; once it cannot synchronise the directory.
+    #[test]
+    fn a_file_is_cut_down_piece_by_piece_when_its_name_is_durably_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for is_synced in [true, false] {
+            File::create(&path).unwrap().set_len(2 * PIECE_BYTES + 1).unwrap();
+            let asked = RefCell::new(Vec::new());
+            let sync = |synced: &Path| {
+                assert!(synced == directory.path() && !path.exists());
+                asked.borrow_mut().push("synchronise".to_owned());
+                if is_synced { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EIO)) }
+            };
+            let cut = |_: &File, bytes: u64| {
+                asked.borrow_mut().push(format!("cut to {bytes}"));
+                Ok(())
+            };
+            assert_eq!(remove(&path, sync, cut).is_ok(), is_synced);
+            let pieces = [PIECE_BYTES + 1, 1, 0].map(|bytes| format!("cut to {bytes}"));
+            let pieces = pieces.into_iter().filter(|_| is_synced);
+            assert_eq!(
+                asked.into_inner(),
+                ["synchronise".to_owned()].into_iter().chain(pieces).collect::<Vec<_>>()
+            );
+        }
+    }
 
     /// Goal: the space is given back, but not that of a file which has another name. Method: whoever holds a file open sees how long it is.
     #[test]
