@@ -61,6 +61,12 @@ pub fn remove_all_gradually(directory: &Path) -> io::Result<()> {
     fs::remove_dir(directory)
 }
 
+/// Gives back the space of a file that has no name any more, a few megabytes at a time. Whether a power cut can bring back its name does not
+/// matter, nor what it would hold then.
+pub(crate) fn give_back(file: &File) -> io::Result<()> {
+    cut_down(file, File::set_len)
+}
+
 fn cut_down(file: &File, mut cut: impl FnMut(&File, u64) -> io::Result<()>) -> io::Result<()> {
     let metadata = file.metadata()?;
     if metadata.nlink() > 0 {

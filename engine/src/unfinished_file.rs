@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file that is being written beside the name that it will have. Dropped before it has its name, it is removed: on a full disk, what
-/// was written would keep others from what is left.
+use crate::removal::give_back;
+
+/// A file that is being written beside the name that it will have. Dropped before it has its name, it is removed, and its space
+/// [given back](crate::removal): on a full disk, what was written would keep others from what is left.
 #[derive(Debug)]
 pub struct UnfinishedFile {
     file: File,
@@ -44,6 +46,8 @@ impl Drop for UnfinishedFile {
         if !self.has_its_name {
             // Told is what ended the writing.
             let _ = fs::remove_file(&self.unfinished);
+            // A power cut may bring back the name: of no use as before, however long the file is.
+            let _ = give_back(&self.file);
         }
     }
 }
@@ -63,6 +67,18 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    /// Goal: the space of what is given up is free, and not for all blocks at once. Method: whoever holds the file open sees how long it is.
+    #[test]
+    fn what_is_given_up_is_cut_down() {
+        let directory = tempfile::tempdir().unwrap();
+        let fresh = directory.path().join("fresh");
+        let file = File::create(&fresh).unwrap();
+        file.set_len(9 << 20).unwrap();
+        let looked_at = file.try_clone().unwrap();
+        drop(UnfinishedFile::new(file, fresh.clone(), directory.path().join("name")));
+        assert_eq!((fresh.exists(), looked_at.metadata().unwrap().len()), (false, 0));
+    }
 
     /// Goal: a name stands for the old content or the new one, whole, and nothing is left behind. Method: a file that takes the place of
     /// another one, one that is given up, and one whose name is that of a directory.

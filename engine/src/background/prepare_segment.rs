@@ -1,7 +1,7 @@
 //! Preparing a segment file: all its blocks allocated, written and durable before it gets its name.
 
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use glommio::timer::Timer;
 
 use super::executor::ALIGNMENT;
 use super::{BackgroundError, LaneProgress, Shared};
+use crate::removal::remove_gradually;
 
 /// A single I/O as long as the preparation keeps up with the lane: not much more than the lane's own writes.
 const UNHURRIED_BYTES: u64 = 64 << 10;
@@ -67,11 +68,12 @@ impl PrepareSegment {
 /// Prepares a segment file, on an executor. On failure nothing is left behind.
 pub(super) async fn prepare(segment: PrepareSegment, shared: Arc<Shared>) -> Result<(), BackgroundError> {
     let meanwhile = segment.path_meanwhile();
-    let outcome = match remove_if_there(&meanwhile) {
+    let left = meanwhile.clone();
+    // Removing, renaming and syncing a directory block, so glommio's own thread does it.
+    let outcome = match glommio::executor().spawn_blocking(move || remove_if_there(&left)).await {
         Ok(()) => write_zeros(&meanwhile, &segment, &shared).await,
         Err(error) => Err(error),
     };
-    // Renaming and syncing a directory block, so glommio's own thread does it.
     glommio::executor()
         .spawn_blocking(move || {
             let outcome = outcome.and_then(|()| publish(&segment, &meanwhile));
@@ -167,7 +169,7 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn remove_if_there(path: &Path) -> Result<(), BackgroundError> {
-    match fs::remove_file(path) {
+    match remove_gradually(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(BackgroundError::io("remove", path)(error))
         }

@@ -53,13 +53,16 @@ fn a_segment_is_never_replaced_but_an_unfinished_one_is() {
     let background = start(directory.path());
     let (taken, free) = (directory.path().join("1.log"), directory.path().join("2.log"));
     fs::write(&taken, "acknowledged").expect("room on the disk");
-    fs::write(directory.path().join("2.log.prepare"), "left behind by a crash").expect("room on the disk");
+    let unfinished = directory.path().join("2.log.prepare");
+    fs::write(&unfinished, "left behind by a crash").expect("room on the disk");
+    let unfinished = fs::File::open(unfinished).expect("it was written");
     let error = prepare(&background, taken.clone(), 8192).expect_err("the name is taken");
     assert_eq!(error.errno(), Some(libc::EEXIST));
     assert!(error.to_string().contains("1.log"), "{error}");
     assert_eq!(fs::read(&taken).expect("readable"), b"acknowledged");
     prepare(&background, free.clone(), 8192).expect("room on the disk");
     assert_eq!(fs::read(&free).expect("readable"), vec![0; 8192]);
+    assert_eq!(unfinished.metadata().expect("it is open").len(), 0, "it was cut down");
     assert_eq!(names(directory.path()), ["1.log", "2.log"]);
 }
 

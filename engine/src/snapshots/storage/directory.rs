@@ -81,7 +81,7 @@ impl SnapshotStorage for DirSnapshots {
     fn remove_unfinished(&self) -> io::Result<()> {
         for name in self.names()? {
             if name.strip_suffix(UNFINISHED).and_then(Part::from_file_name).is_some() {
-                fs::remove_file(self.directory.join(name))?;
+                remove_gradually(&self.directory.join(name))?;
             }
         }
         Ok(())
@@ -211,7 +211,10 @@ mod tests {
         for name in kept.iter().chain(&["index-0000000002-0000-1024.snapshot.prepare"]) {
             fs::write(snapshots.directory.join(name), "x").expect("writable");
         }
+        let unfinished = snapshots.directory.join("index-0000000002-0000-1024.snapshot.prepare");
+        let unfinished = File::open(unfinished).expect("it was written");
         snapshots.remove_unfinished().expect("removable");
+        assert_eq!(unfinished.metadata().expect("it is open").len(), 0, "it is cut down");
         let mut names = snapshots.names().expect("readable");
         names.sort();
         assert_eq!(names, kept);

@@ -68,7 +68,7 @@ impl TableStorage for DirTables {
             let name = entry.file_name();
             let table = name.to_str().and_then(|name| name.strip_suffix(UNFINISHED));
             if table.and_then(TableNumber::from_file_name).is_some() {
-                fs::remove_file(entry.path())?;
+                remove_gradually(&entry.path())?;
             }
         }
         sync_directory(&self.directory)
@@ -194,7 +194,9 @@ mod tests {
         for name in kept.iter().chain(&["assertions-0000000002.kv.prepare"]) {
             fs::write(directory.path().join(name), "x").unwrap();
         }
+        let unfinished = File::open(directory.path().join("assertions-0000000002.kv.prepare")).unwrap();
         tables.remove_unfinished().unwrap();
+        assert_eq!(unfinished.metadata().unwrap().len(), 0, "it is cut down");
         assert_eq!(names(directory.path()), kept);
         assert_eq!(tables.list().unwrap(), [TableFile { number: TableNumber(1), bytes: 1 }]);
     }
