@@ -20,4 +20,6 @@ pub use facts::{SnapshotFacts, SnapshotFigures};
 pub use part::{Part, SnapshotNumber, WholeSnapshot};
 pub use position::{Mismatch, Position, PositionError};
 pub use storage::{DirSnapshots, MemorySnapshots, PartSink, SnapshotStorage};
-pub use writer::{PIECE_BYTES, Piece, SnapshotRoom, SnapshotWriter, WriteError, Written, keep_only};
+pub use writer::{
+    PIECE_BYTES, Piece, SnapshotRoom, SnapshotWriter, WriteError, Written, keep_newest, keep_only,
+};

@@ -72,7 +72,7 @@ pub enum WriteError {
 }
 
 /// A snapshot that is being written. Dropped before it is whole, it leaves nothing that counts: parts that have their names
-/// already are removed when the next one begins, or at the next start.
+/// already are removed when [somebody asks for it](keep_newest), when the next one begins, or at the next start.
 pub struct SnapshotWriter {
     number: SnapshotNumber,
     parts: Vec<Writing>,
@@ -174,7 +174,11 @@ pub fn keep_only(storage: &dyn SnapshotStorage, kept: Option<SnapshotNumber>) ->
 }
 
 /// Removes all but the newest whole snapshot, and answers which that is.
-fn keep_newest(storage: &dyn SnapshotStorage) -> Result<Option<SnapshotNumber>, WriteError> {
+///
+/// # Errors
+///
+/// When something cannot be listed or removed.
+pub fn keep_newest(storage: &dyn SnapshotStorage) -> Result<Option<SnapshotNumber>, WriteError> {
     let parts = storage.list().map_err(failed("list what is beside", storage, &ANY))?;
     let newest = WholeSnapshot::newest(&parts).map(|whole| whole.number);
     keep_only(storage, newest)?;

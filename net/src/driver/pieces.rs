@@ -16,7 +16,7 @@ pub struct PieceSender {
 
 /// Why a piece was not taken.
 #[derive(Debug)]
-enum NotTaken {
+pub(crate) enum NotTaken {
     /// There is no room yet.
     Full(Piece),
     /// The snapshot was given up.
@@ -60,7 +60,7 @@ impl PieceSender {
     }
 
     /// Hands a piece over, unless there is no room for it, or nobody wants it any more.
-    fn send(&self, piece: Piece) -> Result<(), NotTaken> {
+    pub(crate) fn send(&self, piece: Piece) -> Result<(), NotTaken> {
         let sent = self.pieces.try_send(piece).map_err(|error| match error {
             TrySendError::Full(piece) => NotTaken::Full(piece),
             TrySendError::Disconnected(_) => NotTaken::GivenUp,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stemedb_engine::checkpoint::Manifest;
 use stemedb_engine::snapshots::{
-    Piece, SnapshotFacts, SnapshotRoom, SnapshotStorage, SnapshotWriter, WriteError, Written,
+    Piece, SnapshotFacts, SnapshotRoom, SnapshotStorage, SnapshotWriter, WriteError, Written, keep_newest,
 };
 use stemedb_engine::time::UnixMicros;
 
@@ -177,12 +177,14 @@ impl Snapshots {
 
     /// Leaves the snapshot. The cores find that nobody takes their pieces any more.
     fn give_up(&mut self, error: &GivenUp, now_us: u64) {
-        let taking = self.taking.take();
+        let taken_bytes = self.taking.take().map(|taking| taking.writer.taken_bytes());
+        if taken_bytes.is_some() {
+            // What has its name already takes room, too. What cannot be removed now is when the next one begins.
+            let _ = keep_newest(&*self.plan.storage);
+        }
         if let GivenUp::Write(WriteError::NoRoom { .. }) = error {
             // What is wrong is told by what tells of full disks.
-            if let Some(taking) = taking {
-                self.size.given_up_bytes = taking.writer.taken_bytes();
-            }
+            self.size.given_up_bytes = taken_bytes.unwrap_or(self.size.given_up_bytes);
         } else {
             self.plan.facts.failed();
         }
@@ -230,10 +232,63 @@ impl Taking {
 
 #[cfg(test)]
 mod tests {
-    //! Goal: where there is no room, snapshots are not begun again and again. Method: what is expected of the next one after each course
-    //! that one can take.
+    //! Goal: where there is no room, snapshots are not begun again and again, and leave nothing. Method: what is expected of the next one after
+    //! each course that one can take, and a storage that has too little room for one of two parts.
+
+    use std::sync::Mutex;
+
+    use stemedb_engine::slot::SLOTS;
+    use stemedb_engine::snapshots::{MemorySnapshots, Part, SnapshotNumber};
 
     use super::*;
+
+    /// Cores whose pieces the test sends.
+    #[derive(Clone, Default)]
+    struct Cores(Arc<Mutex<Vec<PieceSender>>>);
+
+    impl Cores {
+        fn send(&self, core: usize, bytes: usize, is_last: bool) {
+            let senders = self.0.lock().expect("nobody panics with it");
+            senders[core].send(Piece { bytes: vec![1; bytes], is_last }).expect("it is taken");
+        }
+    }
+
+    impl SnapshotCores for Cores {
+        fn order(&self, core: usize, _: SnapshotOrder, pieces: PieceSender) {
+            self.0.lock().expect("nobody panics with it").insert(core, pieces);
+        }
+
+        fn wake(&self, _: usize) {}
+    }
+
+    #[test]
+    fn a_snapshot_that_is_given_up_leaves_the_one_before_it_and_nothing_else() {
+        let (storage, cores) = (MemorySnapshots::new(), Cores::default());
+        let before = Part { number: SnapshotNumber::FIRST, slots: 0..SLOTS };
+        storage.insert(&before, vec![1; 40]);
+        let plan = SnapshotPlan {
+            storage: Box::new(storage.clone()),
+            slots: vec![0..512, 512..SLOTS],
+            cores: Box::new(cores.clone()),
+            opened: UnixMicros(1),
+            checkpoints: 0,
+            checkpoint_bytes: 0,
+            spare_bytes: 1000,
+            facts: SnapshotFacts::default(),
+        };
+        let mut snapshots = Snapshots::new(plan, Arc::new(|| {}));
+        snapshots.begin_if_due(&Manifest::empty(), Now { monotonic_us: 0, wall: UnixMicros(1) });
+        cores.send(0, 40, true);
+        snapshots.piece_came();
+        snapshots.write(0);
+        assert_eq!(storage.list().expect("memory").len(), 2, "one part of two has its name");
+        storage.set_bytes_max(80 + 1000 + 9);
+        cores.send(1, 10, false);
+        snapshots.piece_came();
+        snapshots.write(PIECE_PAUSE_US);
+        assert_eq!((storage.list().expect("memory"), storage.unfinished()), (vec![before], 0));
+        assert_eq!(snapshots.size.given_up_bytes, 40);
+    }
 
     #[test]
     fn a_snapshot_is_expected_to_be_like_the_last_one_and_larger_than_there_was_room_for() {
