@@ -15,6 +15,7 @@ mod damage;
 mod error;
 mod facts;
 mod give_up;
+mod hold;
 mod making;
 mod manifest;
 mod open_tables;

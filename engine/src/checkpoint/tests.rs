@@ -168,6 +168,8 @@ struct World {
     lanes: Vec<Lane>,
     upkeep: Upkeep,
     claims: u64,
+    /// The time that headers say.
+    now: UnixMicros,
 }
 
 #[derive(Debug, Clone)]
@@ -222,7 +224,7 @@ impl World {
             manifest: Box::new(place.clone()),
         };
         let upkeep = Upkeep::new(store, world_config(), manifest, writing(&lanes), UpkeepFacts::default());
-        World { log, tables, manifest: place, lanes, upkeep, claims }
+        World { log, tables, manifest: place, lanes, upkeep, claims, now: opening.now }
     }
 
     fn restarted(self, lanes: u16) -> World {
@@ -231,14 +233,15 @@ impl World {
 
     /// Restarted with lanes of any kind.
     fn opened(self, opening: &Opening) -> World {
-        World::on(self.log, self.tables, self.manifest, self.claims, opening)
+        let opening = Opening { now: self.now, ..*opening };
+        World::on(self.log, self.tables, self.manifest, self.claims, &opening)
     }
 
     fn append(&mut self, lane: usize, kind: RecordKind, payload: &[u8]) {
         self.lanes[lane].append(kind, 0, payload).unwrap();
         // It ends where a segment is prepared that the lane then begins.
         while !self.lanes[lane].is_idle() {
-            drive(&mut self.lanes[lane], &mut self.log, NOW, 0).unwrap();
+            drive(&mut self.lanes[lane], &mut self.log, self.now, 0).unwrap();
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
+use super::hold::too_many;
 use super::making::{Making, take_number};
 use super::scrub::{Scrub, Scrubbable};
 use super::{
@@ -58,7 +59,8 @@ pub struct UpkeepConfig {
     pub segment_bytes: u64,
     /// Bytes that the segments of a core may have together: beyond them it refuses writes.
     pub core_log_bytes_max: u64,
-    /// Bytes of segments that tables cover and that are kept for the archive all the same; beyond them the oldest are given up.
+    /// Bytes of segments that tables cover and that are kept for the archive all the same; beyond them those are given up that were begun
+    /// first.
     pub archive_hold_bytes_max: u64,
 }
 
@@ -485,19 +487,12 @@ impl Upkeep {
         files.retain(|file| is_covered(file) && !planted::is(Bug::KeepSegments));
         // The oldest one goes first: what remains has no gap.
         files.sort_unstable_by_key(|file| std::cmp::Reverse(file.id.number));
-        let (mut segments, mut bytes) = (0, 0);
-        files.retain(|file| {
-            if !self.is_held(file) {
-                return true;
-            }
-            // Those that are given up count as well: none that is older than one of them is kept, however small it is.
-            bytes += file.bytes;
-            let is_kept = bytes <= self.config.archive_hold_bytes_max;
-            segments += u64::from(is_kept);
-            !is_kept
-        });
-        self.facts.holding(segments);
-        self.needless_segments = files;
+        let (held, archived): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| self.is_held(file));
+        let held_segments = held.len();
+        let mut needless = too_many(&*self.store.log, held, self.config.archive_hold_bytes_max);
+        self.facts.holding((held_segments - needless.len()) as u64);
+        needless.extend(archived);
+        self.needless_segments = needless;
         Ok(())
     }
 

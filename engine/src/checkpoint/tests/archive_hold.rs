@@ -76,3 +76,58 @@ fn nothing_is_kept_that_is_older_than_what_is_given_up() {
     assert_eq!(world.upkeep.facts().snapshot().segments_held, newer.len() as u64);
     world.check();
 }
+
+/// Writes claims of all slots, a second apart, until a lane has left so many further segments.
+fn leave_segments(world: &mut World, lane: usize, segments: u64) {
+    let until = world.lanes[lane].writing().unwrap().0 + segments;
+    while world.lanes[lane].writing().unwrap().0 < until {
+        world.now.0 += 1_000_000;
+        world.claim((world.now.0 / 1_000_000 % 20) as u8, None, 4_000);
+    }
+}
+
+/// Goal: of all lanes what was begun first goes first, however a lane numbers its segments. Method: a lane that is much younger than the other.
+#[test]
+fn a_lane_that_began_later_keeps_its_segments_longer() {
+    let mut world = World::new(1);
+    leave_segments(&mut world, 0, 5);
+    let old: Vec<_> = world.log.list().unwrap().iter().map(|file| file.id).collect();
+    let mut world = world.restarted(2);
+    hold(&mut world, u64::MAX);
+    leave_segments(&mut world, 1, 2);
+    assert_eq!(given_up(&work(&mut world)), []);
+    let held = world.upkeep.facts().snapshot().segments_held;
+    let covered = |world: &World, lane| {
+        let mut files = world.log.list().unwrap();
+        files
+            .retain(|file| file.id.lane == LaneId(lane) && world.upkeep.manifest().covered.contains(file.id));
+        files
+    };
+    assert_eq!(covered(&world, 1).len(), 2);
+    // All of the first generation but one.
+    let bytes = world.log.list().unwrap()[0].bytes;
+    hold(&mut world, bytes * (held - old.len() as u64 + 2));
+    let gone = given_up(&work(&mut world));
+    assert!(gone.len() >= 2 && gone.iter().all(|id| old.contains(id)), "{gone:?}");
+    assert_eq!(covered(&world, 1).len(), 2, "they are the newest");
+    world.check();
+}
+
+/// Goal: what is kept of a lane has no gap, whatever the clock did. Method: a clock that goes back by a day in the midst of a lane.
+#[test]
+fn what_is_kept_has_no_gap_where_the_clock_went_back() {
+    let mut world = World::new(1);
+    hold(&mut world, u64::MAX);
+    leave_segments(&mut world, 0, 3);
+    world.now.0 -= 86_400_000_000;
+    leave_segments(&mut world, 0, 3);
+    work(&mut world);
+    let mut covered = world.log.list().unwrap();
+    covered.retain(|file| world.upkeep.manifest().covered.contains(file.id));
+    covered.sort_unstable_by_key(|file| file.id);
+    assert_eq!(covered.len(), 6);
+    hold(&mut world, covered[0].bytes * 4);
+    let oldest: Vec<_> = covered[..2].iter().map(|file| file.id).collect();
+    assert_eq!(given_up(&work(&mut world)), oldest);
+    world.check();
+}
