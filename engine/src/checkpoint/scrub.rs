@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{DamagedPlace, Manifest, Store, UpkeepFacts};
+use crate::background::offer_turn;
 use crate::log::SegmentNumber;
 use crate::log::recovery::{RecoveryError, SegmentCheck};
 use crate::log::segment::SegmentId;
@@ -227,6 +228,7 @@ fn read_segment(
     left: Vec<EndedSegment>,
 ) -> (Place, Option<Scrubbed>) {
     let before = check.offset();
+    offer_turn();
     match check.step(&*of.store.log, STEP_BYTES) {
         Ok(is_done) => {
             let sound = Scrubbed::Sound { bytes: check.offset() - before };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Damage, Entries, Retractions, Step, Table, TableError, TablePart};
+use crate::background::offer_turn;
 use crate::claim::Assertion;
 use crate::slot::SLOTS;
 
@@ -54,6 +55,7 @@ impl Verification {
                     .map(Step::Done)
                     .map_err(|damage| damage.at(&self.table.path, footer_offset, TablePart::Footer));
             };
+            offer_turn();
             for (number, entry) in block.iter().enumerate() {
                 budget = budget.saturating_sub(entry.bytes());
                 self.retracted += u64::from(entry.retracted);
