@@ -13,8 +13,8 @@ use crate::planted::{self, Bug};
 use crate::slot::LaneId;
 use crate::table::{ClaimKey, ReadRange, Search, Table, TableError, TableStorage};
 
-/// The tables of one manifest, all open: whoever holds the set can read them, also when they have been merged into others and
-/// removed.
+/// The tables of one manifest, all open. Whoever holds the set can read them, also when they have been merged into others: as long as
+/// somebody does, they [may not be removed](TablesInForce::may_remove), which would cut them down to nothing.
 #[derive(Debug, Default)]
 pub struct TableSet {
     tables: Vec<(RangeInclusive<u64>, Arc<Table>)>,
