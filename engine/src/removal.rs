@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::unfinished_file::sync_directory;
+use crate::unfinished_file::open_directory;
 
 /// Bytes whose space is given back at a time.
 const PIECE_BYTES: u64 = 4 << 20;
@@ -22,20 +22,21 @@ const PIECE_BYTES: u64 = 4 << 20;
 ///
 /// When the file cannot be removed, or its name not durably.
 pub fn remove_gradually(path: &Path) -> io::Result<()> {
-    remove(path, sync_directory, File::set_len)
+    remove(path, File::sync_all, File::set_len)
 }
 
 /// Does that by calls that synchronise a directory, and cut a file.
 fn remove(
     path: &Path,
-    sync: impl FnOnce(&Path) -> io::Result<()>,
+    sync: impl FnOnce(&File) -> io::Result<()>,
     cut: impl FnMut(&File, u64) -> io::Result<()>,
 ) -> io::Result<()> {
+    let directory = open_directory(path.parent().unwrap_or(Path::new("")))?;
     // Whoever may change the directory may remove the file, but perhaps not write to it.
     let file = OpenOptions::new().write(true).open(path).ok();
     fs::remove_file(path)?;
     // Otherwise a power cut could bring back the name, with what is left of the content.
-    sync(path.parent().unwrap_or(Path::new("")))?;
+    sync(&directory)?;
     // What cannot be given back now is when the file is closed.
     let _ = file.map_or(Ok(()), |file| cut_down(&file, cut));
     Ok(())
@@ -100,8 +101,8 @@ mod tests {
         for is_synced in [true, false] {
             File::create(&path).unwrap().set_len(2 * PIECE_BYTES + 1).unwrap();
             let asked = RefCell::new(Vec::new());
-            let sync = |synced: &Path| {
-                assert!(synced == directory.path() && !path.exists());
+            let sync = |synced: &File| {
+                assert!(synced.metadata().unwrap().is_dir() && !path.exists());
                 asked.borrow_mut().push("synchronise".to_owned());
                 if is_synced { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EIO)) }
             };

@@ -58,8 +58,13 @@ impl Drop for UnfinishedFile {
 ///
 /// When it cannot be opened or synchronised.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    File::open(directory)?.sync_all()
+    open_directory(directory)?.sync_all()
+}
+
+/// Opens a directory, that of the process if it has no name, to be synchronised later. Who is to change names in it does this before: without
+/// a descriptor it would not be known whether the change is durable.
+pub(crate) fn open_directory(directory: &Path) -> io::Result<File> {
+    File::open(if directory.as_os_str().is_empty() { Path::new(".") } else { directory })
 }
 
 #[cfg(test)]

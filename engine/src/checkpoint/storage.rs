@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::unfinished_file::{UnfinishedFile, sync_directory};
+use crate::unfinished_file::{UnfinishedFile, open_directory, sync_directory};
 
 /// The most bytes that a manifest may have. Tables and lanes take a few kilobytes. The rest are retractions that a lane has
 /// not got in an ended segment, while others have: as many as fit into the segment that it writes to, and into
@@ -79,12 +79,13 @@ impl ManifestStorage for DirManifest {
 
     fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
         check_length(bytes.len() as u64)?;
+        let directory = open_directory(&self.directory)?;
         let fresh = self.directory.join("MANIFEST.prepare");
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&fresh)?;
         let mut file = UnfinishedFile::new(file, fresh, self.path());
         file.file().write_all(bytes)?;
         file.give_name()?;
-        sync_directory(&self.directory).map_err(ReplaceError::InDoubt)
+        directory.sync_all().map_err(ReplaceError::InDoubt)
     }
 
     fn sync(&self) -> io::Result<()> {
