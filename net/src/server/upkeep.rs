@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -19,6 +20,7 @@ use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::storage::{DirStorage, SegmentFile};
+use stemedb_engine::shortage::is_shortage;
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::table::{DirTables, TableNumber};
 
@@ -281,12 +283,12 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
             return Ok(());
         }
         self.archive_due = Instant::now() + LOOK_AGAIN;
-        let now = archived_in(self.data.wal());
-        if now.is_none() || now == self.archived {
+        let Ok(Some(now)) = archived_in(self.data.wal()) else { return Ok(()) };
+        if self.archived.as_ref() == Some(&now) {
             return Ok(());
         }
-        self.archived.clone_from(&now);
-        now.map_or(Ok(()), |archived| self.upkeep.archived(archived))
+        self.archived = Some(now.clone());
+        self.upkeep.archived(now)
     }
 
     /// Takes a step, and gives how long to wait before the next.
@@ -381,14 +383,28 @@ fn removal_right(wal: &Path, known: Option<&Covered>) -> Option<RemovalRight> {
         tracing::warn!(%error, "files that are needed no more are kept");
         None
     })?;
-    archived_in(wal).is_none_or(|now| Some(&now) == known).then_some(right)
+    archived_in(wal).is_ok_and(|now| now.is_none_or(|now| Some(&now) == known)).then_some(right)
 }
 
 /// Which part of the log is archived: nothing where that cannot be read. `None` where there is no archive.
-fn archived_in(wal: &Path) -> Option<Covered> {
-    archive_mark::read(wal).unwrap_or_else(|error| {
-        tracing::warn!(%error, "{} cannot be read; nothing counts as archived", archive_mark::path(wal).display());
-        Some(Covered::default())
+///
+/// # Errors
+///
+/// When memory or open files are too short to look: whether there is an archive is not known.
+fn archived_in(wal: &Path) -> io::Result<Option<Covered>> {
+    archived_by(archive_mark::read(wal), wal)
+}
+
+/// The same, where the mark was `read` so.
+fn archived_by(read: io::Result<Option<Covered>>, wal: &Path) -> io::Result<Option<Covered>> {
+    read.or_else(|error| {
+        let path = archive_mark::path(wal);
+        if is_shortage(&error) {
+            tracing::warn!(%error, "{} cannot be read; nothing is removed", path.display());
+            return Err(error);
+        }
+        tracing::warn!(%error, "{} cannot be read; nothing counts as archived", path.display());
+        Ok(Some(Covered::default()))
     })
 }
 

@@ -1,7 +1,6 @@
 //! Goal: cores know what is removed, nothing is removed that somebody counts on, and a stop waits for the step at hand, but not for ever. Method: a
 //! log of the test's own that upkeep works on, marks of an archive, and a thread whose step ends when the test says so.
 
-use std::io;
 use std::path::PathBuf;
 
 use stemedb_engine::checkpoint::MemoryManifest;
@@ -131,6 +130,18 @@ fn nothing_is_removed_before_the_mark_of_the_archive_is_known() {
     std::fs::remove_file(archive_mark::path(wal.path())).expect("it is there");
     let _hold = stemedb_engine::data_dir::Hold::on(wal.path()).expect("nobody removes anything");
     assert!(removal_right(wal.path(), None).is_none(), "somebody reads");
+}
+
+/// Goal: no server keeps segments for an archive that there is not, since it could not look. Method: what becomes of each way to read its mark.
+#[test]
+fn a_mark_that_cannot_be_read_is_that_of_an_archive_unless_something_is_short() {
+    let wal = Path::new("/wal");
+    let read = |errno| archived_by(Err(io::Error::from_raw_os_error(errno)), wal);
+    assert_eq!(read(libc::EIO).expect("it is there"), Some(Covered::default()));
+    for errno in [libc::EMFILE, libc::ENOMEM] {
+        assert_eq!(read(errno).expect_err("it is not known").raw_os_error(), Some(errno));
+    }
+    assert_eq!(archived_by(Ok(None), wal).expect("it was looked"), None);
 }
 
 /// Goal: cores know when the CPU is theirs. Method: while an order is waited for, and after it has come; and a glance without waiting.
