@@ -77,6 +77,8 @@ finish() {
     local code=$?
     trap - EXIT
     trap '' HUP INT TERM
+    # Starts in vain on what was there before do not count: systemd refuses more after ten of them.
+    "$SYSTEMCTL" reset-failed "$SERVICE" 2>/dev/null || true
     if ! "$SYSTEMCTL" start "$SERVICE"; then
         echo "StemeDB API service does not start; journalctl -u $SERVICE says why. If the restore was interrupted, type the same again;" \
             "docs/operations/restore.md says how to go back to what was there before" >&2

@@ -20,6 +20,7 @@ fn a_server_is_upgraded_and_brought_back_by_its_page() {
     let metadata = "/opt/stemedb/data/metadata.json";
     host.typed(&format!("jq '.format_version = 2' {metadata} >/root/newer && cat /root/newer >{metadata}"));
     fails(&host, "systemctl start stemedb-api");
+    host.wait_until("systemd gives up", || host.log().contains("Start request repeated too quickly"));
     walk.types("Back");
     assert_eq!(assertion_count(&host), 1000);
     walk.ends();
