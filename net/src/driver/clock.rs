@@ -7,18 +7,21 @@ use stemedb_engine::time::UnixMicros;
 use crate::core::Now;
 
 /// Tells a core the time.
-#[derive(Debug)]
-pub(super) struct Clock {
-    started: Instant,
-}
+pub(super) struct Clock(Box<dyn Fn() -> Now>);
 
 impl Clock {
     pub(super) fn start() -> Clock {
-        Clock { started: Instant::now() }
+        let started = Instant::now();
+        Clock::of(move || Now { monotonic_us: started.elapsed().as_micros() as u64, wall: wall_clock() })
+    }
+
+    /// A clock that is looked at so.
+    pub(super) fn of(look: impl Fn() -> Now + 'static) -> Clock {
+        Clock(Box::new(look))
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { monotonic_us: self.started.elapsed().as_micros() as u64, wall: wall_clock() }
+        (self.0)()
     }
 }
 

@@ -12,6 +12,8 @@ mod pieces;
 mod reads;
 mod segments;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;
