@@ -228,13 +228,13 @@ impl Upkeep {
     ///
     /// # Errors
     ///
-    /// When the log's files cannot be listed.
+    /// When the log's files cannot be listed. Then nothing is noted.
     pub fn archived(&mut self, archived: Covered) -> Result<(), UpkeepError> {
         if self.archived.as_ref() == Some(&archived) {
             return Ok(());
         }
-        self.archived = Some(archived);
-        self.find_needless_segments()
+        let before = self.archived.replace(archived);
+        self.find_needless_segments().inspect_err(|_| self.archived = before)
     }
 
     #[cfg(test)]

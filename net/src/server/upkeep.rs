@@ -287,8 +287,10 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         if self.archived.as_ref() == Some(&now) {
             return Ok(());
         }
-        self.archived = Some(now.clone());
-        self.upkeep.archived(now)
+        // Until it is noted, nothing is removed.
+        self.upkeep.archived(now.clone())?;
+        self.archived = Some(now);
+        Ok(())
     }
 
     /// Takes a step, and gives how long to wait before the next.
