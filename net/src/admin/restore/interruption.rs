@@ -1,17 +1,17 @@
 //! What a signal does to a restore.
 
-use std::io;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
+use std::{fs, io};
 
 use stemedb_engine::ring::signals::{Signal, Signals};
 
 use crate::admin::error::AdminError;
 
 /// What `SIGINT`, `SIGTERM` and `SIGHUP` do: as long as nothing is changed they end the process; from then on they break off the restore, which puts
-/// back what was there.
+/// back what was there. Those that whoever started the process has it ignore, as nohup(1) does, do nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Interruption(Arc<AtomicU8>);
 
@@ -23,13 +23,15 @@ impl Interruption {
     /// Waits for signals from now on. To be called before there is a second thread.
     pub(super) fn watch() -> Result<Interruption, AdminError> {
         let failed = |error: io::Error| AdminError::Failed(format!("cannot wait for signals: {error}"));
+        let status = fs::read_to_string("/proc/self/status").map_err(failed)?;
+        // A signal that is blocked is waited for, even if it is ignored.
         let signals = Signals::block().map_err(failed)?;
         let interruption = Interruption(Arc::new(AtomicU8::new(PREPARING)));
         let noted = interruption.clone();
         let wait = move || {
             while let Ok(signal) = signals.wait() {
-                if noted.note() {
-                    process::exit(status(signal));
+                if !is_ignored(&status, signal) && noted.note() {
+                    process::exit(128 + number(signal));
                 }
             }
         };
@@ -57,9 +59,15 @@ impl Interruption {
     }
 }
 
-/// The exit status of a process that such a signal has ended, as shells tell it.
-fn status(signal: Signal) -> i32 {
-    128 + match signal {
+/// Whether a process with this `/proc/PID/status` ignores a signal: see proc_pid_status(5).
+fn is_ignored(status: &str, signal: Signal) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (number(signal) - 1) != 0)
+}
+
+fn number(signal: Signal) -> i32 {
+    match signal {
         Signal::Hangup => libc::SIGHUP,
         Signal::Interrupt => libc::SIGINT,
         Signal::Terminate => libc::SIGTERM,
@@ -69,6 +77,17 @@ fn status(signal: Signal) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signals_that_are_ignored_are_told_from_others() {
+        // That of a process under nohup(1).
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000440\n";
+        assert!(is_ignored(status, Signal::Hangup));
+        assert!(!is_ignored(status, Signal::Interrupt));
+        assert!(!is_ignored(status, Signal::Terminate));
+        assert!(is_ignored("SigIgn:\t0000000000004002\n", Signal::Terminate));
+        assert!(!is_ignored("", Signal::Hangup));
+    }
 
     #[test]
     fn a_signal_ends_the_process_until_something_is_changed() {
