@@ -427,6 +427,27 @@ fn a_backup_of_the_log_that_is_pushed_is_no_piece_of_the_archive() {
     }
 }
 
+/// Goal: a store that is misspelt or not mounted is noticed before it matters. Method: one that is not there, an empty one, and some that are none.
+#[test]
+fn a_store_that_is_not_there_is_told() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    for store in ["data/wal/archive", "http://x/y", "s3:/b", "s3://", "''"] {
+        let (code, said) = installation.refused(&format!("stemedb-admin archive run --store {store}"));
+        assert_eq!(code, 2, "{said}");
+    }
+    installation.stop();
+    let line = "stemedb-admin restore --target-time $(date -d tomorrow +%s) --yes";
+    let (code, said) = installation.refused(&format!("{line} --store archiv"));
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("the store archiv is no directory that is there"), "{said}");
+    assert_eq!(installation.typed("find data -name '*.backup.*'"), "", "nothing was changed");
+    let told = installation.typed(&format!("mkdir empty; {line} --store empty --dry-run 2>&1"));
+    assert!(told.contains("nothing is archived in empty"), "{told}");
+}
+
 #[test]
 fn an_archive_that_was_damaged_is_refused() {
     let installation = Installation::new();

@@ -75,6 +75,9 @@ fn chain(
 ) -> Result<Chain, AdminError> {
     let (mut last, mut gap) = (None::<ArchiveNote>, None);
     let keys = note_keys(store)?;
+    if keys.is_empty() {
+        eprintln!("stemedb-admin: nothing is archived in {}", store.name());
+    }
     for note in newest_first(store, &keys) {
         let note = note?;
         if is_after(&note.timestamp, until) {

@@ -52,6 +52,7 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     // Not the last of all: what is not archived is lost with the machine.
     background::step_back();
     let result = lock.and_then(|lock| {
+        refuse_to_archive_into(&options.data, &options.store)?;
         let store = options.store.open()?;
         let note = archive(&store, &wal, &options.data.db())?;
         Ok((lock, store.name(), note))
@@ -72,6 +73,22 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
         )?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is archived must not go with what it is of: a restore renames log and tables.
+fn refuse_to_archive_into(data: &DataOptions, store: &StoreOptions) -> Result<(), AdminError> {
+    let Some(directory) = store.directory()? else { return Ok(()) };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for source in [data.wal(), data.db()] {
+        if absolute(&directory).starts_with(absolute(&source)) {
+            return Err(AdminError::Usage(format!(
+                "the store {} lies in {}, and would go with it; it belongs on another disk",
+                directory.display(),
+                source.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Makes an object of what the archive does not have yet; `None` if it has all.

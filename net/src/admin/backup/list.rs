@@ -77,7 +77,7 @@ fn local(options: &ListOptions) -> Result<Vec<Listed>, AdminError> {
 }
 
 fn remote(options: &ListOptions) -> Result<Vec<Listed>, AdminError> {
-    let store = options.store.open()?;
+    let store = options.store.open_to_read()?;
     let listed = |note: RemoteNote| Listed { metadata: note.metadata, place: note.object };
     Ok(notes(&store)?.into_iter().map(listed).collect())
 }

@@ -165,7 +165,7 @@ fn copy_to_store(backup: Backup, catalog: &Catalog, options: &StoreOptions) -> R
 
 /// Copies a backup from the store to where the others are, and checks it.
 pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, AdminError> {
-    let store = options.store.open()?;
+    let store = options.store.open_to_read()?;
     let note = match &options.backup_id {
         Some(id) => note_of(&store, id)?,
         None => notes(&store)?.into_iter().next(),

@@ -418,7 +418,7 @@ fn fetch_pieces(options: &RestoreOptions, backup: &Backup, target: CutTarget) ->
     };
     let has_room = |bytes| check_room(options, bytes, bytes.max(backup.metadata.size_bytes));
     let Assembled { has_pieces, has_moment, gap } =
-        assemble(&options.store.open()?, backup, until, &pieces.directory, &has_room)?;
+        assemble(&options.store.open_to_read()?, backup, until, &pieces.directory, &has_room)?;
     Ok(Fetched { pieces: has_pieces.then_some(pieces), has_moment, gap })
 }
 

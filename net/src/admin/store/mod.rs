@@ -6,6 +6,7 @@ mod s3;
 
 use std::env;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 use stemedb_engine::time::UnixMicros;
@@ -44,7 +45,7 @@ impl StoreOptions {
 
     /// Whether somebody has named a store, here or in the environment.
     pub(super) fn is_named(&self) -> bool {
-        self.store.is_some() || env::var_os("BACKUP_BUCKET").is_some()
+        self.store.is_some() || bucket_of_environment().is_some()
     }
 
     /// Whether somebody has typed which store.
@@ -52,20 +53,75 @@ impl StoreOptions {
         self.store.is_some()
     }
 
-    /// The store.
+    /// The store, which may have to be made.
     pub(super) fn open(&self) -> Result<Store, AdminError> {
-        let bucket = match &self.store {
-            Some(name) => match name.strip_prefix("s3://") {
-                Some(bucket) => bucket.trim_end_matches('/').to_owned(),
-                None => return Ok(Store::Local(LocalStore::new(name.into()))),
-            },
-            None => match env::var("BACKUP_BUCKET") {
-                Ok(bucket) => bucket,
-                Err(_) => return Ok(Store::Local(LocalStore::new("archive".into()))),
-            },
-        };
-        Ok(Store::S3(Box::new(S3Store::from_environment(&bucket)?)))
+        match self.place()? {
+            Place::Directory(directory) => Ok(Store::Local(LocalStore::new(directory))),
+            Place::Bucket(bucket) => Ok(Store::S3(Box::new(S3Store::from_environment(&bucket)?))),
+        }
     }
+
+    /// The store, from which something is to be read: a directory must be there.
+    pub(super) fn open_to_read(&self) -> Result<Store, AdminError> {
+        match self.place()? {
+            Place::Directory(directory) if !directory.is_dir() => Err(AdminError::Failed(format!(
+                "the store {} is no directory that is there; --store says where it is, and a disk must be mounted",
+                directory.display()
+            ))),
+            _ => self.open(),
+        }
+    }
+
+    /// The directory, if the store is one.
+    pub(super) fn directory(&self) -> Result<Option<PathBuf>, AdminError> {
+        Ok(match self.place()? {
+            Place::Directory(directory) => Some(directory),
+            Place::Bucket(_) => None,
+        })
+    }
+
+    fn place(&self) -> Result<Place, AdminError> {
+        match (&self.store, bucket_of_environment()) {
+            (Some(name), _) => Place::parse(name),
+            (None, Some(bucket)) => Ok(Place::Bucket(bucket)),
+            (None, None) => Ok(Place::Directory("archive".into())),
+        }
+    }
+}
+
+/// Where a store is.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Directory(PathBuf),
+    Bucket(String),
+}
+
+impl Place {
+    fn parse(name: &str) -> Result<Place, AdminError> {
+        let wrong = |reason: &str| {
+            Err(AdminError::Usage(format!(
+                "--store `{name}`: {reason}; a store is a directory, or s3://BUCKET"
+            )))
+        };
+        if let Some(bucket) = name.strip_prefix("s3://") {
+            return match bucket.trim_end_matches('/') {
+                "" => wrong("no bucket is named"),
+                bucket => Ok(Place::Bucket(bucket.to_owned())),
+            };
+        }
+        let scheme = name.split_once(":/").map(|(scheme, _)| scheme);
+        let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        match name {
+            "" => wrong("the name is empty"),
+            _ if scheme.is_some_and(is_scheme) => wrong("this kind of URL is not known"),
+            _ => Ok(Place::Directory(name.into())),
+        }
+    }
+}
+
+/// The bucket that the environment names. An empty name is none.
+fn bucket_of_environment() -> Option<String> {
+    env::var("BACKUP_BUCKET").ok().filter(|bucket| !bucket.is_empty())
 }
 
 impl Store {
@@ -182,6 +238,17 @@ impl<R: Read> Read for Hashed<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_is_a_directory_or_a_bucket_and_nothing_else() {
+        for directory in ["archive", "/mnt/archive", "./s3", "a:b", "/mnt/a:/b"] {
+            assert_eq!(Place::parse(directory).expect("a directory"), Place::Directory(directory.into()));
+        }
+        assert_eq!(Place::parse("s3://b/").expect("a bucket"), Place::Bucket("b".to_owned()));
+        for wrong in ["", "s3://", "s3:///", "s3:/b", "http://x/y", "file:///mnt"] {
+            assert!(matches!(Place::parse(wrong), Err(AdminError::Usage(_))), "{wrong}");
+        }
+    }
 
     #[test]
     fn keys_tell_when_their_objects_were_begun() {
