@@ -8,6 +8,7 @@
 mod archive_hold;
 mod behind;
 mod doubt;
+mod failing_log;
 mod full_disk;
 mod scrub;
 mod shortage;

@@ -1,59 +1,7 @@
 //! Disks that find no space, wherever that shows.
 
+use super::failing_log::FailingLog;
 use super::*;
-
-/// A log whose directory finds no space to note its next removals in: the files are gone, which is not durable.
-struct RemovingLog {
-    log: KeptLog,
-    failures_left: u64,
-}
-
-impl LogStorage for RemovingLog {
-    fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        self.log.list()
-    }
-
-    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.log.read(segment, offset, buffer)
-    }
-
-    fn path(&self, segment: SegmentId) -> PathBuf {
-        self.log.path(segment)
-    }
-}
-
-impl LogDisk for RemovingLog {
-    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.log.prepare(segment, bytes)
-    }
-
-    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.log.write(segment, offset, bytes)
-    }
-
-    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.log.sync(segment)
-    }
-
-    fn sync_names(&mut self) -> io::Result<()> {
-        self.log.sync_names()
-    }
-
-    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.log.truncate(segment, bytes)
-    }
-
-    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.log.remove(segment)?;
-        match self.failures_left.checked_sub(1) {
-            None => Ok(()),
-            Some(left) => {
-                self.failures_left = left;
-                Err(io::Error::from_raw_os_error(libc::ENOSPC))
-            }
-        }
-    }
-}
 
 /// A disk that is full once so many more changes are made, for tables and manifest alike.
 #[derive(Clone)]
@@ -270,8 +218,9 @@ fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
 fn a_segment_that_is_gone_is_not_removed_again() {
     let mut world = World::new(1);
     (0..60).for_each(|at| world.claim(at, None, 4_000));
+    let log = FailingLog { log: world.log.clone(), unnoted_removals_left: 2, ..FailingLog::default() };
     let store = Store {
-        log: Box::new(RemovingLog { log: world.log.clone(), failures_left: 2 }),
+        log: Box::new(log),
         tables: Box::new(world.tables.clone()),
         manifest: Box::new(world.manifest.clone()),
     };

@@ -3,18 +3,19 @@
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::failing_log::FailingLog;
 use super::*;
 
 /// The error number that says what is short; 0 if nothing is.
 #[derive(Debug, Clone, Default)]
-struct Shortage(Arc<AtomicI32>);
+pub(super) struct Shortage(Arc<AtomicI32>);
 
 impl Shortage {
     fn set(&self, errno: i32) {
         self.0.store(errno, Ordering::Relaxed);
     }
 
-    fn check(&self) -> io::Result<()> {
+    pub(super) fn check(&self) -> io::Result<()> {
         match self.0.load(Ordering::Relaxed) {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(errno)),
@@ -22,58 +23,8 @@ impl Shortage {
     }
 
     /// Files that are open already can be read, only no further ones be opened.
-    fn is_of_files(&self) -> bool {
+    pub(super) fn is_of_files(&self) -> bool {
         [libc::EMFILE, libc::ENFILE].contains(&self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// A log each read of which opens a file.
-struct ShortLog {
-    log: KeptLog,
-    shortage: Shortage,
-}
-
-impl LogStorage for ShortLog {
-    fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        if self.shortage.is_of_files() {
-            self.shortage.check()?;
-        }
-        self.log.list()
-    }
-
-    fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.shortage.check()?;
-        self.log.read(segment, offset, buffer)
-    }
-
-    fn path(&self, segment: SegmentId) -> PathBuf {
-        self.log.path(segment)
-    }
-}
-
-impl LogDisk for ShortLog {
-    fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.log.prepare(segment, bytes)
-    }
-
-    fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.log.write(segment, offset, bytes)
-    }
-
-    fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.log.sync(segment)
-    }
-
-    fn sync_names(&mut self) -> io::Result<()> {
-        self.log.sync_names()
-    }
-
-    fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.log.truncate(segment, bytes)
-    }
-
-    fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.log.remove(segment)
     }
 }
 
@@ -145,8 +96,9 @@ fn run_short(world: &mut World) {
 fn short_world() -> (World, Shortage) {
     let mut world = World::new(1);
     let shortage = Shortage::default();
+    let log = FailingLog { log: world.log.clone(), shortage: shortage.clone(), ..FailingLog::default() };
     let store = Store {
-        log: Box::new(ShortLog { log: world.log.clone(), shortage: shortage.clone() }),
+        log: Box::new(log),
         tables: Box::new(ShortTables { tables: world.tables.clone(), shortage: shortage.clone() }),
         manifest: Box::new(world.manifest.clone()),
     };
