@@ -3,11 +3,40 @@
 # that are too old. With BACKUP_BUCKET set it also goes to that bucket, where the bucket's own rules say how long it is kept.
 # Options are those of `stemedb-admin backup run`. BACKUP_RETENTION_DAYS (30) says how long backups are kept.
 set -euo pipefail
+
+usage() {
+    cat <<TEXT
+Usage: backup-stemedb.sh [OPTION]...
+
+Takes a full backup of StemeDB, running or not, and removes backups that are too old. With BACKUP_BUCKET set, the backup
+also goes to that bucket. Directories are relative to the installation.
+
+Options are those of stemedb-admin backup run; admin.sh backup run --help shows all of them.
+  --to DIR                where the backups are [default: backups]
+  --type full|wal|db      what to back up [default: full]
+  --data-dir DIR          the directory with wal/, db/ and metadata.json
+  --bytes-per-second N    read at most so much
+
+Settings are taken from the environment or, what is not set there, from /etc/stemedb/stemedb.env (in a checkout from .env):
+  BACKUP_RETENTION_DAYS   how many days backups are kept [default: 30]
+  BACKUP_BUCKET           the bucket, with MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or AWS_ and so on
+  STEMEDB_WAL_DIR, STEMEDB_DB_DIR    where log and tables are [default: data/wal, data/db]
+
+Example:
+  sudo ./scripts/backup-stemedb.sh --to /mnt/other/backups
+
+Exit codes: 0 done; 1 failed; 2 wrong usage, nothing was done; 3 a backup is damaged.
+TEXT
+}
+
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
 cd -- "$STEMEDB_HOME"
 become_owner "$@"
+
+# Wrong options are refused before anything is looked for: with --help nothing is done.
+"$ADMIN" backup run "$@" --help >/dev/null
 
 to=backups
 arguments=("$@")
@@ -20,8 +49,7 @@ done
 
 told=$("$ADMIN" backup run "$@")
 printf '%s\n' "$told"
-# What has no identity is no backup: somebody has asked for help.
-[[ $told =~ (full|wal|db)_[0-9]{8}_[0-9]{6} ]] || exit 0
+[[ $told =~ (full|wal|db)_[0-9]{8}_[0-9]{6} ]]
 backup_id=${BASH_REMATCH[0]}
 code=0
 if [[ -n ${BACKUP_BUCKET:-} ]]; then

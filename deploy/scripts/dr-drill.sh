@@ -3,11 +3,34 @@
 # its own, validates and smoke-tests it, and adds a line to drill/dr-test-log.txt. Production goes on and is only read. Nothing is
 # written but the backup and what is below drill/, as the unit allows.
 set -euo pipefail
+
+usage() {
+    cat <<TEXT
+Usage: dr-drill.sh
+
+Rehearses the loss of everything: takes a backup, restores it below drill/ of the installation, starts a server there on a
+port of its own, validates and smoke-tests it, and adds a line to drill/dr-test-log.txt. Production goes on and is only read.
+
+Settings are taken from the environment or, what is not set there, from /etc/stemedb/stemedb.env (in a checkout from .env):
+  STEMEDB_WAL_DIR, STEMEDB_DB_DIR    where log and tables of production are [default: data/wal, data/db]
+
+Example:
+  sudo ./scripts/dr-drill.sh && sudo tail -n 1 drill/dr-test-log.txt
+
+Exit codes: 0 passed; 2 wrong usage, nothing was done; any other failed.
+TEXT
+}
+
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
+if (($# > 0)); then
+    echo "dr-drill.sh: expected no arguments, got: $*" >&2
+    usage >&2
+    exit 2
+fi
 cd -- "$STEMEDB_HOME"
-become_owner "$@"
+become_owner
 API=${API:-$(find_program stemedb-api)}
 drill=$STEMEDB_HOME/drill
 mkdir -p -- "$drill"

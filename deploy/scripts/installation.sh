@@ -8,8 +8,21 @@
 # SERVICE       the unit of systemd; SYSTEMCTL the program that controls it
 #
 # AS_OWNER, an array, is what is put before a command for the owner of the data to run it.
+#
+# A script that has a page of help has it in the function `usage`.
 
 : "${here:?is set by the script that sources this}"
+# Help is there for whoever has no installation yet.
+if declare -F usage >/dev/null; then
+    for argument in "$@"; do
+        case $argument in
+        --help | -h)
+            usage
+            exit
+            ;;
+        esac
+    done
+fi
 if [[ -z ${STEMEDB_HOME:-} ]]; then
     STEMEDB_HOME=$(dirname -- "$here")
     if [[ $(basename -- "$STEMEDB_HOME") == deploy ]]; then

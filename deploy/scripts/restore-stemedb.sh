@@ -3,13 +3,36 @@
 # the service again. The first argument is the directory or the identity of the backup; without it the newest full one is taken. Further ones
 # are options of `stemedb-admin restore`. With --validate-only or --dry-run nothing is stopped and nothing is changed.
 set -euo pipefail
+
+usage() {
+    cat <<TEXT
+Usage: restore-stemedb.sh [BACKUP] [OPTION]...
+
+Restores StemeDB from a backup: checks it, stops the service, puts the backup in the place of the data, which is renamed, and
+starts the service again. BACKUP is its directory or its identity; without it the newest full one is taken.
+
+Options are those of stemedb-admin restore; admin.sh restore --help shows all of them.
+  --validate-only          only check the backup; nothing is stopped or changed
+  --dry-run                tell what would be done; nothing is stopped or changed
+  --target-time TIME       restore what was acknowledged by then, in UTC
+  --store DIR|s3://BUCKET  where the log is archived that leads to TIME
+  --yes                    do not wait for second thoughts
+
+Settings are taken from the environment or, what is not set there, from /etc/stemedb/stemedb.env (in a checkout from .env):
+  BACKUP_BUCKET            the bucket, with MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or AWS_ and so on
+  STEMEDB_WAL_DIR, STEMEDB_DB_DIR    where log and tables are [default: data/wal, data/db]
+
+Example:
+  sudo ./scripts/restore-stemedb.sh full_20260130_020000 --dry-run
+
+Exit codes: 0 done; 1 failed; 2 wrong usage, nothing was done; 3 the backup is damaged, nothing was done; 129, 130 and 143
+interrupted by a signal. Whenever the service was stopped, it is started again.
+TEXT
+}
+
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 # shellcheck source=deploy/scripts/installation.sh
 source "$here/installation.sh"
-
-usage() {
-    echo "usage: $(basename -- "$0") [BACKUP_DIR|BACKUP_ID] [option of stemedb-admin restore]..."
-}
 
 # What is typed is relative to where it is typed; a name that is not there may be one below the installation.
 backup=()
@@ -32,10 +55,6 @@ is_sure=false
 options=()
 for option in "$@"; do
     case $option in
-    --help | -h)
-        usage
-        exit
-        ;;
     --validate-only | --dry-run) changes_nothing=true ;;
     --yes)
         is_sure=true

@@ -2,6 +2,36 @@
 # Asks a running StemeDB the questions that matter: health, a claim written and read back, metrics. The argument is its
 # address, http://localhost:18180 by default. Writes one claim below test/restore_validation.
 set -euo pipefail
+
+usage() {
+    cat <<TEXT
+Usage: smoke-test.sh [URL]
+
+Asks a running StemeDB the questions that matter: health, readiness, a claim written and read back, metrics. URL is where it
+answers [default: http://localhost:18180]. It reads no settings, and needs curl and jq.
+
+Each time it stores one claim about test/restore_validation, with the predicate smoke, which stays.
+
+Example:
+  ./scripts/smoke-test.sh http://127.0.0.1:18280
+
+Exit codes: 0 passed; 1 failed; 2 wrong usage, nothing was asked.
+TEXT
+}
+
+for argument in "$@"; do
+    case $argument in
+    --help | -h)
+        usage
+        exit
+        ;;
+    esac
+done
+if (($# > 1)) || [[ ${1:-} == -* ]]; then
+    echo "smoke-test.sh: expected the address of a server and nothing else, got: $*" >&2
+    usage >&2
+    exit 2
+fi
 url=${1:-http://localhost:18180}
 
 ask() {

@@ -10,6 +10,16 @@ use std::path::Path;
 use stemedb_tests::Installation;
 use stemedb_tests::claims::TestClaim;
 
+/// The scripts that somebody types or a unit runs. `admin.sh` is stemedb-admin, and explains itself as that does.
+const SCRIPTS: [&str; 6] = [
+    "archive-wal.sh",
+    "backup-stemedb.sh",
+    "dr-drill.sh",
+    "restore-stemedb.sh",
+    "smoke-test.sh",
+    "verify-backup.sh",
+];
+
 fn write_all(installation: &Installation, prefix: &str, count: u64) {
     let mut client = installation.client();
     for number in 0..count {
@@ -92,7 +102,6 @@ fn a_restore_that_is_to_change_nothing_stops_nothing() {
     assert!(dry.contains("Dry run: full_") && !dry.contains("Restore complete"), "{dry}");
     let valid = installation.typed("./scripts/restore-stemedb.sh --validate-only");
     assert!(valid.contains("is valid: 10 assertions") && !valid.contains("Restore complete"), "{valid}");
-    assert!(installation.typed("./scripts/restore-stemedb.sh --help").starts_with("usage: "));
     for (line, code, part) in [
         ("./scripts/restore-stemedb.sh ''", 2, "the name of the backup is empty"),
         ("./scripts/restore-stemedb.sh full_20200101_000000", 1, "there is no backup full_20200101_000000"),
@@ -181,13 +190,62 @@ fn a_backup_elsewhere_is_pushed_and_pruned_there() {
         let id = installation.typed("grep -oE 'full_[0-9]{8}_[0-9]{6}' told | head -n 1");
         let asked = installation.typed("cat admin.log");
         let expected = format!(
-            "backup run {option}\nbackup push {} --local elsewhere\nbackup prune --from elsewhere\n",
+            "backup run {option} --help\nbackup run {option}\nbackup push {} --local elsewhere\nbackup prune --from elsewhere\n",
             id.trim()
         );
         assert_eq!(asked, expected);
     }
     assert_eq!(installation.typed("ls -d elsewhere/stemedb-backup-* | wc -l"), "2\n", "the old one is gone");
     assert_eq!(installation.backups().len(), 1, "what is elsewhere says nothing of these");
-    installation.typed(&format!("rm admin.log; {run} --help"));
-    assert_eq!(installation.typed("cat admin.log"), "backup run --help\n");
+}
+
+/// Goal: whoever asks what a script does is told, and nothing else happens. Method: there is no installation yet.
+#[test]
+fn each_script_explains_itself() {
+    let installation = Installation::new();
+    installation.typed("rm -r data bin fake");
+    let before = installation.typed("find . | sort");
+    for script in SCRIPTS {
+        for option in ["--help", "-h", "backups --help"] {
+            let line = format!("env -i PATH=/usr/bin:/bin ./scripts/{script} {option}");
+            let page = installation.typed(&line);
+            assert!(page.starts_with(&format!("Usage: {script}")), "{line}: {page}");
+            for part in ["\nExample:\n", "ettings", "\nExit codes: 0 "] {
+                assert!(page.contains(part), "{line} has no {part:?}: {page}");
+            }
+            assert!(page.lines().all(|line| line.len() <= 130), "{page}");
+        }
+    }
+    assert_eq!(installation.typed("find . | sort"), before);
+}
+
+/// Goal: what a script does not know is refused before anything is done. Method: where there is nothing yet, and where a server runs.
+#[test]
+fn what_a_script_does_not_know_is_refused() {
+    let refuse_all = |installation: &Installation| {
+        let look = "find . -not -path './data/db*' | sort; cat systemctl.log 2>/dev/null || true";
+        let before = installation.typed(look);
+        for line in SCRIPTS.map(|script| format!("{script} --bogus")).iter().map(String::as_str).chain([
+            "backup-stemedb.sh --to backups --bogus=1",
+            "dr-drill.sh drill",
+            "restore-stemedb.sh backups --bogus",
+            "smoke-test.sh http://127.0.0.1:1 --bogus",
+            "smoke-test.sh http://127.0.0.1:1 http://127.0.0.1:2",
+        ]) {
+            let (code, said) = installation.refused(&format!("./scripts/{line}"));
+            assert_eq!(code, 2, "{line}: {said}");
+            let refused = line.rsplit(' ').next().expect("there are arguments");
+            assert!(said.contains(refused.split('=').next().expect("it has a name")), "{line}: {said}");
+        }
+        assert_eq!(installation.typed(look), before);
+    };
+    let installation = Installation::new();
+    refuse_all(&installation);
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    installation.backups().iter().for_each(|backup| make_old(backup));
+    installation.typed("./scripts/backup-stemedb.sh --to elsewhere");
+    refuse_all(&installation);
+    assert_eq!(installation.assertion_count(), 10);
 }
