@@ -39,13 +39,21 @@ become_owner "$@"
 "$ADMIN" backup run "$@" --help >/dev/null
 
 to=backups
-arguments=("$@")
+log=
+arguments=("$@" '')
 for ((at = 0; at < $#; at++)); do
-    case ${arguments[at]} in
-    --to) to=${arguments[at + 1]:-} ;;
-    --to=*) to=${arguments[at]#--to=} ;;
+    option=${arguments[at]%%=*}
+    value=${arguments[at + 1]}
+    if [[ ${arguments[at]} == *=* ]]; then
+        value=${arguments[at]#*=}
+    fi
+    case $option in
+    --to) to=$value ;;
+    --data-dir) log=${log:-$value/wal} ;;
+    --wal-dir) log=$value ;;
     esac
 done
+require_log "${log:-${STEMEDB_WAL_DIR:-data/wal}}" "$to"
 
 told=$("$ADMIN" backup run "$@")
 printf '%s\n' "$told"

@@ -32,6 +32,7 @@ fi
 cd -- "$STEMEDB_HOME"
 become_owner
 API=${API:-$(find_program stemedb-api)}
+require_log "${STEMEDB_WAL_DIR:-data/wal}" backups
 drill=$STEMEDB_HOME/drill
 mkdir -p -- "$drill"
 log=$drill/dr-test-log.txt

@@ -249,3 +249,41 @@ fn what_a_script_does_not_know_is_refused() {
     refuse_all(&installation);
     assert_eq!(installation.assertion_count(), 10);
 }
+
+/// Goal: who types a script in the wrong place finds nothing new there. Method: there is neither a log nor a backup; then there is no program either.
+#[test]
+fn scripts_that_find_nothing_leave_nothing() {
+    let installation = Installation::new();
+    installation.typed("rmdir data");
+    let before = installation.typed("find . | sort");
+    for (line, part) in [
+        ("./scripts/archive-wal.sh", "data/wal/.archive-lock: No such file"),
+        ("./scripts/backup-stemedb.sh", "There is no log in data/wal and nothing in backups"),
+        (
+            "./scripts/backup-stemedb.sh --data-dir=other --to there",
+            "no log in other/wal and nothing in there",
+        ),
+        ("./scripts/backup-stemedb.sh --wal-dir w --data-dir other", "no log in w and nothing in backups"),
+        ("STEMEDB_WAL_DIR=w ./scripts/backup-stemedb.sh", "no log in w and nothing in backups"),
+        ("./scripts/dr-drill.sh", "There is no log in data/wal and nothing in backups"),
+        ("./scripts/restore-stemedb.sh", "there is no backup in backups"),
+        ("./scripts/verify-backup.sh", "there is no backup in backups"),
+        ("STEMEDB_HOME=/nowhere PATH=/usr/bin:/bin ./scripts/dr-drill.sh", "stemedb-admin is neither in"),
+        (
+            "STEMEDB_HOME=/nowhere PATH=/usr/bin:/bin ./scripts/backup-stemedb.sh",
+            "stemedb-admin is neither in",
+        ),
+    ] {
+        let (code, said) = installation.refused(line);
+        assert_eq!(code, 1, "{line}: {said}");
+        assert!(said.contains(part), "{line}: {said}");
+        assert_eq!(installation.typed("find . | sort"), before, "{line}");
+    }
+    // A log that is gone from an installation that has been backed up is no wrong place.
+    installation.typed("mkdir backups data");
+    installation.refused("./scripts/backup-stemedb.sh");
+    assert!(installation.typed("cat backups/history.jsonl").contains("\"succeeded\":false"));
+    assert!(installation.typed("cat data/status/backup.json").contains("\"last_run_failed\":true"));
+    installation.refused("./scripts/dr-drill.sh");
+    assert!(installation.typed("cat drill/dr-test-log.txt").contains(": FAILED at: backup"));
+}
