@@ -40,6 +40,8 @@ become_owner "$@"
 
 to=backups
 log=
+# Whose data it is: how the copy went is noted there as well.
+data=()
 arguments=("$@" '')
 for ((at = 0; at < $#; at++)); do
     option=${arguments[at]%%=*}
@@ -49,8 +51,15 @@ for ((at = 0; at < $#; at++)); do
     fi
     case $option in
     --to) to=$value ;;
-    --data-dir) log=${log:-$value/wal} ;;
-    --wal-dir) log=$value ;;
+    --data-dir)
+        data+=("$option=$value")
+        log=${log:-$value/wal}
+        ;;
+    --wal-dir)
+        data+=("$option=$value")
+        log=$value
+        ;;
+    --db-dir) data+=("$option=$value") ;;
     esac
 done
 require_log "${log:-${STEMEDB_WAL_DIR:-data/wal}}" "$to"
@@ -61,7 +70,7 @@ printf '%s\n' "$told"
 backup_id=${BASH_REMATCH[0]}
 code=0
 if [[ -n ${BACKUP_BUCKET:-} ]]; then
-    "$ADMIN" backup push "$backup_id" --local "$to" || code=$?
+    "$ADMIN" backup push "$backup_id" --local "$to" "${data[@]}" || code=$?
 fi
 # Old backups go whatever becomes of the copy: a store that is away must not fill the disk.
 "$ADMIN" backup prune --from "$to"

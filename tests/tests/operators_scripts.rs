@@ -287,3 +287,22 @@ fn scripts_that_find_nothing_leave_nothing() {
     installation.refused("./scripts/dr-drill.sh");
     assert!(installation.typed("cat drill/dr-test-log.txt").contains(": FAILED at: backup"));
 }
+
+/// Goal: how the copy of a backup went is noted where its data is. Method: there is no store, and the data is elsewhere.
+#[test]
+fn the_copy_of_a_backup_is_noted_where_its_data_is() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.stop();
+    installation.typed("mv data other; mkdir data");
+    for option in ["--data-dir other", "--data-dir=other", "--wal-dir other/wal --db-dir=other/db"] {
+        let line = format!("BACKUP_BUCKET=nowhere ./scripts/backup-stemedb.sh {option}");
+        installation.refused(&line);
+        for name in ["backup.json", "push.json"] {
+            let status = installation.typed(&format!("cat other/status/{name}; rm other/status/{name}"));
+            assert_eq!(status.contains("\"last_run_failed\":true"), name == "push.json", "{line}: {status}");
+        }
+        assert_eq!(installation.typed("ls data"), "", "{line}");
+    }
+}
