@@ -64,11 +64,33 @@ for ((at = 0; at < $#; at++)); do
 done
 require_log "${log:-${STEMEDB_WAL_DIR:-data/wal}}" "$to"
 
-told=$("$ADMIN" backup run "$@")
+# Whether the last run has failed for want of room. If it was not even noted, the one before has.
+lacked_room() {
+    tail -n 1 -- "$to/history.jsonl" 2>/dev/null |
+        grep -qE '"succeeded":false,.*(No space left on device|quota exceeded)'
+}
+
+# Removes old backups, and says whether there were any.
+make_room() {
+    local removed
+    removed=$("$ADMIN" backup prune --from "$to") || return 1
+    printf '%s\n' "$removed" >&2
+    [[ $removed != "Removed 0 of "* ]]
+}
+
+code=0
+told=$("$ADMIN" backup run "$@") || code=$?
+# Old backups that take the room of a new one go now. While backups fail for another reason, the old ones are all that there is.
+if ((code == 1)) && lacked_room && make_room; then
+    code=0
+    told=$("$ADMIN" backup run "$@") || code=$?
+fi
+if ((code != 0)); then
+    exit "$code"
+fi
 printf '%s\n' "$told"
 [[ $told =~ (full|wal|db)_[0-9]{8}_[0-9]{6} ]]
 backup_id=${BASH_REMATCH[0]}
-code=0
 if [[ -n ${BACKUP_BUCKET:-} ]]; then
     "$ADMIN" backup push "$backup_id" --local "$to" "${data[@]}" || code=$?
 fi

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use stemedb_tests::Installation;
 use stemedb_tests::claims::TestClaim;
+use stemedb_tests::disk::{self, Disk, FileSystem, Workshop};
 
 /// The scripts that somebody types or a unit runs. `admin.sh` is stemedb-admin, and explains itself as that does.
 const SCRIPTS: [&str; 6] = [
@@ -305,4 +306,69 @@ fn the_copy_of_a_backup_is_noted_where_its_data_is() {
         }
         assert_eq!(installation.typed("ls data"), "", "{line}");
     }
+}
+
+/// Goal: where old backups take the room of the next one they make it, and where there is no room otherwise they stay. Method: backups on a disk that is
+/// full of what lies beside the last one, and then in the oldest.
+#[test]
+fn old_backups_make_room_for_the_next() {
+    if let Err(reason) = disk::lack() {
+        eprintln!("skipped: {reason}");
+        return;
+    }
+    let workshop = Workshop::new();
+    let mount_point = workshop.path("mounted");
+    fs::create_dir(&mount_point).expect("writable");
+    let disk = Disk::make(FileSystem::Ext4, &workshop.path("image"), 192 << 20, &mount_point);
+    let installation = Installation::new();
+    installation.start();
+    let to = disk.path().join("backups");
+    let run = format!("./scripts/backup-stemedb.sh --to {}", to.display());
+    for prefix in ["a", "b"] {
+        write_all(&installation, prefix, 500);
+        installation.typed(&run);
+    }
+    let list = || installation.typed(&format!("ls -d {}/stemedb-backup-*", to.display()));
+    let before = list();
+    let oldest = Path::new(before.lines().next().expect("there are two"));
+    let fill = |directory: &Path| {
+        installation.refused(&format!("cat /dev/zero >{}/filler", directory.display()));
+    };
+    fill(disk.path());
+    write_all(&installation, "c", 2000);
+    // None is older than may be.
+    for _ in 0..2 {
+        let (code, said) = installation.refused(&run);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("No space left on device") && said.contains("Removed 0 of 2"), "{said}");
+        assert_eq!(list(), before);
+    }
+    installation.typed(&format!("rm {}/filler", disk.path().display()));
+    make_old(oldest);
+    fill(oldest);
+    let output = installation.output_of(&run);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("Removed 1 of 2 backups"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(" 3,000 assertions"), "{output:?}");
+    assert!(!oldest.exists());
+    assert_eq!(list().lines().count(), 2);
+    assert!(installation.typed("cat data/status/backup.json").contains("\"last_run_failed\":false"));
+}
+
+/// Goal: while backups fail for another reason, old ones are all that there is. Method: a log that is gone.
+#[test]
+fn a_backup_that_fails_for_another_reason_removes_none() {
+    let installation = Installation::new();
+    installation.start();
+    for _ in 0..2 {
+        installation.typed("./scripts/backup-stemedb.sh");
+    }
+    installation.backups().iter().for_each(|backup| make_old(backup));
+    installation.stop();
+    installation.typed("mv data/wal data/wal.aside");
+    let (code, said) = installation.refused("./scripts/backup-stemedb.sh");
+    assert_eq!(code, 1, "{said}");
+    assert!(installation.typed("tail -n 1 backups/history.jsonl").contains("\"succeeded\":false"));
+    assert_eq!(installation.backups().len(), 2);
 }
