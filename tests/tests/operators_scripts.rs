@@ -3,6 +3,7 @@
 //! Method: the scripts are typed in an installation whose systemctl is a stand-in. Where it matters what becomes of a step, a stand-in takes
 //! the place of stemedb-admin as well: it notes what it is asked, and passes most of it on.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -371,4 +372,60 @@ fn a_backup_that_fails_for_another_reason_removes_none() {
     assert_eq!(code, 1, "{said}");
     assert!(installation.typed("tail -n 1 backups/history.jsonl").contains("\"succeeded\":false"));
     assert_eq!(installation.backups().len(), 2);
+}
+
+/// Goal: the file of settings that is installed names every one that somebody may set, and no other. Method: the names in the sources of the programs
+/// and in the scripts are those in the example.
+#[test]
+fn the_example_of_settings_has_all_that_are_read() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &Path| fs::read_to_string(path).expect("text");
+    let mut expected = BTreeSet::new();
+    let mut sources = vec![repository.join("net/src")];
+    while let Some(path) = sources.pop() {
+        if path.is_dir() {
+            sources
+                .extend(fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").path()));
+        } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+            let text = read(&path);
+            let code = text.split("#[cfg(test)]").next().expect("a split has a first part");
+            expected.extend(names_behind(code, "\"").filter(|name| is_setting(name)));
+            for mark in ["env = \"", "env::var(\"", "env::var_os(\""] {
+                expected.extend(names_behind(code, mark));
+            }
+        }
+    }
+    for script in fs::read_dir(repository.join("deploy/scripts")).expect("readable") {
+        let text = read(&script.expect("readable").path());
+        expected.extend(names_behind(&text, "${").filter(|name| is_setting(name)));
+    }
+    // The file itself is looked for where this says; and the journal's is systemd's to set.
+    for name in ["STEMEDB_HOME", "JOURNAL_STREAM"] {
+        assert!(expected.remove(name), "{name} is not read any more");
+    }
+    let example = read(&repository.join(".env.example"));
+    let named = example.lines().filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    let named = named.filter(|(name, _)| !name.starts_with(' '));
+    let found: BTreeSet<_> = named.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(found, expected);
+    for unit in fs::read_dir(repository.join("deploy/systemd")).expect("readable") {
+        let path = unit.expect("readable").path();
+        let is_read = read(&path).contains("\nEnvironmentFile=-/etc/stemedb/stemedb.env\n");
+        assert_eq!(is_read, path.extension().is_some_and(|kind| kind == "service"), "{}", path.display());
+    }
+}
+
+/// The names of variables that a text has behind this mark.
+fn names_behind<'t>(text: &'t str, mark: &'t str) -> impl Iterator<Item = String> + 't {
+    let is_of_name = |character: char| character.is_ascii_uppercase() || matches!(character, '_' | '0'..='9');
+    text.split(mark).skip(1).map(move |rest| {
+        let end = rest.find(|character| !is_of_name(character)).unwrap_or(rest.len());
+        rest[..end].to_owned()
+    })
+}
+
+/// Whether a name is one of our settings.
+fn is_setting(name: &str) -> bool {
+    let rests = ["STEMEDB_", "BACKUP_", "MINIO_", "AWS_"].map(|prefix| name.strip_prefix(prefix));
+    rests.into_iter().flatten().any(|rest| !rest.is_empty())
 }
