@@ -111,6 +111,8 @@ fn what_is_installed_has_its_mode_and_owner_and_a_second_time_changes_nothing() 
         assert_eq!(*owner, if is_users { user } else { 0 }, "the owner of {name}");
         assert_eq!(*group == 0, !is_users && !name.ends_with(".env"), "the group of {name} is {group}");
     }
+    let example = fs::read(repository().join(".env.example")).expect("readable");
+    assert!(first["etc/stemedb/stemedb.env"].3 == example, "the settings are not those of the example");
     let link = fs::read_link(site.root.path().join("usr/local/bin/stemedb-admin")).expect("a link");
     assert_eq!(link, Path::new("/opt/stemedb/bin/stemedb-admin"));
     site.install(&[]);

@@ -64,6 +64,10 @@ fn what_root_restores_is_its_owners_and_no_link_is_followed() {
 
     // All of the data is gone, its directory too.
     host.typed("systemctl stop stemedb-api && rm -rf /opt/stemedb/data");
+    // A restore that does not begin makes none.
+    let refused = host.output("cd /opt/stemedb && ./scripts/restore-stemedb.sh full_20200101_000000");
+    assert_eq!(refused.status.code(), Some(1));
+    host.typed("[ ! -e /opt/stemedb/data ]");
     host.typed(
         "cd /opt/stemedb && ./scripts/restore-stemedb.sh backups/stemedb-backup-* && curl -f http://localhost:18180/ready",
     );
