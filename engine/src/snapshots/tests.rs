@@ -91,6 +91,25 @@ fn a_snapshot_that_is_given_up_leaves_nothing_but_the_one_before_it() {
     assert!(storage.list().expect("memory").is_empty());
 }
 
+/// Goal: a power cut leaves a snapshot where there was one. A process may have been killed when the newest had its name, and nothing of that was
+/// durable yet. Method: it is not to be made durable; then nothing goes either.
+#[test]
+fn what_is_kept_is_durable_before_anything_goes() {
+    let storage = MemorySnapshots::new();
+    for number in [1, 2] {
+        let part = Part { number: SnapshotNumber(number), slots: 0..1024 };
+        storage.insert(&part, vec![number as u8; 10]);
+    }
+    // What was begun is removed, and that is all that succeeds.
+    storage.fail_after(1);
+    let error = keep_only(&storage, Some(SnapshotNumber(2))).expect_err("it cannot be made durable");
+    assert!(error.to_string().contains("synchronise"), "{error}");
+    assert_eq!(storage.list().expect("memory").len(), 2);
+    storage.restart();
+    keep_only(&storage, Some(SnapshotNumber(2))).expect("memory");
+    assert_eq!((newest(&storage), storage.list().expect("memory").len()), (Some(2), 1));
+}
+
 /// Goal: a snapshot never takes what the log needs, and where there is no room for it, the one before stays. Method: room for a byte
 /// too few before it begins, at each of its pieces, and for just enough.
 #[test]

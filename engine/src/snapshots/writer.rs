@@ -159,14 +159,17 @@ impl SnapshotWriter {
     }
 }
 
-/// Removes all but the snapshot of this number.
+/// Removes all but the snapshot of this number, which is durable before anything goes.
 ///
 /// # Errors
 ///
-/// When something cannot be listed or removed.
+/// When something cannot be listed, synchronised or removed.
 pub fn keep_only(storage: &dyn SnapshotStorage, kept: Option<SnapshotNumber>) -> Result<(), WriteError> {
     storage.remove_unfinished().map_err(failed("tidy up beside", storage, &ANY))?;
     let parts = storage.list().map_err(failed("list what is beside", storage, &ANY))?;
+    if kept.is_some() {
+        storage.sync().map_err(failed("synchronise what is beside", storage, &ANY))?;
+    }
     for part in parts.iter().filter(|part| Some(part.number) != kept) {
         storage.remove(part).map_err(failed("remove", storage, part))?;
     }

@@ -126,7 +126,9 @@ impl Simulation {
             self.disk.get().go_down_after(Some(steps));
         }
         // As the server does it: what does not fit the log now might seem to later. That it fails is only told.
-        let _ = keep_only(&disk, snapshot.as_ref().map(|used| used.number));
+        let kept = keep_only(&disk, snapshot.as_ref().map(|used| used.number));
+        // Where a process was killed before that, a power cut may still take it.
+        self.has_snapshot |= kept.is_ok() && snapshot.is_some();
         let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
         let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
         let opened = open_generation(&mut self.disk, recovered, &opening);
@@ -172,7 +174,6 @@ impl Simulation {
             );
             self.totals.snapshots_damaged += u64::from(!is_sound);
         }
-        self.has_snapshot = whole.is_some();
         let lied_about = self.disk.get().lied_about_in_store();
         let may_be_unread = snapshot.is_some() && matches!(lied_about, Some(StoreFile::Table(_)));
         assert!(lied_about.is_none() || may_be_unread, "{lied_about:?} is damaged, and was taken for sound");

@@ -87,6 +87,10 @@ impl SnapshotStorage for DirSnapshots {
         Ok(())
     }
 
+    fn sync(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         // The directory may be missing; the one above it has the tables.
         let db = self.directory.parent().expect("it is in the directory of the tables");

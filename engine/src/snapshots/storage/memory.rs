@@ -107,6 +107,10 @@ impl SnapshotStorage for MemorySnapshots {
         Ok(())
     }
 
+    fn sync(&self) -> io::Result<()> {
+        self.files().change()
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         let files = self.files();
         let held: usize = files.finished.values().chain(files.unfinished.values()).map(Vec::len).sum();

@@ -28,6 +28,9 @@ pub trait SnapshotStorage {
     /// Removes what was begun and not finished, and is not being written.
     fn remove_unfinished(&self) -> io::Result<()>;
 
+    /// Makes durable which parts there are: one that is found may have been named by a process that was killed before that.
+    fn sync(&self) -> io::Result<()>;
+
     /// How many bytes there is still room for.
     fn free_bytes(&self) -> io::Result<u64>;
 

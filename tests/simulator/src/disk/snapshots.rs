@@ -187,6 +187,13 @@ impl SnapshotStorage for SharedDisk {
         Ok(())
     }
 
+    fn sync(&self) -> io::Result<()> {
+        let mut disk = self.get();
+        disk.step()?;
+        disk.snapshots.sync();
+        Ok(())
+    }
+
     fn free_bytes(&self) -> io::Result<u64> {
         Ok(if self.get().is_full { 0 } else { u64::MAX })
     }
