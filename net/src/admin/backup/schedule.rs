@@ -32,9 +32,11 @@ const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// Prints a drop-in for `stemedb-backup.timer`.
 pub(super) fn run(options: &ScheduleOptions) -> Result<ExitCode, AdminError> {
+    // What is refused prints nothing: whoever sends this into a file would have half a drop-in.
+    let calendars = calendars(&options.schedule)?;
     let mut out = stdout().lock();
     writeln!(out, "[Timer]\nOnCalendar=")?;
-    for calendar in calendars(&options.schedule)? {
+    for calendar in calendars {
         writeln!(out, "OnCalendar={calendar}")?;
     }
     Ok(ExitCode::SUCCESS)
