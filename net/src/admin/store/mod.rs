@@ -83,7 +83,7 @@ impl StoreOptions {
     fn place(&self) -> Result<Place, AdminError> {
         match (&self.store, bucket_of_environment()) {
             (Some(name), _) => Place::parse(name),
-            (None, Some(bucket)) => Ok(Place::Bucket(bucket)),
+            (None, Some(bucket)) => Place::bucket("BACKUP_BUCKET", &bucket),
             (None, None) => Ok(Place::Directory("archive".into())),
         }
     }
@@ -104,10 +104,7 @@ impl Place {
             )))
         };
         if let Some(bucket) = name.strip_prefix("s3://") {
-            return match bucket.trim_end_matches('/') {
-                "" => wrong("no bucket is named"),
-                bucket => Ok(Place::Bucket(bucket.to_owned())),
-            };
+            return Place::bucket("--store s3://", bucket.trim_end_matches('/'));
         }
         let scheme = name.split_once(":/").map(|(scheme, _)| scheme);
         let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -116,6 +113,18 @@ impl Place {
             _ if scheme.is_some_and(is_scheme) => wrong("this kind of URL is not known"),
             _ => Ok(Place::Directory(name.into())),
         }
+    }
+
+    /// The bucket of this name, which was given as `what`. Stores differ in what they allow; this is what any of them does.
+    fn bucket(what: &str, name: &str) -> Result<Place, AdminError> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if (3..=255).contains(&name.len()) && name.bytes().all(is_allowed) {
+            return Ok(Place::Bucket(name.to_owned()));
+        }
+        Err(AdminError::Usage(format!(
+            "{what} {name:?} is no name of a bucket: expected three letters, digits, dots, hyphens or underscores at least, and no path \
+             behind it"
+        )))
     }
 }
 
@@ -244,8 +253,18 @@ mod tests {
         for directory in ["archive", "/mnt/archive", "./s3", "a:b", "/mnt/a:/b"] {
             assert_eq!(Place::parse(directory).expect("a directory"), Place::Directory(directory.into()));
         }
-        assert_eq!(Place::parse("s3://b/").expect("a bucket"), Place::Bucket("b".to_owned()));
-        for wrong in ["", "s3://", "s3:///", "s3:/b", "http://x/y", "file:///mnt"] {
+        assert_eq!(Place::parse("s3://a-b.c/").expect("a bucket"), Place::Bucket("a-b.c".to_owned()));
+        for wrong in [
+            "",
+            "s3://",
+            "s3:///",
+            "s3://ab",
+            "s3://bucket/path",
+            "s3://bücher",
+            "s3:/b",
+            "http://x/y",
+            "file:///mnt",
+        ] {
             assert!(matches!(Place::parse(wrong), Err(AdminError::Usage(_))), "{wrong}");
         }
     }
