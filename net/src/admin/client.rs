@@ -165,7 +165,7 @@ mod tests {
     use crate::admin::tls::TlsOptions;
 
     fn at(url: &str, tls: TlsOptions) -> ServerOptions {
-        ServerOptions { url: url.to_owned(), tls, json: false }
+        ServerOptions { url: url.to_owned(), tls }
     }
 
     #[test]

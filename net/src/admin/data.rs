@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use super::error::AdminError;
+
 /// What the environment says where log and tables are.
 const WAL_VARIABLE: &str = "STEMEDB_WAL_DIR";
 const DB_VARIABLE: &str = "STEMEDB_DB_DIR";
@@ -48,6 +50,17 @@ impl DataOptions {
     /// The directory of the tables.
     pub(super) fn db(&self) -> PathBuf {
         self.directory(self.db_dir.as_ref(), DB_VARIABLE, "db")
+    }
+
+    /// Fails where there is no log. To be asked before anything is made or locked there: of a mistyped name nothing is to stay.
+    pub(super) fn must_be_there(&self) -> Result<(), AdminError> {
+        let wal = self.wal();
+        match wal.is_dir() {
+            true => Ok(()),
+            false => Err(AdminError::Failed(format!(
+                "there is no data: {wal:?}, where the log should be, is no directory that is there; --data-dir says where the server has its data"
+            ))),
+        }
     }
 
     /// The directory that holds the one of the tables, and `metadata.json`.

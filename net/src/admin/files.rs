@@ -1,8 +1,10 @@
 //! Copying files durably, with their checksums, without getting in the way of a server.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown,
+};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -263,6 +265,12 @@ pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Admi
     };
     write().map_err(|source| AdminError::File { path: path.to_owned(), source })?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes a directory, and those above it, if it is not there.
+pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), AdminError> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|source| AdminError::Failed(format!("cannot make the directory {path:?}: {source}")))
 }
 
 /// Makes the names in a directory durable.

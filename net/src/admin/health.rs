@@ -10,6 +10,13 @@ use super::client::Client;
 use super::error::AdminError;
 use super::text::printable;
 
+/// Which server `health` asks.
+#[derive(Debug, clap::Args)]
+pub(super) struct HealthOptions {
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   stemedb-admin health
@@ -17,8 +24,8 @@ Examples:
   until stemedb-admin health; do sleep 1; done";
 
 /// Prints what the server says about itself; succeeds only if it is healthy and ready.
-pub(super) fn run(server: &ServerOptions) -> Result<ExitCode, AdminError> {
-    let client = Client::new(server)?;
+pub(super) fn run(as_json: bool, options: &HealthOptions) -> Result<ExitCode, AdminError> {
+    let client = Client::new(&options.server)?;
     let mut health: Map<String, Value> = client.read("/v1/health")?.json(client.url())?;
     let Some(status) = health.get("status").and_then(Value::as_str) else {
         return Err(AdminError::Unintelligible {
@@ -31,7 +38,7 @@ pub(super) fn run(server: &ServerOptions) -> Result<ExitCode, AdminError> {
     let succeeds = status == "healthy" && ready;
     health.insert("ready".to_owned(), ready.into());
     let mut out = stdout().lock();
-    if server.json {
+    if as_json {
         writeln!(out, "{}", Value::Object(health))?;
     } else {
         for (name, value) in &health {

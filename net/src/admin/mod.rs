@@ -38,18 +38,18 @@ use self::error::AdminError;
 
 /// Runs the tool with this process's arguments, environment and standard streams.
 pub fn run() -> ExitCode {
-    let Cli { server, command } = Cli::parse();
+    let Cli { json, command } = Cli::parse();
     let result = match command {
-        Command::Import(options) => import::run(&server, &options),
-        Command::Query(options) => query::run(&server, &options),
-        Command::Health => health::run(&server),
-        Command::Wal { command } => wal::run(server.json, &command),
-        Command::Doctor(options) => doctor::run(server.json, &options),
-        Command::Backup { command } => backup::run(server.json, &command),
-        Command::Archive { command } => archive::run(server.json, &command),
-        Command::Restore(options) => restore::run(server.json, &options),
-        Command::Validate(options) => validate::run(&server, &options),
-        Command::Diagnose(options) => diagnose::run(&server, &options),
+        Command::Import(options) => import::run(json, &options),
+        Command::Query(options) => query::run(json, &options),
+        Command::Health(options) => health::run(json, &options),
+        Command::Wal { command } => wal::run(json, &command),
+        Command::Doctor(options) => doctor::run(json, &options),
+        Command::Backup { command } => backup::run(json, &command),
+        Command::Archive { command } => archive::run(json, &command),
+        Command::Restore(options) => restore::run(json, &options),
+        Command::Validate(options) => validate::run(json, &options),
+        Command::Diagnose(options) => diagnose::run(json, &options),
         Command::Settings(options) => settings::run(&options),
     };
     match result {
@@ -67,23 +67,21 @@ pub fn run() -> ExitCode {
 #[derive(Debug, Parser)]
 #[command(name = "stemedb-admin", version, max_term_width = 110, after_help = EXAMPLES)]
 struct Cli {
-    #[command(flatten)]
-    server: ServerOptions,
+    /// Print JSON on standard output, for programs
+    #[arg(long, global = true, display_order = 900)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What all commands share.
+/// What commands share that ask a server.
 #[derive(Debug, clap::Args)]
 struct ServerOptions {
     /// Where the server answers: http://HOST:PORT or https://HOST:PORT
-    #[arg(long, global = true, env = "STEMEDB_URL", default_value = "http://127.0.0.1:18180")]
+    #[arg(long, env = "STEMEDB_URL", default_value = "http://127.0.0.1:18180", help_heading = "Server")]
     url: String,
     #[command(flatten)]
     tls: tls::TlsOptions,
-    /// Print JSON on standard output, for programs
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,7 +94,7 @@ enum Command {
     Query(query::QueryOptions),
     /// Ask the server how it is; exit code 0 only if it is healthy and ready
     #[command(after_help = health::EXAMPLES)]
-    Health,
+    Health(health::HealthOptions),
     /// Look into a log's directory, without a server
     Wal {
         #[command(subcommand)]
@@ -116,7 +114,7 @@ enum Command {
         command: archive::ArchiveCommand,
     },
     /// Put a backup in the place of a data directory, whole or up to a moment
-    #[command(after_help = restore::EXAMPLES)]
+    #[command(after_help = restore::EXAMPLES, mut_arg("store", |store| store.help(restore::STORE_HELP)))]
     Restore(restore::RestoreOptions),
     /// Check a server against its log: connectivity, counts, the format, the indexes; writes a report
     #[command(after_help = validate::EXAMPLES)]
@@ -150,5 +148,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_commands_that_ask_a_server_want_to_know_where_it_is() {
+        let asking: Vec<_> = Cli::command()
+            .get_subcommands()
+            .filter(|command| command.get_arguments().any(|argument| argument.get_long() == Some("url")))
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        assert_eq!(asking, ["import", "query", "health", "validate", "diagnose"]);
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct QueryOptions {
     /// Let confidence fade with age, by the half-life of the source class
     #[arg(long)]
     decay: bool,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 pub(super) const EXAMPLES: &str = "\
@@ -66,13 +68,13 @@ Examples:
   stemedb-admin query drug/aspirin --as-of 2026-01-28T14:30:00Z
   stemedb-admin query 'drug/*' --all --json | jq -c '.assertions[]' > drugs.ndjson
 
-With a lens, HELD BY says how many of the claims hold the winning value, and RUNNER-UP which
-other value came next. With --json the answers of the server are printed as they came, one line for each page of at
+With a lens, HELD BY says how many of the claims hold the winning value, and RUNNER-UP which \
+other value came next. With --json the answers of the server are printed as they came, one line for each page of at \
 most 10,000 claims.";
 
 /// Asks page by page and prints each as it comes.
-pub(super) fn run(server: &ServerOptions, options: &QueryOptions) -> Result<ExitCode, AdminError> {
-    let client = Client::new(server)?;
+pub(super) fn run(as_json: bool, options: &QueryOptions) -> Result<ExitCode, AdminError> {
+    let client = Client::new(&options.server)?;
     let as_of = options.as_of.as_deref().map(moment::parse).transpose()?;
     let mut left = if options.all { u64::MAX } else { options.limit };
     let mut cursor = None;
@@ -83,7 +85,7 @@ pub(super) fn run(server: &ServerOptions, options: &QueryOptions) -> Result<Exit
         let body = serde_json::to_vec(&request).expect("a request of strings and finite numbers is JSON");
         let answer = client.send("/v1/query", "application/json", &body)?;
         let page: Page<'_> = answer.json(client.url())?;
-        if server.json {
+        if as_json {
             out.write_all(&answer.body)?;
             writeln!(out)?;
         } else {
@@ -96,7 +98,7 @@ pub(super) fn run(server: &ServerOptions, options: &QueryOptions) -> Result<Exit
             break;
         }
     }
-    if cursor.is_some() && !server.json {
+    if cursor.is_some() && !as_json {
         eprintln!("There are more: --limit {} or --all shows them.", options.limit.saturating_mul(10));
     }
     Ok(ExitCode::SUCCESS)

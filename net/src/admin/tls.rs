@@ -15,13 +15,13 @@ const SYSTEM_FILES: [&str; 3] =
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct TlsOptions {
     /// File of the certificates that sign the server's, in PEM form; otherwise what this system trusts does
-    #[arg(long, global = true, env = "STEMEDB_CA_FILE", value_name = "FILE")]
+    #[arg(long, help_heading = "Server", env = "STEMEDB_CA_FILE", value_name = "FILE")]
     pub(super) ca_file: Option<PathBuf>,
     /// File of a certificate for a server that asks its clients for one, in PEM form; needs --client-key
-    #[arg(long, global = true, env = "STEMEDB_CLIENT_CERT", value_name = "FILE")]
+    #[arg(long, help_heading = "Server", env = "STEMEDB_CLIENT_CERT", value_name = "FILE")]
     pub(super) client_cert: Option<PathBuf>,
     /// File of that certificate's private key, in PEM form and not encrypted
-    #[arg(long, global = true, env = "STEMEDB_CLIENT_KEY", value_name = "FILE")]
+    #[arg(long, help_heading = "Server", env = "STEMEDB_CLIENT_KEY", value_name = "FILE")]
     pub(super) client_key: Option<PathBuf>,
 }
 

@@ -47,7 +47,10 @@ pub(in crate::admin) struct RunOptions {
 /// Archives what is new.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
     let wal = options.data.wal();
-    let lock = lock_alone(&wal.join(".archive-lock"), "an archive run", LOCK_PATIENCE);
+    let lock = options
+        .data
+        .must_be_there()
+        .and_then(|()| lock_alone(&wal.join(".archive-lock"), "an archive run", LOCK_PATIENCE));
     let began = Instant::now();
     // Not the last of all: what is not archived is lost with the machine.
     background::step_back();

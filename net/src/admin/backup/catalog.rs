@@ -60,16 +60,20 @@ pub(super) fn remove_partial(directory: &Path) -> Result<(), AdminError> {
 }
 
 impl Catalog {
-    /// Reads what backups there are in `directory`. One that is not there has none.
+    /// Reads what backups there are in `directory`.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read.
+    /// When the directory is not there or cannot be read.
     pub(in crate::admin) fn read(directory: &Path) -> Result<Catalog, AdminError> {
         let mut catalog = Catalog { backups: Vec::new(), broken: Vec::new() };
         let failed = |source| AdminError::File { path: directory.to_owned(), source };
         let entries = match fs::read_dir(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(catalog),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(AdminError::Failed(format!(
+                    "there is no directory {directory:?} with backups; --help tells which option says where they are"
+                )));
+            }
             entries => entries.map_err(failed)?,
         };
         for entry in entries {
@@ -90,14 +94,21 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The backup of this identity.
-    pub(in crate::admin) fn by_id(&self, id: &str) -> Option<&Backup> {
-        self.backups.iter().find(|backup| backup.metadata.backup_id == id)
+    /// The backup of this identity, or of this name of its directory.
+    pub(in crate::admin) fn named(&self, name: &str) -> Option<&Backup> {
+        self.backups.iter().find(|backup| {
+            backup.metadata.backup_id == name || backup.directory.file_name().is_some_and(|its| its == name)
+        })
     }
 
-    /// Whether it is the newest of these backups, and nothing that cannot be read is newer.
+    /// The backup that is meant where none is named: the newest full one. That of a part must not stand for the whole.
+    pub(super) fn newest(&self) -> Option<&Backup> {
+        self.of_type(BackupType::Full).next()
+    }
+
+    /// Whether it is the [newest](Self::newest) of these backups, and nothing that cannot be read is newer.
     pub(super) fn is_newest(&self, backup: &Backup) -> bool {
-        let newest = self.backups.first();
+        let newest = self.newest();
         newest.is_some_and(|newest| newest.metadata.backup_id == backup.metadata.backup_id)
             && self.broken_after(newest).next().is_none()
     }
@@ -147,6 +158,12 @@ impl Backup {
     ///
     /// When there is none.
     pub(in crate::admin) fn open(directory: &Path) -> Result<Backup, AdminError> {
+        if !directory.join("metadata.json").exists() {
+            return Err(AdminError::Failed(format!(
+                "{directory:?} is not the directory of a backup: it has no metadata.json; expected one such as \
+                 backups/{PREFIX}20260130-020000"
+            )));
+        }
         let metadata = BackupMetadata::read(directory)?;
         Ok(Backup { directory: directory.to_owned(), metadata })
     }

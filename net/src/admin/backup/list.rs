@@ -13,6 +13,8 @@ use crate::admin::error::AdminError;
 use crate::admin::store::StoreOptions;
 use crate::admin::text::{megabytes, printable};
 
+pub(super) const STORE_HELP: &str = "Show what was pushed to this store instead: a directory, or s3://BUCKET";
+
 /// What `backup list` is asked to show.
 #[derive(Debug, clap::Args)]
 pub(in crate::admin) struct ListOptions {
@@ -52,7 +54,7 @@ pub(super) fn run(as_json: bool, options: &ListOptions) -> Result<ExitCode, Admi
         writeln!(out, "{}", json!({ "backups": backups }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for of in [BackupType::Full, BackupType::Wal, BackupType::Db].into_iter().filter(|&of| wanted(of)) {
+    for of in BackupType::ALL.into_iter().filter(|&of| wanted(of)) {
         let mut backups = listed.iter().filter(|it| it.metadata.backup_type == of).peekable();
         if backups.peek().is_some() || options.backup_type == Some(of) || of == BackupType::Full {
             writeln!(out, "{} Backups:", of.name().to_uppercase())?;

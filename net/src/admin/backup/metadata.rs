@@ -76,6 +76,9 @@ pub(in crate::admin) struct BackupFile {
 }
 
 impl BackupType {
+    /// All there are, in the order in which they are listed.
+    pub(in crate::admin) const ALL: [BackupType; 3] = [BackupType::Full, BackupType::Wal, BackupType::Db];
+
     /// What it is called in names.
     pub(in crate::admin) fn name(self) -> &'static str {
         match self {

@@ -35,6 +35,7 @@ pub(super) enum BackupCommand {
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::RunOptions),
     /// Show which backups there are, newest first
+    #[command(mut_arg("store", |store| store.help(list::STORE_HELP)))]
     List(list::ListOptions),
     /// Check every file of a backup by its checksum, and that its log recovers
     Verify(VerifyOptions),
@@ -53,7 +54,7 @@ pub(super) enum BackupCommand {
 pub(super) struct VerifyOptions {
     #[command(flatten)]
     data: DataOptions,
-    /// The backup: its identity or its directory [default: the newest one]
+    /// The backup: its identity or its directory [default: the newest full one]
     backup: Option<String>,
     /// The directory that holds the backups
     #[arg(long, value_name = "DIR", default_value = "backups")]
@@ -66,8 +67,8 @@ Examples:
   stemedb-admin backup run --bytes-per-second 100000000
   stemedb-admin backup run --json | jq .assertion_count
 
-Everything that was acknowledged before the start of the backup is in it. Files that have not changed
-since the last backup are shared with it (hard links), so a daily backup costs what a day has added.
+Everything that was acknowledged before the start of the backup is in it. Files that have not changed \
+since the last backup are shared with it (hard links), so a daily backup costs what a day has added. \
 The backup gets its name when it is complete, durable, and its copy of the log has been recovered.";
 
 /// Does what was asked.
@@ -110,12 +111,11 @@ fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError
 
 /// The backup that is to be checked, and those beside it.
 fn choose(options: &VerifyOptions) -> Result<(Backup, Catalog), AdminError> {
+    if let Some(name) = &options.backup {
+        return named(name, &options.from);
+    }
     let catalog = Catalog::read(&options.from)?;
-    let backup = match &options.backup {
-        Some(name) => named(name, &catalog, &options.from)?,
-        None => newest(&catalog, &options.from)?,
-    };
-    Ok((backup, catalog))
+    Ok((newest(&catalog, &options.from)?, catalog))
 }
 
 fn check(backup: &Backup, catalog: &Catalog) -> Result<(), AdminError> {
@@ -125,9 +125,9 @@ fn check(backup: &Backup, catalog: &Catalog) -> Result<(), AdminError> {
     check_log(backup)
 }
 
-/// The newest backup. That one cannot be read must not make an older one the newest.
+/// The newest full backup. That one cannot be read must not make an older one the newest.
 fn newest(catalog: &Catalog, from: &Path) -> Result<Backup, AdminError> {
-    let newest = catalog.backups.first();
+    let newest = catalog.newest();
     if let Some((path, reason)) = catalog.broken_after(newest).next() {
         return Err(AdminError::NoBackup {
             path: path.clone(),
@@ -135,24 +135,49 @@ fn newest(catalog: &Catalog, from: &Path) -> Result<Backup, AdminError> {
             instead: newest.map(|newest| newest.metadata.backup_id.clone()),
         });
     }
-    newest.cloned().ok_or_else(|| none_in(from))
+    newest.cloned().ok_or_else(|| none_of(BackupType::Full, catalog, from))
 }
 
-/// The backup that somebody means by its identity, or by its directory.
-pub(super) fn named(name: &str, catalog: &Catalog, from: &Path) -> Result<Backup, AdminError> {
-    if let Some(backup) = catalog.by_id(name) {
-        return Ok(backup.clone());
-    }
+/// The backup that somebody means by its identity or by its directory, and those beside it.
+pub(super) fn named(name: &str, from: &Path) -> Result<(Backup, Catalog), AdminError> {
     if Path::new(name).join("metadata.json").exists() {
-        return Backup::open(Path::new(name));
+        return in_directory(Path::new(name));
     }
-    Err(AdminError::Failed(format!(
-        "there is no backup {name} in {}; `stemedb-admin backup list --from {}` shows what there is",
-        from.display(),
-        from.display()
-    )))
+    let catalog = Catalog::read(from)?;
+    match catalog.named(name) {
+        Some(backup) => Ok((backup.clone(), catalog)),
+        None => Err(AdminError::Failed(format!(
+            "there is no backup {name:?} in {}; `stemedb-admin backup list --from {}` shows what there is",
+            from.display(),
+            from.display()
+        ))),
+    }
 }
 
-pub(super) fn none_in(directory: &Path) -> AdminError {
-    AdminError::Failed(format!("there is no backup in {}", directory.display()))
+/// The backup in a directory, and those beside it.
+pub(super) fn in_directory(directory: &Path) -> Result<(Backup, Catalog), AdminError> {
+    let backup = Backup::open(directory)?;
+    let failed = |source| AdminError::File { path: directory.to_owned(), source };
+    let absolute = std::path::absolute(directory).map_err(failed)?;
+    Ok((backup, Catalog::read(absolute.parent().unwrap_or(&absolute))?))
+}
+
+/// There is no backup of the type that is wanted; says of which types there are some.
+pub(super) fn none_of(wanted: BackupType, catalog: &Catalog, from: &Path) -> AdminError {
+    let count = |of: BackupType| (of, catalog.of_type(of).count());
+    let others: Vec<_> = BackupType::ALL
+        .into_iter()
+        .map(count)
+        .filter(|&(_, count)| count > 0)
+        .map(|(of, count)| format!("{count} of type {}", of.name()))
+        .collect();
+    let others = match others.is_empty() {
+        true => "nor one of another type".to_owned(),
+        false => format!("but {}", others.join(" and ")),
+    };
+    AdminError::Failed(format!(
+        "there is no backup of type {} in {}, {others}",
+        wanted.name(),
+        from.display()
+    ))
 }

@@ -43,7 +43,7 @@ pub(super) fn run(as_json: bool, options: &PruneOptions) -> Result<ExitCode, Adm
     let catalog = Catalog::read(&options.from)?;
     let oldest = wall_clock().0 - i64::from(options.retention_days) * 86_400 * UnixMicros::PER_SECOND;
     let mut removed = Vec::new();
-    for of in [BackupType::Full, BackupType::Wal, BackupType::Db] {
+    for of in BackupType::ALL {
         let backups: Vec<_> = catalog.backups.iter().filter(|it| it.metadata.backup_type == of).collect();
         let is_old =
             |backup: &&&Backup| moment::parse(&backup.metadata.timestamp).is_ok_and(|time| time.0 < oldest);

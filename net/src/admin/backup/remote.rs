@@ -15,10 +15,10 @@ use stemedb_engine::removal::remove_all_gradually;
 use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_partial};
 use super::metadata::{BackupMetadata, BackupType};
 use super::verify::check_files;
-use super::{named, none_in};
+use super::{named, none_of};
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
-use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone, sync_directory};
+use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone, make_directory, sync_directory};
 use crate::admin::run_report;
 use crate::admin::store::{self, Hashed, Store, StoreOptions, failed};
 use crate::admin::text::megabytes;
@@ -39,7 +39,7 @@ pub(in crate::admin) struct PushOptions {
 /// What `backup push` and `backup fetch` are asked to do.
 #[derive(Debug, clap::Args)]
 pub(in crate::admin) struct RemoteOptions {
-    /// The backup's identity, as `backup list` shows it [default: the newest one]
+    /// The backup's identity, as `backup list` shows it [default: the newest full one]
     backup_id: Option<String>,
     #[command(flatten)]
     store: StoreOptions,
@@ -74,7 +74,7 @@ pub(in crate::admin) fn is_note(text: &str) -> bool {
 /// What a store has of backups, newest first.
 pub(super) fn notes(store: &Store) -> Result<Vec<RemoteNote>, AdminError> {
     let mut notes = Vec::new();
-    for of in [BackupType::Full, BackupType::Wal, BackupType::Db] {
+    for of in BackupType::ALL {
         for key in store.list(&format!("{}/", kind(of)))?.iter().filter(|key| key.ends_with(".json")) {
             // Something else may lie beside it.
             if let Ok(note) = serde_json::from_str::<RemoteNote>(&store.text(key)?) {
@@ -86,18 +86,19 @@ pub(super) fn notes(store: &Store) -> Result<Vec<RemoteNote>, AdminError> {
     Ok(notes)
 }
 
-/// The note of the backup of this identity.
-fn note_of(store: &Store, id: &str) -> Result<Option<RemoteNote>, AdminError> {
-    if let Some(note) = notes(store)?.into_iter().find(|note| note.metadata.backup_id == id) {
-        return Ok(Some(note));
-    }
-    // Backups of the log have once had keys like those of the archive.
-    let Some(time) = time_in(id).filter(|_| id.starts_with("wal_")) else { return Ok(None) };
-    let key = store::key("wal", time) + ".json";
-    if !store.list(&key)?.contains(&key) {
-        return Ok(None);
-    }
-    Ok(serde_json::from_str(&store.text(&key)?).ok())
+/// The note of the backup of this identity or, where none is named, of the newest full one.
+fn note_of(store: &Store, id: Option<&str>) -> Result<RemoteNote, AdminError> {
+    let is_meant = |note: &RemoteNote| match id {
+        Some(id) => note.metadata.backup_id == id,
+        None => note.metadata.backup_type == BackupType::Full,
+    };
+    notes(store)?.into_iter().find(is_meant).ok_or_else(|| {
+        let wanted = id.map_or_else(|| "full backup".to_owned(), |id| format!("backup {id:?}"));
+        let name = store.name();
+        AdminError::Failed(format!(
+            "there is no {wanted} in {name}; `stemedb-admin backup list --store {name}` shows what there is"
+        ))
+    })
 }
 
 /// Copies a backup to the store, unless it is there already, and notes how that went if it is the newest one, which is what is watched.
@@ -119,16 +120,16 @@ pub(super) fn push(as_json: bool, options: &PushOptions) -> Result<ExitCode, Adm
 
 /// The backup that is to be copied, and those beside it.
 fn choose(options: &RemoteOptions) -> Result<(Backup, Catalog), AdminError> {
+    if let Some(id) = &options.backup_id {
+        return named(id, &options.local);
+    }
     let catalog = Catalog::read(&options.local)?;
-    let backup = match &options.backup_id {
-        Some(id) => named(id, &catalog, &options.local)?,
-        None => {
-            let newest = catalog.backups.first();
-            catalog.tell_broken_after(newest);
-            newest.cloned().ok_or_else(|| none_in(&options.local))?
-        }
-    };
-    Ok((backup, catalog))
+    let newest = catalog.newest();
+    catalog.tell_broken_after(newest);
+    match newest.cloned() {
+        Some(newest) => Ok((newest, catalog)),
+        None => Err(none_of(BackupType::Full, &catalog, &options.local)),
+    }
 }
 
 fn copy_to_store(backup: Backup, catalog: &Catalog, options: &StoreOptions) -> Result<Pushed, AdminError> {
@@ -166,17 +167,11 @@ fn copy_to_store(backup: Backup, catalog: &Catalog, options: &StoreOptions) -> R
 /// Copies a backup from the store to where the others are, and checks it.
 pub(super) fn fetch(as_json: bool, options: &RemoteOptions) -> Result<ExitCode, AdminError> {
     let store = options.store.open_to_read()?;
-    let note = match &options.backup_id {
-        Some(id) => note_of(&store, id)?,
-        None => notes(&store)?.into_iter().next(),
-    };
-    let none = || AdminError::Failed(format!("there is no such backup in {}", store.name()));
-    let note = note.ok_or_else(none)?;
+    let note = note_of(&store, options.backup_id.as_deref())?;
     let id = &note.metadata.backup_id;
     let time = id.rsplit('_').take(2).collect::<Vec<_>>();
     let time = format!("{}-{}", time.get(1).unwrap_or(&""), time[0]);
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(&options.local);
-    made.map_err(|source| AdminError::File { path: options.local.clone(), source })?;
+    make_directory(&options.local, 0o750)?;
     let _lock = lock_alone(&options.local.join(".lock"), "a backup", LOCK_PATIENCE)?;
     remove_partial(&options.local)?;
     let complete = options.local.join(directory_name(&time));

@@ -28,7 +28,7 @@ use super::verify::count_assertions;
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
 use crate::admin::files::{
-    Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, sync_directory, write_whole,
+    Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, make_directory, sync_directory, write_whole,
 };
 use crate::admin::moment;
 use crate::admin::progress::Progress;
@@ -60,7 +60,7 @@ pub(in crate::admin) struct RunOptions {
 
 /// Takes a backup, and notes how that went wherever somebody may look.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
-    let lock = make_and_lock(&options.to);
+    let lock = options.data.must_be_there().and_then(|()| make_and_lock(&options.to));
     let began = Instant::now();
     if lock.is_err() {
         run_report::note(Job::Backup, &options.data.root(), began, None);
@@ -98,8 +98,7 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
 
 /// Makes the directory of the backups if it is not there, and keeps others from it.
 fn make_and_lock(directory: &Path) -> Result<File, AdminError> {
-    let failed = |source| AdminError::File { path: directory.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o750).create(directory).map_err(failed)?;
+    make_directory(directory, 0o750)?;
     lock_alone(&directory.join(".lock"), "a backup", LOCK_PATIENCE)
 }
 
@@ -196,8 +195,8 @@ fn fill(
 struct Filling<'o> {
     options: &'o RunOptions,
     directory: &'o Path,
-    /// The newest backup: what it has of the same files is shared.
-    previous: Option<Backup>,
+    /// The newest backup of each type: what they have of the same files is shared.
+    previous: Vec<Backup>,
     copier: Copier,
     files: Vec<BackupFile>,
     copied_bytes: u64,
@@ -205,7 +204,9 @@ struct Filling<'o> {
 
 impl<'o> Filling<'o> {
     fn new(options: &'o RunOptions, directory: &'o Path, bytes: u64) -> Result<Filling<'o>, AdminError> {
-        let previous = Catalog::read(&options.to)?.backups.into_iter().next();
+        let catalog = Catalog::read(&options.to)?;
+        let previous =
+            BackupType::ALL.into_iter().filter_map(|of| catalog.of_type(of).next().cloned()).collect();
         let mut progress = Progress::start("Copying", bytes);
         let copier = Copier::new(options.bytes_per_second, Box::new(move |bytes| progress.advance(bytes)));
         Ok(Filling { options, directory, previous, copier, files: Vec::new(), copied_bytes: 0 })
@@ -262,8 +263,7 @@ impl<'o> Filling<'o> {
         is_same: &dyn Fn(&Path) -> bool,
     ) -> Result<(), AdminError> {
         let target = self.directory.join(&path);
-        if let Some(shared) = self.shared(&path, bytes, is_same)? {
-            let original = self.previous.as_ref().expect("it was found there").directory.join(&path);
+        if let Some((original, shared)) = self.shared(&path, bytes, is_same)? {
             if fs::hard_link(&original, &target).is_ok() {
                 self.files.push(shared);
                 return Ok(());
@@ -292,21 +292,24 @@ impl<'o> Filling<'o> {
         Ok(())
     }
 
-    /// The entry of a file that the previous backup has, whole, of this length and the same.
+    /// The place and the entry of a file that a previous backup has, whole, of this length and the same.
     fn shared(
         &mut self,
         path: &str,
         bytes: u64,
         is_same: &dyn Fn(&Path) -> bool,
-    ) -> Result<Option<BackupFile>, AdminError> {
-        let Some(previous) = &self.previous else { return Ok(None) };
-        let entry = previous.metadata.files.iter().find(|file| file.path == path && file.bytes == bytes);
-        let copy = previous.directory.join(path);
-        let Some(entry) = entry.filter(|_| is_same(&copy)) else { return Ok(None) };
-        // A copy that has gone bad since is not to be passed on from backup to backup.
-        let digest = self.copier.digest(&copy)?;
-        let is_whole = digest.sha256 == entry.sha256 && digest.bytes == bytes;
-        Ok(is_whole.then(|| entry.clone()))
+    ) -> Result<Option<(PathBuf, BackupFile)>, AdminError> {
+        for previous in &self.previous {
+            let entry = previous.metadata.files.iter().find(|file| file.path == path && file.bytes == bytes);
+            let copy = previous.directory.join(path);
+            let Some(entry) = entry.filter(|_| is_same(&copy)) else { continue };
+            // A copy that has gone bad since is not to be passed on from backup to backup.
+            let digest = self.copier.digest(&copy)?;
+            if digest.sha256 == entry.sha256 && digest.bytes == bytes {
+                return Ok(Some((copy, entry.clone())));
+            }
+        }
+        Ok(None)
     }
 
     /// Recovers the copy as a server would, and leaves the note in it that it is one.

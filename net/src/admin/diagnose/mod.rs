@@ -16,7 +16,7 @@ use super::ServerOptions;
 use super::client::Client;
 use super::data::DataOptions;
 use super::error::AdminError;
-use super::files::{bytes_free, write_whole};
+use super::files::{bytes_free, make_directory, write_whole};
 use super::moment;
 use super::text::megabytes;
 use crate::driver::wall_clock;
@@ -36,6 +36,8 @@ pub(super) struct DiagnoseOptions {
     /// The unit of systemd whose log and settings are taken
     #[arg(long, value_name = "NAME", default_value = "stemedb-api")]
     unit: String,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 pub(super) const EXAMPLES: &str = "\
@@ -43,14 +45,15 @@ Examples:
   sudo stemedb-admin diagnose
   sudo stemedb-admin diagnose --to /tmp
 
-It is told by systemd where the data of the unit is, and which settings it has. What cannot be collected is named
-in missing.txt; nothing of it is a failure. Whatever is called a secret, key, token or password is hidden, but have
+It is told by systemd where the data of the unit is, and which settings it has. What cannot be collected is named \
+in missing.txt; nothing of it is a failure. Whatever is called a secret, key, token or password is hidden, but have \
 a look before you pass the directory on: claims may be quoted in logs.";
 
 /// Collects what there is; fails only if it cannot be written.
-pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<ExitCode, AdminError> {
-    let client = Client::new(server)?;
+pub(super) fn run(as_json: bool, options: &DiagnoseOptions) -> Result<ExitCode, AdminError> {
+    let client = Client::new(&options.server)?;
     let directory = options.to.join(format!("incident-{}", moment::compact(wall_clock(), '-')));
+    make_directory(&options.to, 0o700)?;
     let made = DirBuilder::new().mode(0o700).create(&directory);
     made.map_err(|source| AdminError::File { path: directory.clone(), source })?;
     let ask = |path: &str| match client.read(path) {
@@ -99,7 +102,7 @@ pub(super) fn run(server: &ServerOptions, options: &DiagnoseOptions) -> Result<E
         write_whole(&directory.join("missing.txt"), &hide_secrets(&missing), 0o600)?;
     }
     let mut out = stdout().lock();
-    if server.json {
+    if as_json {
         writeln!(out, "{}", json!({ "directory": directory, "files": names }))?;
     } else {
         writeln!(out, "Collected {written} of {} in {}", collected.len(), directory.display())?;

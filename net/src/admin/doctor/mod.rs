@@ -26,7 +26,7 @@ Examples:
   sudo -u stemedb stemedb-admin doctor --data-dir /opt/stemedb/data
   stemedb-admin doctor --json | jq -r '.checks[] | select(.verdict != \"ok\") | .text'
 
-The limits and permissions that are shown are those of whoever runs the command; a service may
+The limits and permissions that are shown are those of whoever runs the command; a service may \
 have others.";
 
 /// Looks at everything and prints what it found; fails if something is missing that StemeDB cannot do without.

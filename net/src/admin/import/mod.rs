@@ -48,6 +48,8 @@ pub(super) struct ImportOptions {
     /// How long to go on trying when the server is busy, away or starting
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     retry_for: u32,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 pub(super) const EXAMPLES: &str = "\
@@ -60,15 +62,15 @@ Examples:
 A line is a JSON object; all fields but the first three may be left out:
   {\"concept_path\":\"drug/aspirin\",\"predicate\":\"dose_mg\",\"value\":100,\"source\":\"source/fda\"}
 
-A claim without a timestamp gets the file's modification time (from standard input: the time
-of the start), so that importing the same file again, after whatever interruption, stores
-nothing twice. Lines that the server rejects are reported by their number in the file, all
+A claim without a timestamp gets the file's modification time (from standard input: the time \
+of the start), so that importing the same file again, after whatever interruption, stores \
+nothing twice. Lines that the server rejects are reported by their number in the file, all \
 others are stored; the exit code is then 1.";
 
 /// Imports, and reports on standard output what became of the lines.
-pub(super) fn run(server: &ServerOptions, options: &ImportOptions) -> Result<ExitCode, AdminError> {
+pub(super) fn run(as_json: bool, options: &ImportOptions) -> Result<ExitCode, AdminError> {
     let client_of_each =
-        (0..options.connections).map(|_| Client::new(server)).collect::<Result<Vec<_>, _>>()?;
+        (0..options.connections).map(|_| Client::new(&options.server)).collect::<Result<Vec<_>, _>>()?;
     let mut input = Input::open(&options.file)?;
     input.refuse_array(&options.file)?;
     let reader = BatchReader::new(input.lines, Stamp::new(input.timestamp));
@@ -78,7 +80,7 @@ pub(super) fn run(server: &ServerOptions, options: &ImportOptions) -> Result<Exi
     let (summary, result) = transfer(reader, client_of_each, retry_for, &mut progress, &options.file);
     let seconds = progress.finish().as_secs_f64();
 
-    if server.json {
+    if as_json {
         print_json(&summary, seconds, result.as_ref().err())?;
     } else {
         print_text(&summary, seconds)?;

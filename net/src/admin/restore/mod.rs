@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stemedb_engine::data_dir::{DataDir, Hold};
 use stemedb_engine::log::recovery::cut::{self, Cut, CutError, CutTarget};
 use stemedb_engine::removal::remove_all_gradually;
@@ -42,16 +42,16 @@ const COUNTDOWN_S: u64 = 5;
 pub(super) struct RestoreOptions {
     #[command(flatten)]
     data: DataOptions,
-    /// The directory of the backup [default: the newest one in --from]
-    #[arg(long, value_name = "DIR", conflicts_with = "backup_id")]
-    backup: Option<PathBuf>,
-    /// The backup's identity, as `backup list` shows it
+    /// The backup: its directory, or its identity [default: the newest full one in --from]
+    #[arg(long, value_name = "DIR|ID", conflicts_with = "backup_id")]
+    backup: Option<String>,
+    /// The backup by its identity, as `backup list` shows it
     #[arg(long, value_name = "ID")]
     backup_id: Option<String>,
     /// The directory that holds the backups
     #[arg(long, value_name = "DIR", default_value = "backups")]
     from: PathBuf,
-    /// Take the newest backup of this type
+    /// Take the newest backup of this type, where none is named
     #[arg(long = "type", value_name = "TYPE", default_value = "full")]
     backup_type: BackupType,
     #[command(flatten)]
@@ -73,6 +73,9 @@ pub(super) struct RestoreOptions {
     yes: bool,
 }
 
+pub(super) const STORE_HELP: &str = "The archive in which the log goes on behind the backup, for --target-time and --target-lsn: a directory, or s3://BUCKET [default: \
+     the bucket that BACKUP_BUCKET names, else none]";
+
 pub(super) const EXAMPLES: &str = "\
 Examples:
   stemedb-admin restore --backup backups/stemedb-backup-20260130-020000 --validate-only
@@ -80,7 +83,7 @@ Examples:
   stemedb-admin restore --target-time '2026-01-28 14:30:00 UTC' --dry-run
   stemedb-admin restore --target-time '2026-01-28 14:30:00 UTC' --yes
 
-The server must be stopped. What is there is renamed (data/wal to data/wal.backup.YYYYMMDD-HHMMSS), never
+The server must be stopped. What is there is renamed (data/wal to data/wal.backup.YYYYMMDD-HHMMSS), never \
 deleted; a restore that fails puts it back. Exit code 3 means that the backup is damaged.";
 
 /// What is to be put in place.
@@ -152,21 +155,20 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     let plan = prepare(options, target)?;
     let metadata = &plan.backup.metadata;
     if options.validate_only {
-        say(
-            as_json,
-            &format!("Backup {} is valid: {} assertions", metadata.backup_id, metadata.assertion_count),
-        )?;
-        return Ok(ExitCode::SUCCESS);
+        let (id, assertions) = (&metadata.backup_id, metadata.assertion_count);
+        let told = json!({ "backup_id": id, "valid": true, "assertion_count": assertions });
+        return tell(as_json, &told, &format!("Backup {id} is valid: {assertions} assertions"));
     }
     if let Some(cut) = &plan.cut {
-        report::print(as_json, cut, options.dry_run)?;
+        say(as_json, &report::to_text(cut))?;
     }
+    let cut = plan.cut.as_ref().map(report::to_json);
     let log_bytes = plan.log.as_ref().map_or(0, LogSource::bytes);
     check_room(options, 0, log_bytes.max(metadata.size_bytes))?;
     if options.dry_run {
-        let root = options.data.root();
-        say(as_json, &format!("Dry run: {} would be restored to {}", metadata.backup_id, root.display()))?;
-        return Ok(ExitCode::SUCCESS);
+        let (id, root) = (&metadata.backup_id, options.data.root());
+        let told = json!({ "dry_run": true, "backup_id": id, "data_dir": root, "cut": cut });
+        return tell(as_json, &told, &format!("Dry run: {id} would be restored to {}", root.display()));
     }
     if !options.yes {
         count_down(options)?;
@@ -176,20 +178,26 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     run_report::note(Job::Restore, &options.data.root(), began, bytes);
     let restored = restored?;
     let seconds = began.elapsed().as_secs_f64();
-    if as_json {
-        let told = json!({
-            "backup_id": metadata.backup_id, "assertion_count": restored.assertions, "bytes": restored.bytes,
-            "seconds": seconds, "kept_aside": restored.kept_aside,
-        });
-        writeln!(stdout(), "{told}")?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let id = &metadata.backup_id;
+    let told = json!({
+        "backup_id": id, "assertion_count": restored.assertions, "bytes": restored.bytes, "seconds": seconds,
+        "kept_aside": restored.kept_aside, "cut": cut,
+    });
     let (assertions, size) = (grouped(restored.assertions), megabytes(restored.bytes));
-    println!("Restored {}: {assertions} assertions, {size}, in {seconds:.1} s", metadata.backup_id);
-    if target.is_some() {
-        println!(
-            "The log ends where it was cut; a server that is started now is ready to accept connections"
-        );
+    let mut text = format!("Restored {id}: {assertions} assertions, {size}, in {seconds:.1} s");
+    if let Some(cut) = &plan.cut {
+        let end =
+            if cut.drops_nothing() { "Nothing had to be cut off" } else { "The log ends where it was cut" };
+        text.push_str(&format!("\n{end}; a server that is started now is ready to accept connections"));
+    }
+    tell(as_json, &told, &text)
+}
+
+/// Ends with what came of it.
+fn tell(as_json: bool, json: &Value, text: &str) -> Result<ExitCode, AdminError> {
+    match as_json {
+        true => writeln!(stdout(), "{json}")?,
+        false => writeln!(stdout(), "{text}")?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -244,6 +252,14 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         _ => {}
     }
     let cut = cut.map_err(|error| refused(error, &backup, target))?;
+    let first_dropped = cut.lanes.iter().filter_map(|lane| lane.first_dropped).min();
+    if let (Some(first), None, 0) = (first_dropped, cut.last_kept(), log.manifest().entries()) {
+        return Err(AdminError::Usage(format!(
+            "nothing was acknowledged by {}: the first record is of {}; name that time or a later one",
+            moment::format(cut.time),
+            moment::format(first)
+        )));
+    }
     Ok(Plan { backup, log: Some(log), cut: Some(cut), _pieces: pieces })
 }
 
@@ -317,14 +333,11 @@ fn refused(error: CutError, backup: &Backup, target: CutTarget) -> AdminError {
 /// The backups that may be meant, the best first: the one that is asked for or, of those of the type, those that are older than the
 /// moment, newest first; or, for a record, those whose tables do not hold it. If none is, the oldest may still reach back to it.
 fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Backup>, Catalog), AdminError> {
-    if let Some(directory) = &options.backup {
-        let beside = directory.parent().unwrap_or(&options.from);
-        return Ok((vec![Backup::open(directory)?], Catalog::read(beside)?));
+    if let Some(name) = options.backup.as_ref().or(options.backup_id.as_ref()) {
+        let (backup, catalog) = backup::named(name, &options.from)?;
+        return Ok((vec![backup], catalog));
     }
     let catalog = Catalog::read(&options.from)?;
-    if let Some(id) = &options.backup_id {
-        return Ok((vec![backup::named(id, &catalog, &options.from)?], catalog));
-    }
     let of_type = || catalog.of_type(options.backup_type).cloned();
     let mut candidates = Vec::new();
     for backup in of_type().filter(|backup| !is_after(backup, target)) {
@@ -336,7 +349,7 @@ fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Ba
         candidates.extend(of_type().last());
     }
     if candidates.is_empty() {
-        return Err(backup::none_in(&options.from));
+        return Err(backup::none_of(options.backup_type, &catalog, &options.from));
     }
     catalog.tell_broken_after(candidates.first());
     Ok((candidates, catalog))

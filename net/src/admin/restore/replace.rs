@@ -14,7 +14,9 @@ use super::interruption::Interruption;
 use super::{Plan, RestoreOptions, say};
 use crate::admin::backup::{BackupMetadata, count_assertions};
 use crate::admin::error::AdminError;
-use crate::admin::files::{Copier, LOCK_PATIENCE, Owner, sync_directory, wait_for, write_whole};
+use crate::admin::files::{
+    Copier, LOCK_PATIENCE, Owner, make_directory, sync_directory, wait_for, write_whole,
+};
 use crate::admin::moment;
 use crate::admin::progress::Progress;
 use crate::archive_mark;
@@ -46,7 +48,7 @@ pub(super) struct Replacement<'r> {
 pub(super) struct Restored {
     pub(super) bytes: u64,
     pub(super) assertions: u64,
-    /// What was there before, and what was cut off.
+    /// Where that is now which was there before, and what was cut off.
     pub(super) kept_aside: Vec<PathBuf>,
 }
 
@@ -108,11 +110,7 @@ impl<'r> Replacement<'r> {
         let (wal, db) = (self.options.data.wal(), self.options.data.db());
         let kind = self.plan.backup.metadata.backup_type;
         let root = self.options.data.root();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(&root)
-            .map_err(|source| AdminError::File { path: root.clone(), source })?;
+        make_directory(&root, 0o750)?;
         let (fresh_wal, fresh_db) = (with_suffix(&wal, "restoring"), with_suffix(&db, "restoring"));
         // Half a copy, which a restore has left that was killed.
         for left in [&fresh_wal, &fresh_db].into_iter().filter(|left| left.exists()) {
@@ -151,7 +149,8 @@ impl<'r> Replacement<'r> {
             self.replace_metadata(&recovered)?;
         }
         self.sync_parents()?;
-        Ok(self.renamed.iter().map(|(_, aside)| aside.clone()).collect())
+        let tail = Some(self.tail()).filter(|tail| self.made.contains(tail));
+        Ok(self.renamed.iter().map(|(_, aside)| aside.clone()).chain(tail).collect())
     }
 
     /// Renames what is there.
@@ -171,7 +170,7 @@ impl<'r> Replacement<'r> {
     fn copy_log(&mut self, wal: &Path, fresh: &Path) -> Result<Recovered, AdminError> {
         self.make(fresh)?;
         let log = self.plan.log.as_ref().expect("a backup with a log has one");
-        let tail = with_suffix(wal, &format!("cut-tail.{}", self.suffix));
+        let tail = self.tail();
         if self.plan.cut.as_ref().is_some_and(|cut| !cut.drops_nothing()) {
             say(self.as_json, &format!("Keeping what is cut off in {}", tail.display()))?;
             self.make(&tail)?;
@@ -246,6 +245,7 @@ impl<'r> Replacement<'r> {
         let path = self.options.data.metadata();
         if path.exists() {
             let aside = with_suffix(&path, &format!("backup.{}", self.suffix));
+            say(self.as_json, &format!("Keeping existing {} as {}", path.display(), aside.display()))?;
             // Not renamed: there is always one in its place.
             let copied = fs::copy(&path, &aside);
             copied.map_err(|source| AdminError::File { path: aside.clone(), source })?;
@@ -259,6 +259,11 @@ impl<'r> Replacement<'r> {
         };
         write_whole(&path, &metadata.text(), 0o640)?;
         self.owner.take(&path)
+    }
+
+    /// Where that goes which is cut off.
+    fn tail(&self) -> PathBuf {
+        with_suffix(&self.options.data.wal(), &format!("cut-tail.{}", self.suffix))
     }
 
     /// Makes a new directory.

@@ -1,7 +1,5 @@
 //! Tells what is kept of a log that is cut back to a moment, and what is dropped.
 
-use std::io::{self, Write as _, stderr, stdout};
-
 use serde_json::json;
 use stemedb_engine::log::recovery::cut::{Cut, CutLane};
 use stemedb_engine::time::UnixMicros;
@@ -9,24 +7,16 @@ use stemedb_engine::time::UnixMicros;
 use crate::admin::moment;
 use crate::admin::text::{grouped, megabytes};
 
-/// Prints a line for each lane.
-pub(super) fn print(as_json: bool, cut: &Cut, is_dry_run: bool) -> io::Result<()> {
-    if as_json {
-        return if is_dry_run {
-            writeln!(stdout(), "{}", to_json(cut))
-        } else {
-            writeln!(stderr(), "{}", to_json(cut))
-        };
-    }
-    let mut out = stdout().lock();
-    writeln!(out, "Cutting the log back to {}", moment::format(cut.time))?;
+/// A line for each lane, and one for all.
+pub(super) fn to_text(cut: &Cut) -> String {
+    let mut text = format!("Cutting the log back to {}\n", moment::format(cut.time));
     for lane in &cut.lanes {
-        writeln!(out, "  {}", line(lane))?;
+        text.push_str(&format!("  {}\n", line(lane)));
     }
-    match (cut.drops_nothing(), cut.last_kept()) {
-        (true, Some(last)) => writeln!(out, "Nothing is dropped: the log ends at {}", moment::format(last)),
-        (true, None) => writeln!(out, "Nothing is dropped: the log is empty"),
-        (false, _) => writeln!(out, "{} records are dropped", grouped(cut.records_dropped())),
+    text + &match (cut.drops_nothing(), cut.last_kept()) {
+        (true, Some(last)) => format!("Nothing is dropped: the log ends at {}", moment::format(last)),
+        (true, None) => "Nothing is dropped: the log is empty".to_owned(),
+        (false, _) => format!("{} records are dropped", grouped(cut.records_dropped())),
     }
 }
 
@@ -49,7 +39,8 @@ fn line(lane: &CutLane) -> String {
     format!("lane {}: {kept}; {dropped}", lane.lane.0)
 }
 
-fn to_json(cut: &Cut) -> serde_json::Value {
+/// The same for programs.
+pub(super) fn to_json(cut: &Cut) -> serde_json::Value {
     let time = |time: Option<UnixMicros>| time.map(moment::format);
     let lanes: Vec<_> = cut
         .lanes

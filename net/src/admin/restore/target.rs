@@ -10,7 +10,15 @@ use crate::admin::moment;
 /// Reads `--target-time` or `--target-lsn`, of which one at most is given.
 pub(super) fn parse(time: Option<&str>, lsn: Option<&str>) -> Result<Option<CutTarget>, AdminError> {
     if let Some(time) = time {
-        return Ok(Some(CutTarget::Time(moment::parse(time)?)));
+        let parsed = moment::parse(time)?;
+        // That the day's beginning is meant is for people to say: hours of claims hang on it.
+        if time.contains('-') && !time.contains(':') {
+            return Err(AdminError::Usage(format!(
+                "`{time}` names a day and no time of it; write {} if its beginning is meant",
+                moment::format(parsed)
+            )));
+        }
+        return Ok(Some(CutTarget::Time(parsed)));
     }
     let Some(text) = lsn else { return Ok(None) };
     let wrong = || AdminError::Usage(format!("`{text}` is not LANE:LSN, two numbers such as 0:1523"));
@@ -33,6 +41,8 @@ mod tests {
         let record = parse(None, Some("1:1523")).unwrap();
         assert_eq!(record, Some(CutTarget::Record { lane: LaneId(1), lsn: Lsn(1523) }));
         assert_eq!(parse(None, None).unwrap(), None);
+        let day = parse(Some("2026-01-28"), None).expect_err("at what time?");
+        assert!(matches!(&day, AdminError::Usage(text) if text.contains("2026-01-28T00:00:00Z")), "{day}");
         for lsn in ["", "1", "1:", ":1", "1:2:3", "-1:2", "70000:1"] {
             assert!(matches!(parse(None, Some(lsn)), Err(AdminError::Usage(_))), "{lsn}");
         }

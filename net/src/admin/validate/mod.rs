@@ -20,7 +20,7 @@ use super::ServerOptions;
 use super::client::Client;
 use super::data::DataOptions;
 use super::error::AdminError;
-use super::files::write_whole;
+use super::files::{make_directory, write_whole};
 use super::moment;
 use super::run_report;
 use crate::driver::wall_clock;
@@ -37,6 +37,8 @@ pub(super) struct ValidateOptions {
     /// The directory to write the report to
     #[arg(long, value_name = "DIR", default_value = ".")]
     to: PathBuf,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 pub(super) const EXAMPLES: &str = "\
@@ -44,8 +46,8 @@ Examples:
   stemedb-admin validate
   stemedb-admin validate --url http://127.0.0.1:18280 --data-dir /opt/stemedb/data --to /tmp
 
-Writes validation_report_YYYYMMDD_HHMMSS.txt and .json, and ends with `Validation: PASSED` or
-`Validation: FAILED`. Every claim is compared, in bounded memory and with about 100 bytes a claim of passing
+Writes validation_report_YYYYMMDD_HHMMSS.txt and .json, and ends with `Validation: PASSED` or \
+`Validation: FAILED`. Every claim is compared, in bounded memory and with about 100 bytes a claim of passing \
 files beside the report. The server may be written to meanwhile; nothing is changed.";
 
 /// One thing that was looked at.
@@ -56,15 +58,16 @@ struct Check {
 }
 
 /// Makes all checks and writes the report; fails if any of them does.
-pub(super) fn run(server: &ServerOptions, options: &ValidateOptions) -> Result<ExitCode, AdminError> {
+pub(super) fn run(as_json: bool, options: &ValidateOptions) -> Result<ExitCode, AdminError> {
     let began = Instant::now();
-    let client = Client::new(server)?;
+    let client = Client::new(&options.server)?;
+    make_directory(&options.to, 0o750)?;
     let (checks, bytes) = check_all(&client, options);
     let passed = checks.iter().all(|check| check.found.is_ok());
     write_report(&options.to, &client, &options.data.wal(), &checks, passed)?;
     run_report::note(Job::Validate, &options.data.root(), began, passed.then_some(bytes));
     let mut out = stdout().lock();
-    if server.json {
+    if as_json {
         writeln!(out, "{}", to_json(&checks, passed))?;
     } else {
         write!(out, "{}", to_text(&checks, passed))?;
@@ -76,7 +79,8 @@ fn check_all(client: &Client, options: &ValidateOptions) -> (Vec<Check>, u64) {
     let (wal, db) = (options.data.wal(), options.data.db());
     let before = served_count(client);
     let mut checks = vec![Check { name: "connectivity", found: connectivity(client, &before) }];
-    let mut stored = match Stored::read(&wal, &db, &options.to, *before.as_ref().unwrap_or(&0)) {
+    let read = || Stored::read(&wal, &db, &options.to, *before.as_ref().unwrap_or(&0));
+    let mut stored = match options.data.must_be_there().and_then(|()| read()) {
         Ok(stored) => stored,
         Err(error) => {
             checks.push(Check { name: "format", found: Err(error.to_string()) });

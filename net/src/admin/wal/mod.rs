@@ -58,9 +58,9 @@ Examples:
   stemedb-admin wal inspect data/wal --lane 0 --segment 3 --frames
   stemedb-admin wal inspect data/wal --records --json | jq -r 'select(.predicate == \"version\") | .hash'
 
-Nothing is changed, and damage does not end the inspection: what is no frame is shown as bad, and
-what follows is shown as well. The exit code is 1 if anything is bad or cannot be read. A bad place
-at the very end of a lane is what a crash leaves behind; recovery drops it. While a server writes
+Nothing is changed, and damage does not end the inspection: what is no frame is shown as bad, and \
+what follows is shown as well. The exit code is 1 if anything is bad or cannot be read. A bad place \
+at the very end of a lane is what a crash leaves behind; recovery drops it. While a server writes \
 the log, its last frames may look bad, too, and segments may go whose claims are in tables by then.";
 
 /// Shows what was asked for; fails if any of it is bad.
