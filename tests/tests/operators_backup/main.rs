@@ -9,6 +9,7 @@ mod keeping;
 mod moments;
 mod restoring;
 mod taking;
+mod typing;
 mod validating;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,190 @@
+//! What is typed is taken for what it means, or refused by its name; and then nothing of it stays.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use serde_json::Value;
+use stemedb_tests::Installation;
+
+use crate::{metadata, move_into_tables, write_all};
+
+/// All that lies in the installation, but for what a server writes.
+fn listing(installation: &Installation) -> String {
+    installation.typed("find . -not -path './data/*' | sort")
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin backup run");
+    let before = listing(&installation);
+    for (line, told) in [
+        ("backup run --data-dir nope --to other", "\"nope/wal\""),
+        ("archive run --data-dir nope --store other", "\"nope/wal\""),
+        ("backup run --to systemctl.log", "\"systemctl.log\""),
+        ("backup list --from nope", "\"nope\""),
+        ("backup verify --from nope", "\"nope\""),
+        ("backup prune --from nope", "\"nope\""),
+        ("backup push --local nope --store other", "\"nope\""),
+        ("backup verify full_2026", "\"full_2026\" in backups"),
+        ("backup verify ''", "\"\" in backups"),
+        ("backup push full_2026 --store other", "\"full_2026\" in backups"),
+        ("restore --from nope --dry-run", "\"nope\""),
+        ("restore --backup nope --dry-run", "\"nope\" in backups"),
+        ("restore --backup-id nope --dry-run", "\"nope\" in backups"),
+        ("restore --type wal --dry-run", "no backup of type wal in backups, but 1 of type full"),
+    ] {
+        let (code, said) = installation.refused(&format!("stemedb-admin {line}"));
+        assert_eq!(code, 1, "{line}: {said}");
+        assert!(said.contains(told), "{line}: {told} is not in {said}");
+        assert!(!said.contains("os error 2"), "{line}: {said}");
+    }
+    for (line, told) in [
+        ("archive run --store s3://bucket/path", "no path behind it"),
+        ("archive run --store s3://", "\"\" is no name of a bucket"),
+        ("backup schedule --schedule '0 25 * * *'", "`25` is not a hour"),
+    ] {
+        let typed = format!("stemedb-admin {line} 2>said; code=$?; cat said >&2; rm said; exit $code");
+        let output = installation.output_of(&typed);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
+        assert!(said.contains(told), "{line}: {told} is not in {said}");
+    }
+    let (code, said) = installation.refused("BACKUP_BUCKET='two words' stemedb-admin archive run");
+    assert!(code == 2 && said.contains("BACKUP_BUCKET \"two words\""), "{said}");
+    assert_eq!(listing(&installation), before);
+    // A validation reports what it could not look at.
+    let line =
+        format!("stemedb-admin validate --url {} --data-dir nope --to reports/today", installation.url());
+    assert_eq!(installation.refused(&line).0, 1);
+    let report = installation.typed("cat reports/today/validation_report_*.txt && ls reports/today | wc -l");
+    assert!(report.contains("\"nope/wal\"") && report.ends_with("Validation: FAILED\n2\n"), "{report}");
+    assert!(!installation.path("nope").exists());
+    let line = format!("stemedb-admin diagnose --url {} --to incidents/today", installation.url());
+    installation.typed(&format!("{line} && test -f incidents/today/incident-*/health.json"));
+}
+
+/// Goal: where no backup is named, it is the newest full one that is checked, copied and fetched. Method: one of the log and one of the tables are
+/// newer, and only then the full one goes bad.
+#[test]
+fn a_backup_of_a_part_does_not_stand_for_a_full_one() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin backup run");
+    installation.typed("stemedb-admin backup run --type wal && stemedb-admin backup run --type db");
+    let full = installation.backups().remove(0);
+    let id = metadata(&full)["backup_id"].as_str().expect("an identity").to_owned();
+    for line in ["backup verify", "backup push --store store", "backup fetch --store store --local elsewhere"]
+    {
+        let said = installation.typed(&format!("stemedb-admin {line}"));
+        assert!(said.contains(&id), "{line}: {said}");
+    }
+    let fetched = installation.typed("stemedb-admin backup list --from elsewhere --json");
+    assert_eq!(json(&fetched)["backups"][0]["backup_id"], id.as_str(), "{fetched}");
+    // By the name of its directory, and where that is.
+    let name = full.file_name().expect("it has one").to_string_lossy().into_owned();
+    installation.typed(&format!("stemedb-admin backup verify {name}"));
+    installation.typed(&format!("cd backups && stemedb-admin backup verify {name}"));
+    installation.typed(&format!("stemedb-admin restore --backup {id} --validate-only"));
+    let segment = metadata(&full)["files"][0]["path"].as_str().expect("a path").to_owned();
+    // One of its own: those that are shared would go bad together.
+    fs::remove_file(full.join(&segment)).expect("it is there");
+    let (code, said) = installation.refused("stemedb-admin backup verify");
+    assert!(code == 3 && said.contains(&segment), "{said}");
+    assert!(installation.typed("cat data/status/verify.json").contains("\"last_run_failed\":true"));
+    installation.typed("rm -r backups/* && stemedb-admin backup run --type wal");
+    let (code, said) = installation.refused("stemedb-admin backup push --store store");
+    assert_eq!(code, 1);
+    assert!(said.contains("no backup of type full in backups, but 1 of type wal"), "{said}");
+    let (_, said) = installation.refused("stemedb-admin backup fetch wal_20260130_020000 --store store");
+    assert!(said.contains("no backup \"wal_20260130_020000\" in store"), "{said}");
+}
+
+#[test]
+fn tables_are_shared_with_the_last_full_backup_whatever_came_between() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 100);
+    move_into_tables(&installation, 100);
+    for of in ["full", "wal", "full"] {
+        installation.typed(&format!("stemedb-admin backup run --type {of}"));
+    }
+    let backups = installation.backups();
+    let files = metadata(&backups[2])["files"].as_array().expect("it has files").clone();
+    let paths = files.iter().map(|file| file["path"].as_str().expect("a path"));
+    let tables: Vec<_> = paths.filter(|path| path.ends_with(".kv")).collect();
+    assert!(!tables.is_empty());
+    for table in tables {
+        let inode = |at: usize| fs::metadata(backups[at].join(table)).expect("it is there").ino();
+        assert_eq!(inode(0), inode(2), "{table}");
+    }
+}
+
+#[test]
+fn a_moment_of_which_nothing_is_left_is_refused() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin backup run");
+    installation.stop();
+    let before = installation.typed("find data -type f -not -path 'data/status/*' | sort");
+    for (moment, told) in [
+        ("0", "nothing was acknowledged by 1970-01-01T00:00:00Z: the first record is of 2"),
+        ("'2026-01-28 14:30:00 UTC'", "name that time or a later one"),
+        ("$(date +%F)", "names a day and no time of it; write 2"),
+        ("2026-01-28Z", "write 2026-01-28T00:00:00Z"),
+    ] {
+        let (code, said) =
+            installation.refused(&format!("stemedb-admin restore --yes --target-time {moment}"));
+        assert_eq!(code, 2, "{moment}: {said}");
+        assert!(said.contains(told), "{moment}: {told} is not in {said}");
+    }
+    assert_eq!(installation.typed("find data -type f -not -path 'data/status/*' | sort"), before);
+}
+
+/// Goal: a restore says what it does, to people and to programs, no more and no less. Method: one that has nothing to cut off, and one that has.
+#[test]
+fn a_restore_tells_people_and_programs_what_it_does() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin backup run");
+    let moment = installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01").trim().to_owned();
+    write_all(&installation, "b", 5);
+    installation.stop();
+    let id = metadata(&installation.backups()[0])["backup_id"].clone();
+    let valid = json(&installation.typed("stemedb-admin restore --json --validate-only"));
+    assert_eq!(
+        (&valid["backup_id"], &valid["valid"], &valid["assertion_count"]),
+        (&id, &true.into(), &10.into())
+    );
+    let dry = json(&installation.typed("stemedb-admin restore --json --dry-run"));
+    assert_eq!((&dry["backup_id"], &dry["dry_run"], &dry["cut"]), (&id, &true.into(), &Value::Null));
+    let line = format!("stemedb-admin restore --json --dry-run --target-time {moment}");
+    let dry = json(&installation.typed(&line));
+    assert_eq!((&dry["backup_id"], &dry["cut"]["records_dropped"]), (&id, &5.into()));
+
+    let later = installation.typed("stemedb-admin restore --yes --target-time $(date +%s)");
+    assert!(later.contains("Nothing had to be cut off; a server"), "{later}");
+    assert!(later.contains("Keeping existing data/metadata.json as data/metadata.json.backup."), "{later}");
+    let line = format!("stemedb-admin restore --json --yes --target-time {moment}");
+    let restored = json(&installation.typed(&line));
+    assert_eq!((&restored["assertion_count"], &restored["cut"]["records_dropped"]), (&10.into(), &5.into()));
+    let aside: Vec<_> =
+        restored["kept_aside"].as_array().expect("a list").iter().map(Value::to_string).collect();
+    for part in ["data/wal.backup.", "data/db.backup.", "data/metadata.json.backup.", "data/wal.cut-tail."] {
+        assert!(aside.iter().any(|path| path.contains(part)), "{part} is not in {aside:?}");
+    }
+    for path in restored["kept_aside"].as_array().expect("a list") {
+        assert!(installation.path(path.as_str().expect("a path")).exists(), "{path}");
+    }
+    let later = installation.typed(&format!("stemedb-admin restore --yes --target-time {moment}"));
+    assert!(later.contains("ready to accept connections"), "{later}");
+}
