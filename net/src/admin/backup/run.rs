@@ -263,11 +263,11 @@ impl<'o> Filling<'o> {
         is_same: &dyn Fn(&Path) -> bool,
     ) -> Result<(), AdminError> {
         let target = self.directory.join(&path);
-        if let Some((original, shared)) = self.shared(&path, bytes, is_same)? {
-            if fs::hard_link(&original, &target).is_ok() {
-                self.files.push(shared);
-                return Ok(());
-            }
+        if let Some((original, shared)) = self.shared(&path, bytes, is_same)?
+            && fs::hard_link(&original, &target).is_ok()
+        {
+            self.files.push(shared);
+            return Ok(());
         }
         let left = bytes_free(self.directory)?;
         if left < bytes + FREE_BYTES_LEFT {
