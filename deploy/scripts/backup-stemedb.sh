@@ -25,7 +25,8 @@ Settings are taken from the environment or, what is not set there, from /etc/ste
 Example:
   sudo ./scripts/backup-stemedb.sh --to /mnt/other/backups
 
-Exit codes: 0 done; 1 failed; 2 wrong usage, nothing was done; 3 a backup is damaged.
+Exit codes: 0 done; 1 failed, the backup itself or what came after it; 2 wrong usage, nothing was done; 4 there is no room for
+a backup, also without those that are too old.
 TEXT
 }
 
@@ -39,7 +40,6 @@ become_owner "$@"
 "$ADMIN" backup run "$@" --help >/dev/null
 
 to=backups
-log=
 # Whose data it is: how the copy went is noted there as well.
 data=()
 arguments=("$@" '')
@@ -51,29 +51,17 @@ for ((at = 0; at < $#; at++)); do
     fi
     case $option in
     --to) to=$value ;;
-    --data-dir)
-        data+=("$option=$value")
-        log=${log:-$value/wal}
-        ;;
-    --wal-dir)
-        data+=("$option=$value")
-        log=$value
-        ;;
-    --db-dir) data+=("$option=$value") ;;
+    --data-dir | --wal-dir | --db-dir) data+=("$option=$value") ;;
     esac
 done
-require_log "${log:-${STEMEDB_WAL_DIR:-data/wal}}" "$to"
 
-# Whether the last run has failed for want of room. If it was not even noted, the one before has.
-lacked_room() {
-    tail -n 1 -- "$to/history.jsonl" 2>/dev/null |
-        grep -qE '"succeeded":false,.*(No space left on device|quota exceeded)'
-}
+# What `stemedb-admin backup run` ends with where the directory of the backups has no room.
+readonly NO_ROOM=4
 
 # Removes old backups, and says whether there were any.
 make_room() {
     local removed
-    removed=$("$ADMIN" backup prune --from "$to") || return 1
+    removed=$("$ADMIN" backup prune --from="$to") || return 1
     printf '%s\n' "$removed" >&2
     [[ $removed != "Removed 0 of "* ]]
 }
@@ -81,7 +69,7 @@ make_room() {
 code=0
 told=$("$ADMIN" backup run "$@") || code=$?
 # Old backups that take the room of a new one go now. While backups fail for another reason, the old ones are all that there is.
-if ((code == 1)) && lacked_room && make_room; then
+if ((code == NO_ROOM)) && make_room; then
     code=0
     told=$("$ADMIN" backup run "$@") || code=$?
 fi
@@ -92,8 +80,8 @@ printf '%s\n' "$told"
 [[ $told =~ (full|wal|db)_[0-9]{8}_[0-9]{6} ]]
 backup_id=${BASH_REMATCH[0]}
 if [[ -n ${BACKUP_BUCKET:-} ]]; then
-    "$ADMIN" backup push "$backup_id" --local "$to" "${data[@]}" || code=$?
+    "$ADMIN" backup push "$backup_id" --local="$to" "${data[@]}" || code=1
 fi
 # Old backups go whatever becomes of the copy: a store that is away must not fill the disk.
-"$ADMIN" backup prune --from "$to"
+"$ADMIN" backup prune --from="$to" || code=1
 exit "$code"

@@ -32,7 +32,14 @@ fi
 cd -- "$STEMEDB_HOME"
 become_owner
 API=${API:-$(find_program stemedb-api)}
-require_log "${STEMEDB_WAL_DIR:-data/wal}" backups
+# Typed in the wrong place, it makes no directories. Where there is anything, what is missing is for the drill to tell.
+wal=${STEMEDB_WAL_DIR:-data/wal}
+db=${STEMEDB_DB_DIR:-data/db}
+if [[ ! -d $wal && ! -d $(dirname -- "$db") && ! -d backups ]]; then
+    echo "There is no log in $wal and no backup in backups, seen from $STEMEDB_HOME: nothing is done. STEMEDB_HOME says where the" \
+        "installation is, STEMEDB_WAL_DIR where the log" >&2
+    exit 1
+fi
 drill=$STEMEDB_HOME/drill
 mkdir -p -- "$drill"
 log=$drill/dr-test-log.txt

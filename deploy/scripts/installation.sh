@@ -86,17 +86,6 @@ become_owner() {
     fi
 }
 
-# Ends a script that would take the first backup of nothing, before it makes directories: where neither the log nor the directory of the
-# backups is there, somebody has typed it in the wrong place. Where one is, that the other is gone is for `backup run` to note.
-require_log() {
-    local log=$1 backups=$2
-    if [[ ! -d $log && ! -d $backups ]]; then
-        echo "There is no log in $log and nothing in $backups, seen from $STEMEDB_HOME: nothing is done. STEMEDB_HOME says where the" \
-            "installation is, STEMEDB_WAL_DIR where the log" >&2
-        return 1
-    fi
-}
-
 has_service() {
     command -v -- "$SYSTEMCTL" >/dev/null && "$SYSTEMCTL" cat "$SERVICE" >/dev/null 2>&1
 }

@@ -38,7 +38,7 @@ source "$here/installation.sh"
 backup=()
 if (($# > 0)) && [[ $1 != -* ]]; then
     if [[ -z $1 ]]; then
-        echo "the name of the backup is empty; without any, the newest backup is taken" >&2
+        echo "the name of the backup is empty; without any, the newest full one is taken" >&2
         usage >&2
         exit 2
     elif [[ $1 =~ ^(full|wal|db)_[0-9]{8}_[0-9]{6}$ ]]; then
@@ -74,22 +74,19 @@ if $changes_nothing; then
 fi
 
 # Where the data is gone altogether, its owner may not make the directory for it, which takes what comes from an archive.
-is_new=false
 if ((${#AS_OWNER[@]} > 0)) && [[ ! -e data ]]; then
     mkdir -m 0750 data
+    # Where the restore does not begin, it goes again.
+    trap 'rmdir -- data 2>/dev/null || true' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     chown --reference=backups data
-    is_new=true
 fi
 # A backup that is damaged is no reason to stop anything, nor is an archive that does not reach the moment. That shows only when all of it has
 # been fetched and put together, and what is put together now is out of date when the service has stopped, since the log that is in place is part
 # of it: so what is archived is fetched twice.
-restore --validate-only || {
-    code=$?
-    if $is_new; then
-        rmdir -- data 2>/dev/null || true
-    fi
-    exit "$code"
-}
+restore --validate-only
 if ((${#backup[@]} == 0)) && ! $is_sure; then
     echo "The service is about to be stopped, and its data to be replaced; what is there is renamed. Ctrl-C within 5 s stops it." >&2
     sleep 5

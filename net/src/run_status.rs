@@ -22,9 +22,9 @@ pub enum Job {
     Archive,
     /// `validate`.
     Validate,
-    /// `backup push`, of the newest backup.
+    /// `backup push`, of the newest full backup.
     Push,
-    /// `backup verify`, of the newest backup.
+    /// `backup verify`, of the newest full backup.
     Verify,
 }
 

@@ -176,11 +176,11 @@ pub fn keep_only(storage: &dyn SnapshotStorage, kept: Option<SnapshotNumber>) ->
     Ok(())
 }
 
-/// Removes all but the newest whole snapshot, and answers which that is.
+/// Removes all but the newest whole snapshot, which is durable before anything goes, and answers which that is.
 ///
 /// # Errors
 ///
-/// When something cannot be listed or removed.
+/// When something cannot be listed, synchronised or removed.
 pub fn keep_newest(storage: &dyn SnapshotStorage) -> Result<Option<SnapshotNumber>, WriteError> {
     let parts = storage.list().map_err(failed("list what is beside", storage, &ANY))?;
     let newest = WholeSnapshot::newest(&parts).map(|whole| whole.number);

@@ -1,7 +1,8 @@
 //! Where the data of a server lies, for commands that work on its files.
 
-use std::env;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use super::error::AdminError;
 
@@ -55,9 +56,14 @@ impl DataOptions {
     /// Fails where there is no log. To be asked before anything is made or locked there: of a mistyped name nothing is to stay.
     pub(super) fn must_be_there(&self) -> Result<(), AdminError> {
         let wal = self.wal();
-        match wal.is_dir() {
-            true => Ok(()),
-            false => Err(AdminError::Failed(format!(
+        let is_missing = match fs::metadata(&wal) {
+            Ok(found) => !found.is_dir(),
+            // What may not be looked at may be there; whoever opens it says why it cannot be.
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        };
+        match is_missing {
+            false => Ok(()),
+            true => Err(AdminError::Failed(format!(
                 "there is no data: {wal:?}, where the log should be, is no directory that is there; --data-dir says where the server has its data"
             ))),
         }

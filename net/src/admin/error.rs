@@ -54,6 +54,9 @@ pub(super) enum AdminError {
         }
     )]
     NoBackup { path: PathBuf, reason: String, instead: Option<String> },
+    /// There is no room for a backup where it is to be; exit code 4.
+    #[error("{0}")]
+    NoRoom(String),
     /// A data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -74,6 +77,7 @@ impl AdminError {
         match self {
             AdminError::Usage(_) => 2,
             AdminError::BackupDamaged { .. } | AdminError::NoBackup { .. } => 3,
+            AdminError::NoRoom(_) => 4,
             _ => 1,
         }
     }

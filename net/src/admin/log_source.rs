@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use stemedb_engine::checkpoint::Manifest;
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::recovery::capture::{Capture, CapturedSegment, capture};
+use stemedb_engine::log::recovery::cut::Cut;
 use stemedb_engine::log::recovery::recover_after;
 use stemedb_engine::log::segment::{SegmentHeader, SegmentId};
 use stemedb_engine::log::storage::{DirStorage, LogStorage, SegmentFile};
@@ -40,7 +41,7 @@ pub(super) enum Extension {
 }
 
 /// A segment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) path: PathBuf,
     /// How much of the file belongs to the log.
@@ -162,6 +163,23 @@ impl LogSource {
         }
         self.segments.extend(more);
         Ok(Extension::Added)
+    }
+
+    /// What is left of it when it is cut.
+    pub(super) fn cut_back(&self, cut: &Cut) -> LogSource {
+        let mut segments = self.segments.clone();
+        segments.retain(|id, _| !cut.dropped.contains(id));
+        for shortened in &cut.shortened {
+            if let Some(part) = segments.get_mut(&shortened.segment) {
+                part.bytes = part.bytes.min(shortened.end_offset);
+            }
+        }
+        let files: Vec<_> =
+            segments.iter().map(|(&id, part)| SegmentFile { id, bytes: part.bytes }).collect();
+        let mut manifest = self.manifest.clone();
+        // What went on behind the tables may have been dropped.
+        manifest.covered = manifest.covered.of_copy(&files);
+        LogSource { segments, manifest }
     }
 
     /// Checks that it is a sound log.

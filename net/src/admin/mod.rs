@@ -3,7 +3,7 @@
 //! Commands either talk to a running server over HTTP ([`import`], [`query`], [`health`]) or look at the machine
 //! and the data directory without one. Each prints for people, or, with `--json`, for programs.
 //!
-//! Exit codes: 0 the command did what it was asked, 1 it did not, 2 it was asked wrongly, 3 a backup is damaged.
+//! Exit codes: 0 the command did what it was asked, 1 it did not, 2 it was asked wrongly, 3 a backup is damaged, 4 there is no room for one.
 
 mod archive;
 mod backup;
@@ -136,7 +136,7 @@ Examples:
   STEMEDB_URL=http://10.0.0.7:18180 stemedb-admin health
   stemedb-admin health --url https://db.example:18180 --ca-file ca.pem
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a backup is damaged.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a backup is damaged, 4 there is no room for a backup.
 Each command has its own examples: stemedb-admin import --help";
 
 #[cfg(test)]

@@ -282,22 +282,23 @@ fn render_jobs(text: &mut Exposition<'_>, server: &ServerSnapshot) {
     text.single("stemedb_backup_previous_size_bytes", Kind::Gauge, previous, backup.previous_size_bytes);
     let took = "Time that the last run of the backup took.";
     text.single_fraction("stemedb_backup_duration_seconds", Kind::Gauge, took, backup.seconds);
-    let last = "When the newest backup was last found in its store or copied there, in seconds since 1970; 0 if it never was.";
+    let last = "When the newest full backup was last found in its store or copied there, in seconds since 1970; 0 if it never was.";
     text.single("stemedb_last_backup_push_timestamp_seconds", Kind::Gauge, last, push.last_success_unix_s);
-    let failed = "1 if the last run that was to copy the newest backup to a store failed.";
+    let failed = "1 if the last run that was to copy the newest full backup to a store failed.";
     text.single("stemedb_backup_push_last_run_failed", Kind::Gauge, failed, push.last_run_failed.into());
-    let failures = "Runs that were to copy the newest backup to a store and failed.";
+    let failures = "Runs that were to copy the newest full backup to a store and failed.";
     text.single("stemedb_backup_push_failures_total", Kind::Counter, failures, push.failures_total);
-    let last = "When the newest backup was last checked and good, in seconds since 1970; 0 if it never was.";
+    let last =
+        "When the newest full backup was last checked and good, in seconds since 1970; 0 if it never was.";
     text.single(
         "stemedb_last_backup_verify_timestamp_seconds",
         Kind::Gauge,
         last,
         verify.last_success_unix_s,
     );
-    let failed = "1 if the last check of the newest backup failed.";
+    let failed = "1 if the last check of the newest full backup failed.";
     text.single("stemedb_backup_verify_last_run_failed", Kind::Gauge, failed, verify.last_run_failed.into());
-    let failures = "Checks of the newest backup that failed.";
+    let failures = "Checks of the newest full backup that failed.";
     text.single("stemedb_backup_verify_failures_total", Kind::Counter, failures, verify.failures_total);
     let took = "Time that the last restore took.";
     text.single_fraction("stemedb_restore_duration_seconds", Kind::Gauge, took, restore.seconds);

@@ -56,8 +56,14 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
         assert!(said.contains(told), "{line}: {told} is not in {said}");
     }
+    assert_eq!(listing(&installation), before);
     let (code, said) = installation.refused("BACKUP_BUCKET='two words' stemedb-admin archive run");
     assert!(code == 2 && said.contains("BACKUP_BUCKET \"two words\""), "{said}");
+    // What would come from an archive does not make the place where it would go.
+    installation.typed("stemedb-admin archive run --store archive");
+    let before = listing(&installation);
+    let line = "restore --data-dir nope/data --store archive --target-time $(date +%s) --dry-run";
+    installation.typed(&format!("stemedb-admin {line}"));
     assert_eq!(listing(&installation), before);
     // A validation reports what it could not look at.
     let line =
@@ -98,8 +104,25 @@ fn a_backup_of_a_part_does_not_stand_for_a_full_one() {
     fs::remove_file(full.join(&segment)).expect("it is there");
     let (code, said) = installation.refused("stemedb-admin backup verify");
     assert!(code == 3 && said.contains(&segment), "{said}");
-    assert!(installation.typed("cat data/status/verify.json").contains("\"last_run_failed\":true"));
-    installation.typed("rm -r backups/* && stemedb-admin backup run --type wal");
+    let status = || installation.typed("cat data/status/verify.json");
+    assert!(status().contains("\"last_run_failed\":true"));
+    // What is watched is that one, neither another nor a copy of it elsewhere.
+    let of_wal =
+        installation.typed("stemedb-admin backup list --type wal --json | jq -r '.backups[0].backup_id'");
+    installation.typed(&format!("stemedb-admin backup verify {of_wal}"));
+    installation.typed(&format!("stemedb-admin backup verify elsewhere/{name}"));
+    assert!(status().contains("\"last_run_failed\":true"), "{}", status());
+    let original = installation.path("elsewhere").join(&name).join(&segment);
+    fs::copy(original, full.join(&segment)).expect("writable");
+    installation.typed(&format!("stemedb-admin backup verify {id}"));
+    assert!(status().contains("\"last_run_failed\":false"), "{}", status());
+    // A directory that is called like another backup is not that one.
+    installation.typed(&format!("mv elsewhere/{name} {id} && rm -r backups/*"));
+    let (code, said) =
+        installation.refused(&format!("stemedb-admin restore --backup-id {id} --validate-only"));
+    assert!(code == 1 && said.contains("in backups"), "{said}");
+    installation.typed(&format!("stemedb-admin restore --backup ./{id} --validate-only"));
+    installation.typed("rm -rf backups/* && stemedb-admin backup run --type wal");
     let (code, said) = installation.refused("stemedb-admin backup push --store store");
     assert_eq!(code, 1);
     assert!(said.contains("no backup of type full in backups, but 1 of type wal"), "{said}");
@@ -131,13 +154,17 @@ fn tables_are_shared_with_the_last_full_backup_whatever_came_between() {
 fn a_moment_of_which_nothing_is_left_is_refused() {
     let installation = Installation::new();
     installation.start();
+    let between = installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01").trim().to_owned();
     write_all(&installation, "a", 10);
     installation.typed("stemedb-admin backup run");
     installation.stop();
     let before = installation.typed("find data -type f -not -path 'data/status/*' | sort");
+    let told = "no assertion would be left";
     for (moment, told) in [
-        ("0", "nothing was acknowledged by 1970-01-01T00:00:00Z: the first record is of 2"),
-        ("'2026-01-28 14:30:00 UTC'", "name that time or a later one"),
+        ("0", "nothing had been acknowledged by 1970-01-01T00:00:00Z: no assertion would be left"),
+        ("'2026-01-28 14:30:00 UTC'", told),
+        // There was a log by then, and nothing in it.
+        (&*between, told),
         ("$(date +%F)", "names a day and no time of it; write 2"),
         ("2026-01-28Z", "write 2026-01-28T00:00:00Z"),
     ] {
@@ -146,6 +173,8 @@ fn a_moment_of_which_nothing_is_left_is_refused() {
         assert_eq!(code, 2, "{moment}: {said}");
         assert!(said.contains(told), "{moment}: {told} is not in {said}");
     }
+    let (code, said) = installation.refused("stemedb-admin restore --yes --target-lsn 0:1");
+    assert!(code == 2 && said.contains(told), "{said}");
     assert_eq!(installation.typed("find data -type f -not -path 'data/status/*' | sort"), before);
 }
 
@@ -169,7 +198,7 @@ fn a_restore_tells_people_and_programs_what_it_does() {
     assert_eq!((&dry["backup_id"], &dry["dry_run"], &dry["cut"]), (&id, &true.into(), &Value::Null));
     let line = format!("stemedb-admin restore --json --dry-run --target-time {moment}");
     let dry = json(&installation.typed(&line));
-    assert_eq!((&dry["backup_id"], &dry["cut"]["records_dropped"]), (&id, &5.into()));
+    assert_eq!((&dry["assertion_count"], &dry["cut"]["records_dropped"]), (&10.into(), &5.into()));
 
     let later = installation.typed("stemedb-admin restore --yes --target-time $(date +%s)");
     assert!(later.contains("Nothing had to be cut off; a server"), "{later}");

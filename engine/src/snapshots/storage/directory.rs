@@ -88,7 +88,9 @@ impl SnapshotStorage for DirSnapshots {
     }
 
     fn sync(&self) -> io::Result<()> {
-        sync_directory(&self.directory)
+        sync_directory(&self.directory)?;
+        // Whoever made the directory may have been killed before that was durable.
+        sync_directory(self.directory.parent().expect("it is in the directory of the tables"))
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

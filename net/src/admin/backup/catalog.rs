@@ -94,11 +94,15 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// The backup of this identity, or of this name of its directory.
-    pub(in crate::admin) fn named(&self, name: &str) -> Option<&Backup> {
-        self.backups.iter().find(|backup| {
-            backup.metadata.backup_id == name || backup.directory.file_name().is_some_and(|its| its == name)
-        })
+    /// The backup of this identity.
+    pub(super) fn by_id(&self, id: &str) -> Option<&Backup> {
+        self.backups.iter().find(|backup| backup.metadata.backup_id == id)
+    }
+
+    /// The backup of this identity or, if there is none, of this name of its directory.
+    pub(super) fn named(&self, name: &str) -> Option<&Backup> {
+        let is_in = |backup: &&Backup| backup.directory.file_name().is_some_and(|its| its == name);
+        self.by_id(name).or_else(|| self.backups.iter().find(is_in))
     }
 
     /// The backup that is meant where none is named: the newest full one. That of a part must not stand for the whole.
@@ -106,10 +110,11 @@ impl Catalog {
         self.of_type(BackupType::Full).next()
     }
 
-    /// Whether it is the [newest](Self::newest) of these backups, and nothing that cannot be read is newer.
+    /// Whether it is the [newest](Self::newest) of these backups, not a copy of it elsewhere, and nothing that cannot be read is newer.
     pub(super) fn is_newest(&self, backup: &Backup) -> bool {
+        let place = |backup: &Backup| fs::canonicalize(&backup.directory).ok();
         let newest = self.newest();
-        newest.is_some_and(|newest| newest.metadata.backup_id == backup.metadata.backup_id)
+        newest.is_some_and(|newest| place(newest).is_some_and(|newest| place(backup) == Some(newest)))
             && self.broken_after(newest).next().is_none()
     }
 
@@ -158,13 +163,17 @@ impl Backup {
     ///
     /// When there is none.
     pub(in crate::admin) fn open(directory: &Path) -> Result<Backup, AdminError> {
-        if !directory.join("metadata.json").exists() {
-            return Err(AdminError::Failed(format!(
-                "{directory:?} is not the directory of a backup: it has no metadata.json; expected one such as \
-                 backups/{PREFIX}20260130-020000"
-            )));
-        }
-        let metadata = BackupMetadata::read(directory)?;
+        let metadata = BackupMetadata::read(directory).map_err(|error| match error {
+            AdminError::File { source, .. }
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                AdminError::Failed(format!(
+                    "{directory:?} is not the directory of a backup: it has no metadata.json; expected one such as \
+                     backups/{PREFIX}20260130-020000"
+                ))
+            }
+            error => error,
+        })?;
         Ok(Backup { directory: directory.to_owned(), metadata })
     }
 

@@ -84,14 +84,13 @@ pub(super) fn run(as_json: bool, command: &BackupCommand) -> Result<ExitCode, Ad
     }
 }
 
-/// Checks a backup, and notes how that went if it is the newest one, which is what is watched.
+/// Checks a backup, and notes how that went if it is the newest full one, which is what is watched.
 fn verify(as_json: bool, options: &VerifyOptions) -> Result<ExitCode, AdminError> {
     let began = Instant::now();
     let chosen = choose(options);
-    let is_watched =
-        options.backup.is_none() || chosen.as_ref().is_ok_and(|(it, catalog)| catalog.is_newest(it));
+    let is_newest = chosen.as_ref().is_ok_and(|(backup, _)| is_newest_in(&options.from, backup));
     let checked = chosen.and_then(|(backup, catalog)| check(&backup, &catalog).map(|()| backup));
-    if is_watched {
+    if is_newest || options.backup.is_none() && checked.is_err() {
         let bytes = checked.as_ref().ok().map(|backup| backup.metadata.size_bytes);
         run_report::note(Job::Verify, &options.data.root(), began, bytes);
     }
@@ -138,28 +137,47 @@ fn newest(catalog: &Catalog, from: &Path) -> Result<Backup, AdminError> {
     newest.cloned().ok_or_else(|| none_of(BackupType::Full, catalog, from))
 }
 
-/// The backup that somebody means by its identity or by its directory, and those beside it.
+/// Whether it is the newest full backup of those in `from`, which is what is watched.
+fn is_newest_in(from: &Path, backup: &Backup) -> bool {
+    Catalog::read(from).is_ok_and(|catalog| catalog.is_newest(backup))
+}
+
+/// The backup that somebody means, and those beside it: one in `from`, by its identity or by the name of its directory, or else a directory anywhere.
 pub(super) fn named(name: &str, from: &Path) -> Result<(Backup, Catalog), AdminError> {
-    if Path::new(name).join("metadata.json").exists() {
+    let is_path = name.contains('/') || !name.is_empty() && !from.is_dir();
+    if is_path {
         return in_directory(Path::new(name));
     }
     let catalog = Catalog::read(from)?;
     match catalog.named(name) {
         Some(backup) => Ok((backup.clone(), catalog)),
-        None => Err(AdminError::Failed(format!(
-            "there is no backup {name:?} in {}; `stemedb-admin backup list --from {}` shows what there is",
-            from.display(),
-            from.display()
-        ))),
+        None if !name.is_empty() && Path::new(name).is_dir() => in_directory(Path::new(name)),
+        None => Err(not_in(name, from)),
+    }
+}
+
+/// The backup of this identity, and those beside it.
+pub(super) fn by_id(id: &str, from: &Path) -> Result<(Backup, Catalog), AdminError> {
+    let catalog = Catalog::read(from)?;
+    match catalog.by_id(id) {
+        Some(backup) => Ok((backup.clone(), catalog)),
+        None => Err(not_in(id, from)),
     }
 }
 
 /// The backup in a directory, and those beside it.
-pub(super) fn in_directory(directory: &Path) -> Result<(Backup, Catalog), AdminError> {
+fn in_directory(directory: &Path) -> Result<(Backup, Catalog), AdminError> {
     let backup = Backup::open(directory)?;
     let failed = |source| AdminError::File { path: directory.to_owned(), source };
     let absolute = std::path::absolute(directory).map_err(failed)?;
     Ok((backup, Catalog::read(absolute.parent().unwrap_or(&absolute))?))
+}
+
+fn not_in(name: &str, from: &Path) -> AdminError {
+    let from = from.display();
+    AdminError::Failed(format!(
+        "there is no backup {name:?} in {from}; `stemedb-admin backup list --from {from}` shows what there is"
+    ))
 }
 
 /// There is no backup of the type that is wanted; says of which types there are some.

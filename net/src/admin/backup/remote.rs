@@ -15,7 +15,7 @@ use stemedb_engine::removal::remove_all_gradually;
 use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_partial};
 use super::metadata::{BackupMetadata, BackupType};
 use super::verify::check_files;
-use super::{named, none_of};
+use super::{is_newest_in, named, none_of};
 use crate::admin::data::DataOptions;
 use crate::admin::error::AdminError;
 use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone, make_directory, sync_directory};
@@ -101,15 +101,14 @@ fn note_of(store: &Store, id: Option<&str>) -> Result<RemoteNote, AdminError> {
     })
 }
 
-/// Copies a backup to the store, unless it is there already, and notes how that went if it is the newest one, which is what is watched.
+/// Copies a backup to the store, unless it is there already, and notes how that went if it is the newest full one, which is what is watched.
 pub(super) fn push(as_json: bool, options: &PushOptions) -> Result<ExitCode, AdminError> {
     let began = Instant::now();
     let PushOptions { data, remote } = options;
     let chosen = choose(remote);
-    let is_watched =
-        remote.backup_id.is_none() || chosen.as_ref().is_ok_and(|(it, catalog)| catalog.is_newest(it));
+    let is_newest = chosen.as_ref().is_ok_and(|(backup, _)| is_newest_in(&remote.local, backup));
     let pushed = chosen.and_then(|(backup, catalog)| copy_to_store(backup, &catalog, &remote.store));
-    if is_watched {
+    if is_newest || remote.backup_id.is_none() && pushed.is_err() {
         let bytes = pushed.as_ref().ok().map(|pushed| pushed.backup.metadata.size_bytes);
         run_report::note(Job::Push, &data.root(), began, bytes);
     }

@@ -60,7 +60,10 @@ pub(in crate::admin) struct RunOptions {
 
 /// Takes a backup, and notes how that went wherever somebody may look.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
-    let lock = options.data.must_be_there().and_then(|()| make_and_lock(&options.to));
+    // Where there has never been a backup, none is begun of nothing. Elsewhere a log that is gone is a run that has failed.
+    let is_first = !options.to.is_dir();
+    let lock = if is_first { options.data.must_be_there() } else { Ok(()) };
+    let lock = lock.and_then(|()| make_and_lock(&options.to));
     let began = Instant::now();
     if lock.is_err() {
         run_report::note(Job::Backup, &options.data.root(), began, None);
@@ -70,7 +73,9 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     let backup_id = format!("{}_{}", options.backup_type.name(), moment::compact(started, '_'));
     // Whoever is backed up comes first; without it the backup is as good.
     let _ = background::give_way();
-    let result = remove_partial(&options.to).and_then(|()| take(options, started, &backup_id));
+    let result = options.data.must_be_there().and_then(|()| remove_partial(&options.to));
+    let result = result.and_then(|()| take(options, started, &backup_id));
+    let result = result.map_err(|error| no_room(error, &options.to));
     let seconds = began.elapsed().as_secs_f64();
     let metadata = result.as_ref().ok();
     let noted = history::note(
@@ -94,6 +99,21 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     let metadata = result?;
     tell(as_json, &options.to.join(directory_name(&moment::compact(started, '-'))), &metadata, seconds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells that the directory of the backups has no room from whatever else keeps a backup from being written.
+fn no_room(error: AdminError, to: &Path) -> AdminError {
+    match error {
+        AdminError::File { path, source }
+            if path.starts_with(to) && matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) =>
+        {
+            AdminError::NoRoom(format!(
+                "{}: {source}; remove old backups, or choose another directory with --to",
+                path.display()
+            ))
+        }
+        error => error,
+    }
 }
 
 /// Makes the directory of the backups if it is not there, and keeps others from it.
@@ -271,7 +291,7 @@ impl<'o> Filling<'o> {
         }
         let left = bytes_free(self.directory)?;
         if left < bytes + FREE_BYTES_LEFT {
-            return Err(AdminError::Failed(format!(
+            return Err(AdminError::NoRoom(format!(
                 "No space left on device for {}: {} are free, {} are needed and as much as a log segment must stay free; \
                  remove old backups, or choose another directory with --to",
                 target.display(),
@@ -321,7 +341,7 @@ impl<'o> Filling<'o> {
         manifest: &Manifest,
     ) -> Result<(Option<Recovered>, u64), AdminError> {
         let wal = self.directory.join("wal");
-        let (recovered, assertions) = count_assertions(&wal, manifest)?;
+        let (recovered, assertions) = count_assertions(&DirStorage::new(&wal), manifest)?;
         let ends: Vec<_> = captured.lanes.iter().map(|lane| lane.end).collect();
         let is_covered =
             |end: &LaneEnd| manifest.covered.contains(SegmentId { lane: end.lane, number: end.segment });

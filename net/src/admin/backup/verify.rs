@@ -1,11 +1,9 @@
 //! Whether a backup is what it was: every file by its checksum, and the log by recovering it.
 
-use std::path::Path;
-
 use stemedb_engine::checkpoint::Manifest;
 use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::{Recovered, recover_after};
-use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::log::storage::{DirStorage, LogStorage};
 
 use super::catalog::{Backup, Catalog};
 use crate::admin::error::AdminError;
@@ -49,14 +47,13 @@ pub(in crate::admin) fn check_files(
     Ok(())
 }
 
-/// Recovers the log in a directory as a server would, behind what the tables of the manifest cover, and counts the
-/// assertions of both.
+/// Recovers a log as a server would, behind what the tables of the manifest cover, and counts the assertions of both.
 pub(in crate::admin) fn count_assertions(
-    wal: &Path,
+    log: &dyn LogStorage,
     manifest: &Manifest,
 ) -> Result<(Recovered, u64), AdminError> {
     let mut assertions = manifest.entries();
-    let recovered = recover_after(&DirStorage::new(wal), &manifest.covered, &mut |records| {
+    let recovered = recover_after(log, &manifest.covered, &mut |records| {
         assertions += records.iter().filter(|record| record.kind == RecordKind::Assertion).count() as u64;
         Ok(())
     });
@@ -70,7 +67,8 @@ pub(in crate::admin) fn check_log(backup: &Backup) -> Result<(), AdminError> {
         return Ok(());
     }
     let wal = backup.directory.join("wal");
-    let (_, assertions) = count_assertions(&wal, &manifest_in(&backup.directory.join("db"))?)?;
+    let manifest = manifest_in(&backup.directory.join("db"))?;
+    let (_, assertions) = count_assertions(&DirStorage::new(&wal), &manifest)?;
     let expected = backup.metadata.assertion_count;
     if assertions != expected {
         return Err(AdminError::Failed(format!(

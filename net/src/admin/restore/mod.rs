@@ -21,7 +21,7 @@ use stemedb_engine::removal::remove_all_gradually;
 use self::interruption::Interruption;
 use self::replace::Replacement;
 use super::archive::{Assembled, Gap, assemble};
-use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log};
+use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log, count_assertions};
 use super::data::DataOptions;
 use super::error::AdminError;
 use super::files::{Copier, bytes_free};
@@ -73,6 +73,13 @@ pub(super) struct RestoreOptions {
     yes: bool,
 }
 
+impl RestoreOptions {
+    /// Whether it is only to be told what would be done.
+    fn changes_nothing(&self) -> bool {
+        self.validate_only || self.dry_run
+    }
+}
+
 pub(super) const STORE_HELP: &str = "The archive in which the log goes on behind the backup, for --target-time and --target-lsn: a directory, or s3://BUCKET [default: \
      the bucket that BACKUP_BUCKET names, else none]";
 
@@ -93,6 +100,8 @@ struct Plan {
     log: Option<LogSource>,
     /// What is dropped of it.
     cut: Option<Cut>,
+    /// How many assertions there will be.
+    assertions: u64,
     /// Where parts of it may lie.
     _pieces: Option<Pieces>,
 }
@@ -145,9 +154,8 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     let began = Instant::now();
     let interruption = Interruption::watch()?;
     let target = target::parse(options.target_time.as_deref(), options.target_lsn.as_deref())?;
-    let changes_nothing = options.validate_only || options.dry_run;
     // Before anything is looked at: what a server still writes is no log to go back in.
-    let (locks, _hold) = match changes_nothing {
+    let (locks, _hold) = match options.changes_nothing() {
         // A server may go on, and would remove what was found.
         true => (Vec::new(), Hold::where_needed(&options.data.wal())?),
         false => (DataDir::lock_existing(&[&options.data.wal(), &options.data.db()])?, None),
@@ -167,8 +175,12 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     check_room(options, 0, log_bytes.max(metadata.size_bytes))?;
     if options.dry_run {
         let (id, root) = (&metadata.backup_id, options.data.root());
-        let told = json!({ "dry_run": true, "backup_id": id, "data_dir": root, "cut": cut });
-        return tell(as_json, &told, &format!("Dry run: {id} would be restored to {}", root.display()));
+        let told = json!({
+            "dry_run": true, "backup_id": id, "data_dir": root, "assertion_count": plan.assertions, "cut": cut,
+        });
+        let assertions = grouped(plan.assertions);
+        let text = format!("Dry run: {id} would be restored to {}, {assertions} assertions", root.display());
+        return tell(as_json, &told, &text);
     }
     if !options.yes {
         count_down(options)?;
@@ -180,10 +192,10 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     let seconds = began.elapsed().as_secs_f64();
     let id = &metadata.backup_id;
     let told = json!({
-        "backup_id": id, "assertion_count": restored.assertions, "bytes": restored.bytes, "seconds": seconds,
+        "backup_id": id, "assertion_count": plan.assertions, "bytes": restored.bytes, "seconds": seconds,
         "kept_aside": restored.kept_aside, "cut": cut,
     });
-    let (assertions, size) = (grouped(restored.assertions), megabytes(restored.bytes));
+    let (assertions, size) = (grouped(plan.assertions), megabytes(restored.bytes));
     let mut text = format!("Restored {id}: {assertions} assertions, {size}, in {seconds:.1} s");
     if let Some(cut) = &plan.cut {
         let end =
@@ -225,7 +237,8 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
     let Some(target) = target else {
         let Current { backup, log, .. } = current;
         let log = Some(log).filter(|_| backup.metadata.backup_type.has_wal());
-        return Ok(Plan { backup, log, cut: None, _pieces: None });
+        let assertions = backup.metadata.assertion_count;
+        return Ok(Plan { backup, log, cut: None, assertions, _pieces: None });
     };
     let mut fetched = match options.store.is_named() {
         true => fetch_pieces(options, &current.backup, target)?,
@@ -252,15 +265,16 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         _ => {}
     }
     let cut = cut.map_err(|error| refused(error, &backup, target))?;
-    let first_dropped = cut.lanes.iter().filter_map(|lane| lane.first_dropped).min();
-    if let (Some(first), None, 0) = (first_dropped, cut.last_kept(), log.manifest().entries()) {
+    let left = log.cut_back(&cut);
+    let (_, assertions) = count_assertions(&left, left.manifest())?;
+    if assertions == 0 && cut.records_dropped() > 0 {
         return Err(AdminError::Usage(format!(
-            "nothing was acknowledged by {}: the first record is of {}; name that time or a later one",
+            "nothing had been acknowledged by {}: no assertion would be left, and {} records be dropped; name a later moment",
             moment::format(cut.time),
-            moment::format(first)
+            grouped(cut.records_dropped())
         )));
     }
-    Ok(Plan { backup, log: Some(log), cut: Some(cut), _pieces: pieces })
+    Ok(Plan { backup, log: Some(log), cut: Some(cut), assertions, _pieces: pieces })
 }
 
 /// Has the log go on with what came from the archive. Where that is another one than what is in place, which was restored in between, the one
@@ -333,8 +347,9 @@ fn refused(error: CutError, backup: &Backup, target: CutTarget) -> AdminError {
 /// The backups that may be meant, the best first: the one that is asked for or, of those of the type, those that are older than the
 /// moment, newest first; or, for a record, those whose tables do not hold it. If none is, the oldest may still reach back to it.
 fn choose(options: &RestoreOptions, target: Option<CutTarget>) -> Result<(Vec<Backup>, Catalog), AdminError> {
-    if let Some(name) = options.backup.as_ref().or(options.backup_id.as_ref()) {
-        let (backup, catalog) = backup::named(name, &options.from)?;
+    let named = options.backup.as_ref().map(|name| backup::named(name, &options.from));
+    let chosen = named.or_else(|| options.backup_id.as_ref().map(|id| backup::by_id(id, &options.from)));
+    if let Some((backup, catalog)) = chosen.transpose()? {
         return Ok((vec![backup], catalog));
     }
     let catalog = Catalog::read(&options.from)?;
@@ -423,7 +438,13 @@ fn current_at(
 
 /// Fetches from the archive what it has beyond the backup.
 fn fetch_pieces(options: &RestoreOptions, backup: &Backup, target: CutTarget) -> Result<Fetched, AdminError> {
-    let root = options.data.root();
+    let mut root = options.data.root();
+    if options.changes_nothing() && !root.is_dir() {
+        // What is not there stays away: what is fetched goes beside it.
+        let absolute =
+            std::path::absolute(&root).map_err(|source| AdminError::File { path: root, source })?;
+        root = absolute.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("/")).to_owned();
+    }
     let pieces = Pieces::make(&root).map_err(|source| AdminError::File { path: root, source })?;
     let until = match target {
         CutTarget::Time(time) => Some(time),

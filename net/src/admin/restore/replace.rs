@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
 use stemedb_engine::log::recovery::Recovered;
-use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
+use stemedb_engine::log::storage::DirStorage;
 use stemedb_engine::removal::remove_all_gradually;
 
 use super::interruption::Interruption;
@@ -34,7 +34,6 @@ pub(super) struct Replacement<'r> {
     owner: Owner,
     copier: Copier,
     bytes: u64,
-    assertions: u64,
     /// What was renamed, from where to where.
     renamed: Vec<(PathBuf, PathBuf)>,
     /// What was made, and is of no use if the restore fails.
@@ -47,7 +46,6 @@ pub(super) struct Replacement<'r> {
 /// What was restored.
 pub(super) struct Restored {
     pub(super) bytes: u64,
-    pub(super) assertions: u64,
     /// Where that is now which was there before, and what was cut off.
     pub(super) kept_aside: Vec<PathBuf>,
 }
@@ -81,7 +79,6 @@ impl<'r> Replacement<'r> {
             owner,
             copier: Copier::new(None, Box::new(move |bytes| progress.advance(bytes))),
             bytes: 0,
-            assertions: plan.backup.metadata.assertion_count,
             renamed: Vec::new(),
             made: Vec::new(),
             locks,
@@ -94,7 +91,7 @@ impl<'r> Replacement<'r> {
     pub(super) fn run(mut self) -> Result<Restored, AdminError> {
         self.interruption.begin();
         match self.replace() {
-            Ok(kept_aside) => Ok(Restored { bytes: self.bytes, assertions: self.assertions, kept_aside }),
+            Ok(kept_aside) => Ok(Restored { bytes: self.bytes, kept_aside }),
             Err(error) => {
                 let told = match self.put_back() {
                     Ok(()) => "what was there is in its place again".to_owned(),
@@ -199,21 +196,17 @@ impl<'r> Replacement<'r> {
             self.own_all(&tail)?;
             sync_directory(&tail)?;
         }
-        let mut manifest = log.manifest().clone();
-        if self.plan.cut.is_some() {
-            // What went on behind the tables may have been dropped.
-            let files = DirStorage::new(fresh).list();
-            let files = files.map_err(|source| AdminError::File { path: fresh.to_owned(), source })?;
-            manifest.covered = manifest.covered.of_copy(&files);
-        }
-        let (recovered, assertions) = count_assertions(fresh, &manifest)?;
-        let expected = self.plan.backup.metadata.assertion_count;
-        if self.plan.cut.is_none() && assertions != expected {
+        let manifest = match &self.plan.cut {
+            Some(cut) => log.cut_back(cut).manifest().clone(),
+            None => log.manifest().clone(),
+        };
+        let (recovered, assertions) = count_assertions(&DirStorage::new(fresh), &manifest)?;
+        let expected = self.plan.assertions;
+        if assertions != expected {
             return Err(AdminError::Failed(format!(
-                "the restored log has {assertions} assertions, but the backup has {expected}"
+                "the restored log has {assertions} assertions, but {expected} were found before it was copied"
             )));
         }
-        self.assertions = assertions;
         let timestamp = match &self.plan.cut {
             Some(cut) => moment::format(cut.time),
             None => self.plan.backup.metadata.timestamp.clone(),
@@ -254,7 +247,7 @@ impl<'r> Replacement<'r> {
         }
         let metadata = BackupMetadata {
             generation: recovered.next_generation.0 - 1,
-            assertion_count: self.assertions,
+            assertion_count: self.plan.assertions,
             ..self.plan.backup.metadata.clone()
         };
         write_whole(&path, &metadata.text(), 0o640)?;
