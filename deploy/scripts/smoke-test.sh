@@ -27,8 +27,9 @@ for argument in "$@"; do
         ;;
     esac
 done
-if (($# > 1)) || [[ ${1:-} == -* ]]; then
-    echo "smoke-test.sh: expected the address of a server and nothing else, got: $*" >&2
+# An address that is empty is a variable that was not set, not the wish for another server.
+if (($# > 1)) || [[ ${1-http} == -* || -z ${1-http} ]]; then
+    echo "smoke-test.sh: expected the address of a server and nothing else, got: ${*@Q}" >&2
     usage >&2
     exit 2
 fi

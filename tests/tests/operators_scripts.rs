@@ -234,6 +234,7 @@ fn what_a_script_does_not_know_is_refused() {
             "restore-stemedb.sh backups --bogus",
             "smoke-test.sh http://127.0.0.1:1 --bogus",
             "smoke-test.sh http://127.0.0.1:1 http://127.0.0.1:2",
+            "smoke-test.sh ''",
         ]) {
             let (code, said) = installation.refused(&format!("./scripts/{line}"));
             assert_eq!(code, 2, "{line}: {said}");

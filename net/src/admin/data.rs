@@ -14,14 +14,26 @@ const DB_VARIABLE: &str = "STEMEDB_DB_DIR";
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct DataOptions {
     /// The directory with wal/, db/ and metadata.json [default: data, or what STEMEDB_WAL_DIR and STEMEDB_DB_DIR say]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory)]
     pub(super) data_dir: Option<PathBuf>,
     /// The directory of the log, if it is not wal/ in the data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory)]
     wal_dir: Option<PathBuf>,
     /// The directory of the tables, if it is not db/ in the data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = directory)]
     db_dir: Option<PathBuf>,
+}
+
+/// Reads the name of a directory on this machine.
+pub(super) fn directory(name: &str) -> Result<PathBuf, String> {
+    let scheme = name.split_once(":/").map(|(scheme, _)| scheme);
+    match scheme.filter(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        _ if name.is_empty() => Err("the name is empty; expected that of a directory".to_owned()),
+        None => Ok(name.into()),
+        Some(_) => Err("this is a URL; expected a directory of this machine. `stemedb-admin backup push --store` copies a backup \
+                        to a bucket, and `backup fetch` brings it back"
+            .to_owned()),
+    }
 }
 
 impl DataOptions {
@@ -65,6 +77,19 @@ impl DataOptions {
             false => Ok(()),
             true => Err(AdminError::Failed(format!(
                 "there is no data: {wal:?}, where the log should be, is no directory that is there; --data-dir says where the server has its data"
+            ))),
+        }
+    }
+
+    /// Refuses to keep a copy in what it is of: a restore renames log and tables.
+    pub(super) fn must_not_hold(&self, copies: &Path) -> Result<(), AdminError> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        match [self.wal(), self.db()].iter().find(|source| absolute(copies).starts_with(absolute(source))) {
+            None => Ok(()),
+            Some(source) => Err(AdminError::Usage(format!(
+                "{} lies in {}, and would go with it; copies belong on another disk",
+                copies.display(),
+                source.display()
             ))),
         }
     }

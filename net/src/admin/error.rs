@@ -50,7 +50,7 @@ pub(super) enum AdminError {
         "{} has the name of a backup and is none: {reason}. {}", path.display(),
         match instead {
             Some(id) => format!("The newest one that can be read is {id}"),
-            None => "There is no other one beside it".to_owned(),
+            None => "`stemedb-admin backup list` shows which ones can be read".to_owned(),
         }
     )]
     NoBackup { path: PathBuf, reason: String, instead: Option<String> },

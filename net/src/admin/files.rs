@@ -267,10 +267,16 @@ pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Admi
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Makes a directory, and those above it, if it is not there.
+/// Makes a directory if it is not there, but not those above it: where one of them is missing, a disk may not be mounted.
 pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), AdminError> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.map_err(|source| AdminError::Failed(format!("cannot make the directory {path:?}: {source}")))
+    let failed = |reason: &str| AdminError::Failed(format!("cannot make the directory {path:?}: {reason}"));
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(failed("the one above it is not there; is its disk mounted?"))
+        }
+        made => made.map_err(|error| failed(&error.to_string())),
+    }
 }
 
 /// Makes the names in a directory durable.

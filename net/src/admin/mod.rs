@@ -114,7 +114,7 @@ enum Command {
         command: archive::ArchiveCommand,
     },
     /// Put a backup in the place of a data directory, whole or up to a moment
-    #[command(after_help = restore::EXAMPLES, mut_arg("store", |store| store.help(restore::STORE_HELP)))]
+    #[command(after_help = restore::EXAMPLES, mut_arg("store", |store| store.help(restore::STORE_HELP).requires("moment")))]
     Restore(restore::RestoreOptions),
     /// Check a server against its log: connectivity, counts, the format, the indexes; writes a report
     #[command(after_help = validate::EXAMPLES)]

@@ -12,7 +12,7 @@ use crate::utc::{SECONDS_PER_DAY, civil_of_days};
 pub(super) fn parse(text: &str) -> Result<UnixMicros, AdminError> {
     parse_seconds(text).or_else(|| parse_date(text)).ok_or_else(|| {
         AdminError::Usage(format!(
-            "`{text}` is not a time; write Unix seconds (1769610600) or a UTC date (2026-01-28T14:30:00Z)"
+            "`{text}` is not a time; write Unix seconds (1769610600) or a date, which is in UTC (2026-01-28T14:30:00Z)"
         ))
     })
 }
@@ -30,8 +30,15 @@ pub(super) fn unix_seconds(time: UnixMicros) -> String {
     if micros == 0 { seconds.to_string() } else { format!("{seconds}.{micros:06}") }
 }
 
+/// The last second of the year 9999.
+const SECONDS_MAX: i64 = 253_402_300_799;
+
 fn parse_seconds(text: &str) -> Option<UnixMicros> {
     let (seconds, micros) = with_fraction(text)?;
+    // As far as dates go. What is beyond is milliseconds.
+    if seconds > SECONDS_MAX {
+        return None;
+    }
     Some(UnixMicros(seconds.checked_mul(UnixMicros::PER_SECOND)?.checked_add(micros)?))
 }
 
@@ -106,6 +113,7 @@ mod tests {
         assert_eq!(parse("1769610600.25").unwrap().0, 1_769_610_600_250_000);
         assert_eq!(parse("2026-01-28T14:30:00.000001999Z").unwrap().0, 1_769_610_600_000_001);
         assert_eq!(parse("2026-01-28").unwrap().0, 1_769_558_400_000_000);
+        assert_eq!(parse("253402300799").unwrap(), parse("9999-12-31T23:59:59Z").unwrap());
     }
 
     #[test]
@@ -126,6 +134,8 @@ mod tests {
             "2026-01-28T14:30:00.Z",
             "99999999999999999999",
             "1.2.3",
+            "1769610600000",
+            "253402300800",
         ] {
             assert!(matches!(parse(text), Err(AdminError::Usage(_))), "{text}");
         }

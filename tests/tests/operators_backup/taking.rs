@@ -122,7 +122,7 @@ fn a_backup_on_a_full_disk_fails_is_noted_and_leaves_nothing() {
     installation.refused(&format!("cat /dev/zero > {}", disk.path().join("filler").display()));
     write_all(&installation, "b", 2000);
     let (code, text) = installation.refused(&run);
-    assert_eq!(code, 1);
+    assert_eq!(code, 4, "{text}");
     assert!(text.contains("No space left on device"), "{text}");
     let list = installation
         .typed(&format!("stemedb-admin backup list --from {} --json | jq '.backups | length'", to.display()));

@@ -28,6 +28,8 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
         ("backup run --data-dir nope --to other", "\"nope/wal\""),
         ("archive run --data-dir nope --store other", "\"nope/wal\""),
         ("backup run --to systemctl.log", "\"systemctl.log\""),
+        ("backup run --to nope/deep/down", "is its disk mounted?"),
+        ("archive run --store nope/deep/down", "is its disk mounted?"),
         ("backup list --from nope", "\"nope\""),
         ("backup verify --from nope", "\"nope\""),
         ("backup prune --from nope", "\"nope\""),
@@ -49,6 +51,17 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
         ("archive run --store s3://bucket/path", "no path behind it"),
         ("archive run --store s3://", "\"\" is no name of a bucket"),
         ("backup schedule --schedule '0 25 * * *'", "`25` is not a hour"),
+        ("backup schedule --schedule '0 2 31 2 *'", "names days that never come"),
+        ("backup run --to s3://bucket", "this is a URL"),
+        ("backup fetch --local s3://bucket --store other", "this is a URL"),
+        ("backup run --to ''", "the name is empty"),
+        ("backup run --to data/wal/backups", "would go with it"),
+        ("archive run --store data/db", "would go with it"),
+        ("restore --backup backups --type wal --dry-run", "--type"),
+        ("restore --store other --dry-run", "--target-time"),
+        ("restore --validate-only --dry-run", "--dry-run"),
+        ("restore --target-time 1795332660000 --dry-run", "is not a time"),
+        ("backup list --from backups --store other", "--from"),
     ] {
         let typed = format!("stemedb-admin {line} 2>said; code=$?; cat said >&2; rm said; exit $code");
         let output = installation.output_of(&typed);
@@ -66,14 +79,13 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
     installation.typed(&format!("stemedb-admin {line}"));
     assert_eq!(listing(&installation), before);
     // A validation reports what it could not look at.
-    let line =
-        format!("stemedb-admin validate --url {} --data-dir nope --to reports/today", installation.url());
+    let line = format!("stemedb-admin validate --url {} --data-dir nope --to reports", installation.url());
     assert_eq!(installation.refused(&line).0, 1);
-    let report = installation.typed("cat reports/today/validation_report_*.txt && ls reports/today | wc -l");
+    let report = installation.typed("cat reports/validation_report_*.txt && ls reports | wc -l");
     assert!(report.contains("\"nope/wal\"") && report.ends_with("Validation: FAILED\n2\n"), "{report}");
     assert!(!installation.path("nope").exists());
-    let line = format!("stemedb-admin diagnose --url {} --to incidents/today", installation.url());
-    installation.typed(&format!("{line} && test -f incidents/today/incident-*/health.json"));
+    let line = format!("stemedb-admin diagnose --url {} --to incidents", installation.url());
+    installation.typed(&format!("{line} && test -f incidents/incident-*/health.json"));
 }
 
 /// Goal: where no backup is named, it is the newest full one that is checked, copied and fetched. Method: one of the log and one of the tables are
@@ -148,6 +160,115 @@ fn tables_are_shared_with_the_last_full_backup_whatever_came_between() {
         let inode = |at: usize| fs::metadata(backups[at].join(table)).expect("it is there").ino();
         assert_eq!(inode(0), inode(2), "{table}");
     }
+}
+
+/// Goal: where the log's disk is missing nothing is copied that would stand for what is on it. Method: the log is emptied, before and after the
+/// tables; and log and tables change places.
+#[test]
+fn what_is_left_where_a_disk_is_missing_is_not_copied() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin backup run && stemedb-admin archive run");
+    installation.stop();
+    installation.typed("mv data/wal wal && mkdir data/wal");
+    let refuse = |told: &str| {
+        for line in ["backup run", "backup run --type db", "archive run"] {
+            let (code, said) = installation.refused(&format!("stemedb-admin {line}"));
+            assert_eq!(code, 1, "{line}: {said}");
+            assert!(said.contains(told) && said.contains("Is the right disk mounted?"), "{line}: {said}");
+        }
+        assert_eq!(installation.backups().len(), 1);
+        for job in ["backup", "archive"] {
+            let status = installation.typed(&format!("cat data/status/{job}.json"));
+            assert!(status.contains("\"last_run_failed\":true"), "{job}: {status}");
+        }
+    };
+    refuse("there is no log in data/wal");
+    // An older log, as another disk may have it.
+    installation.typed("mv data/metadata.json metadata.json");
+    installation.start();
+    installation.stop();
+    installation.typed("jq '.generation = 2' metadata.json >data/metadata.json");
+    refuse("generation 2 was begun, but the log ends with generation 1");
+    let (_, said) = installation.refused("stemedb-admin backup run --wal-dir data/db --db-dir data/wal");
+    assert!(said.contains("there is no log in data/db"), "{said}");
+}
+
+/// Goal: what is damaged is told of whoever names it, here as in a store. Method: the metadata of the newest of two backups, and its note in the store.
+#[test]
+fn a_backup_that_says_nothing_of_itself_is_damaged_under_every_name() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    for _ in 0..2 {
+        installation.typed("stemedb-admin backup run && stemedb-admin backup push --store store");
+    }
+    let backups = installation.backups();
+    let id = |at: usize| metadata(&backups[at])["backup_id"].as_str().expect("an identity").to_owned();
+    let (good, broken) = (id(0), id(1));
+    fs::write(backups[1].join("metadata.json"), "{").expect("writable");
+    let directory = backups[1].display();
+    for line in [
+        format!("backup verify {broken}"),
+        format!("backup verify {directory}"),
+        format!("restore --dry-run --backup-id {broken}"),
+        format!("restore --dry-run --backup {directory}"),
+        format!("backup push {broken} --store other"),
+    ] {
+        let (code, said) = installation.refused(&format!("stemedb-admin {line}"));
+        assert_eq!(code, 3, "{line}: {said}");
+        assert!(said.contains("is none"), "{line}: {said}");
+    }
+    installation.typed(&format!("note=$(find store -name {broken}.json) && echo '{{' >$note"));
+    for line in ["backup list --store store", "backup fetch --store store --local fetched"] {
+        let said = installation.typed(&format!("stemedb-admin {line} 2>&1"));
+        assert!(
+            said.contains(&format!("{broken}.json in store has the name")) && said.contains(&good),
+            "{said}"
+        );
+    }
+}
+
+/// Goal: a backup of a part is no full one to those who watch, and is put back only where the other part is. Method: both parts, in both orders, into an
+/// empty place.
+#[test]
+fn a_part_is_put_back_where_the_other_one_is() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    move_into_tables(&installation, 50);
+    write_all(&installation, "b", 10);
+    installation.typed("stemedb-admin backup run --type wal && stemedb-admin backup run --type db");
+    assert!(!installation.path("data/status/backup.json").exists());
+    installation.stop();
+    installation.typed("mv data aside; mkdir data");
+    let (code, said) = installation.refused("stemedb-admin restore --type wal --yes");
+    assert!(code == 1 && said.contains("does not go on behind the tables"), "{said}");
+    assert_eq!(installation.typed("ls data | grep -v status || true"), "");
+    let told = installation.typed("stemedb-admin restore --type db --yes");
+    assert!(told.contains("tables alone"), "{told}");
+    installation.typed("stemedb-admin restore --type wal --yes");
+    installation.start();
+    assert_eq!(installation.assertion_count(), 60);
+}
+
+/// Goal: what a restore to a moment gives up is told, all of it. Method: the only backup is younger than the moment, and the log in place has more than it.
+#[test]
+fn what_came_after_the_backup_is_told_among_what_is_dropped() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    let moment = installation.typed("sleep 0.01; date +%s.%6N; sleep 0.01").trim().to_owned();
+    write_all(&installation, "b", 5);
+    installation.typed("stemedb-admin backup run");
+    write_all(&installation, "c", 3);
+    installation.stop();
+    let line = format!("stemedb-admin restore --json --dry-run --target-time {moment}");
+    let dry = json(&installation.typed(&line));
+    assert_eq!((&dry["assertion_count"], &dry["cut"]["records_dropped"]), (&10.into(), &8.into()), "{dry}");
+    let told = installation.typed("stemedb-admin restore --dry-run --target-time 9999-01-01T00:00:00Z 2>&1");
+    assert!(told.contains("has not come yet") && told.contains(", 18 assertions"), "{told}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::admin::error::AdminError;
 use crate::admin::files::{LOCK_PATIENCE, beginning, lock_alone};
 use crate::admin::log_source::LogSource;
 use crate::admin::store::{self, Hashed, Store, StoreOptions};
-use crate::admin::tables::manifest_for;
+use crate::admin::tables::{manifest_for, must_be_the_log};
 use crate::admin::text::megabytes;
 use crate::admin::{moment, run_report};
 use crate::archive_mark;
@@ -55,9 +55,11 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     // Not the last of all: what is not archived is lost with the machine.
     background::step_back();
     let result = lock.and_then(|lock| {
-        refuse_to_archive_into(&options.data, &options.store)?;
+        if let Some(directory) = options.store.directory()? {
+            options.data.must_not_hold(&directory)?;
+        }
         let store = options.store.open()?;
-        let note = archive(&store, &wal, &options.data.db())?;
+        let note = archive(&store, &options.data)?;
         Ok((lock, store.name(), note))
     });
     let bytes = result.as_ref().ok().map(|(_, _, note)| note.as_ref().map_or(0, |note| note.size_bytes));
@@ -78,24 +80,9 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is archived must not go with what it is of: a restore renames log and tables.
-fn refuse_to_archive_into(data: &DataOptions, store: &StoreOptions) -> Result<(), AdminError> {
-    let Some(directory) = store.directory()? else { return Ok(()) };
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for source in [data.wal(), data.db()] {
-        if absolute(&directory).starts_with(absolute(&source)) {
-            return Err(AdminError::Usage(format!(
-                "the store {} lies in {}, and would go with it; it belongs on another disk",
-                directory.display(),
-                source.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Makes an object of what the archive does not have yet; `None` if it has all.
-fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, AdminError> {
+fn archive(store: &Store, data: &DataOptions) -> Result<Option<ArchiveNote>, AdminError> {
+    let (wal, db) = (&data.wal(), &data.db());
     let started = wall_clock();
     let keys = note_keys(store)?;
     let last = newest_first(store, &keys).next().transpose()?;
@@ -115,6 +102,7 @@ fn archive(store: &Store, wal: &Path, db: &Path) -> Result<Option<ArchiveNote>, 
             (None, position, captured)
         }
     };
+    must_be_the_log(data, &position, &captured)?;
     let mark = |position: &Covered| {
         archive_mark::write(wal, position)
             .map_err(|source| AdminError::File { path: archive_mark::path(wal), source })

@@ -1,5 +1,6 @@
 //! The backups in a directory.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,12 @@ impl Catalog {
             }
             match BackupMetadata::read(&entry.path()) {
                 Ok(metadata) => catalog.backups.push(Backup { directory: entry.path(), metadata }),
+                // It may be as good as any.
+                Err(AdminError::File { path, source })
+                    if source.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    return Err(AdminError::File { path, source });
+                }
                 Err(error) => catalog.broken.push((entry.path(), error.to_string())),
             }
         }
@@ -103,6 +110,13 @@ impl Catalog {
     pub(super) fn named(&self, name: &str) -> Option<&Backup> {
         let is_in = |backup: &&Backup| backup.directory.file_name().is_some_and(|its| its == name);
         self.by_id(name).or_else(|| self.backups.iter().find(is_in))
+    }
+
+    /// What has this name, or that of the backup with this identity, and is no backup: where it is, and why.
+    pub(super) fn broken_named(&self, name: &str) -> Option<&(PathBuf, String)> {
+        let of_identity = name.split_once('_').map(|(_, time)| directory_name(&time.replace('_', "-")));
+        let is_it = |other: &str| other == name || Some(other) == of_identity.as_deref();
+        self.broken.iter().find(|(path, _)| path.file_name().and_then(OsStr::to_str).is_some_and(is_it))
     }
 
     /// The backup that is meant where none is named: the newest full one. That of a part must not stand for the whole.
@@ -171,6 +185,9 @@ impl Backup {
                     "{directory:?} is not the directory of a backup: it has no metadata.json; expected one such as \
                      backups/{PREFIX}20260130-020000"
                 ))
+            }
+            AdminError::Failed(reason) => {
+                AdminError::NoBackup { path: directory.to_owned(), reason, instead: None }
             }
             error => error,
         })?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::catalog::{Backup, Catalog};
 use super::metadata::{BackupMetadata, BackupType};
 use super::remote::{RemoteNote, notes};
+use crate::admin::data::directory;
 use crate::admin::error::AdminError;
 use crate::admin::store::StoreOptions;
 use crate::admin::text::{megabytes, printable};
@@ -19,7 +20,7 @@ pub(super) const STORE_HELP: &str = "Show what was pushed to this store instead:
 #[derive(Debug, clap::Args)]
 pub(in crate::admin) struct ListOptions {
     /// The directory that holds the backups
-    #[arg(long, value_name = "DIR", default_value = "backups")]
+    #[arg(long, value_name = "DIR", default_value = "backups", value_parser = directory)]
     from: PathBuf,
     #[command(flatten)]
     store: StoreOptions,

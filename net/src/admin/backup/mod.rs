@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::data::DataOptions;
+use super::data::{DataOptions, directory};
 use super::error::AdminError;
 use super::files::Copier;
 use super::progress::Progress;
@@ -35,17 +35,22 @@ pub(super) enum BackupCommand {
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::RunOptions),
     /// Show which backups there are, newest first
-    #[command(mut_arg("store", |store| store.help(list::STORE_HELP)))]
+    #[command(after_help = LIST_EXAMPLES, mut_arg("store", |store| store.help(list::STORE_HELP).conflicts_with("from")))]
     List(list::ListOptions),
     /// Check every file of a backup by its checksum, and that its log recovers
+    #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyOptions),
     /// Copy a backup to a store
+    #[command(after_help = PUSH_EXAMPLES)]
     Push(remote::PushOptions),
     /// Copy a backup from a store, to be restored
+    #[command(after_help = FETCH_EXAMPLES)]
     Fetch(remote::RemoteOptions),
     /// Translate BACKUP_SCHEDULE into a drop-in for stemedb-backup.timer
+    #[command(after_help = SCHEDULE_EXAMPLES)]
     Schedule(schedule::ScheduleOptions),
     /// Remove backups that are older than BACKUP_RETENTION_DAYS, but never the last one
+    #[command(after_help = PRUNE_EXAMPLES)]
     Prune(prune::PruneOptions),
 }
 
@@ -57,7 +62,7 @@ pub(super) struct VerifyOptions {
     /// The backup: its identity or its directory [default: the newest full one]
     backup: Option<String>,
     /// The directory that holds the backups
-    #[arg(long, value_name = "DIR", default_value = "backups")]
+    #[arg(long, value_name = "DIR", default_value = "backups", value_parser = directory)]
     from: PathBuf,
 }
 
@@ -71,6 +76,43 @@ Everything that was acknowledged before the start of the backup is in it. Files 
 since the last backup are shared with it (hard links), so a daily backup costs what a day has added. \
 The backup gets its name when it is complete, durable, and its copy of the log has been recovered.";
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup list --type full
+  stemedb-admin backup list --json | jq -r '.backups[0].backup_id'
+  stemedb-admin backup list --store s3://stemedb-backups";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup verify
+  stemedb-admin backup verify full_20260130_020000 --from /opt/stemedb/backups
+  stemedb-admin backup verify /mnt/disk/stemedb-backup-20260130-020000
+
+Exit code 3 means that it is damaged, or that something which seems to be newer is no backup.";
+
+const PUSH_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup push --store /mnt/elsewhere/store
+  stemedb-admin backup push full_20260130_020000 --store s3://stemedb-backups
+
+A bucket is found by MINIO_ENDPOINT, MINIO_ACCESS_KEY and MINIO_SECRET_KEY, or by AWS_ENDPOINT_URL, AWS_REGION, \
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.";
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup fetch --store s3://stemedb-backups
+  stemedb-admin backup fetch full_20260130_020000 --store /mnt/elsewhere/store --local /opt/stemedb/backups";
+
+const SCHEDULE_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup schedule --schedule '30 1 * * 1-5'
+  stemedb-admin backup schedule | sudo tee /etc/systemd/system/stemedb-backup.timer.d/schedule.conf";
+
+const PRUNE_EXAMPLES: &str = "\
+Examples:
+  stemedb-admin backup prune --dry-run
+  stemedb-admin backup prune --retention-days 90 --from /opt/stemedb/backups";
+
 /// Does what was asked.
 pub(super) fn run(as_json: bool, command: &BackupCommand) -> Result<ExitCode, AdminError> {
     match command {
@@ -79,7 +121,7 @@ pub(super) fn run(as_json: bool, command: &BackupCommand) -> Result<ExitCode, Ad
         BackupCommand::Verify(options) => verify(as_json, options),
         BackupCommand::Push(options) => remote::push(as_json, options),
         BackupCommand::Fetch(options) => remote::fetch(as_json, options),
-        BackupCommand::Schedule(options) => schedule::run(options),
+        BackupCommand::Schedule(options) => schedule::run(as_json, options),
         BackupCommand::Prune(options) => prune::run(as_json, options),
     }
 }
@@ -152,7 +194,7 @@ pub(super) fn named(name: &str, from: &Path) -> Result<(Backup, Catalog), AdminE
     match catalog.named(name) {
         Some(backup) => Ok((backup.clone(), catalog)),
         None if !name.is_empty() && Path::new(name).is_dir() => in_directory(Path::new(name)),
-        None => Err(not_in(name, from)),
+        None => Err(not_in(name, &catalog, from)),
     }
 }
 
@@ -161,7 +203,7 @@ pub(super) fn by_id(id: &str, from: &Path) -> Result<(Backup, Catalog), AdminErr
     let catalog = Catalog::read(from)?;
     match catalog.by_id(id) {
         Some(backup) => Ok((backup.clone(), catalog)),
-        None => Err(not_in(id, from)),
+        None => Err(not_in(id, &catalog, from)),
     }
 }
 
@@ -173,7 +215,11 @@ fn in_directory(directory: &Path) -> Result<(Backup, Catalog), AdminError> {
     Ok((backup, Catalog::read(absolute.parent().unwrap_or(&absolute))?))
 }
 
-fn not_in(name: &str, from: &Path) -> AdminError {
+fn not_in(name: &str, catalog: &Catalog, from: &Path) -> AdminError {
+    if let Some((path, reason)) = catalog.broken_named(name) {
+        let instead = catalog.newest().map(|newest| newest.metadata.backup_id.clone());
+        return AdminError::NoBackup { path: path.clone(), reason: reason.clone(), instead };
+    }
     let from = from.display();
     AdminError::Failed(format!(
         "there is no backup {name:?} in {from}; `stemedb-admin backup list --from {from}` shows what there is"

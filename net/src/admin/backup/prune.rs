@@ -11,6 +11,7 @@ use stemedb_engine::time::UnixMicros;
 use super::catalog::{Backup, Catalog, remove_partial};
 use super::metadata::BackupType;
 use super::verify::check_files;
+use crate::admin::data::directory;
 use crate::admin::error::AdminError;
 use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone};
 use crate::admin::moment;
@@ -20,7 +21,7 @@ use crate::driver::wall_clock;
 #[derive(Debug, clap::Args)]
 pub(in crate::admin) struct PruneOptions {
     /// The directory that holds the backups
-    #[arg(long, value_name = "DIR", default_value = "backups")]
+    #[arg(long, value_name = "DIR", default_value = "backups", value_parser = directory)]
     from: PathBuf,
     /// Remove backups that are older than so many days
     #[arg(long, value_name = "DAYS", env = "BACKUP_RETENTION_DAYS", default_value_t = 30)]

@@ -16,7 +16,7 @@ use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_parti
 use super::metadata::{BackupMetadata, BackupType};
 use super::verify::check_files;
 use super::{is_newest_in, named, none_of};
-use crate::admin::data::DataOptions;
+use crate::admin::data::{DataOptions, directory};
 use crate::admin::error::AdminError;
 use crate::admin::files::{Copier, LOCK_PATIENCE, lock_alone, make_directory, sync_directory};
 use crate::admin::run_report;
@@ -44,7 +44,7 @@ pub(in crate::admin) struct RemoteOptions {
     #[command(flatten)]
     store: StoreOptions,
     /// The directory that holds the backups of this machine
-    #[arg(long, value_name = "DIR", default_value = "backups")]
+    #[arg(long, value_name = "DIR", default_value = "backups", value_parser = directory)]
     local: PathBuf,
 }
 
@@ -76,9 +76,14 @@ pub(super) fn notes(store: &Store) -> Result<Vec<RemoteNote>, AdminError> {
     let mut notes = Vec::new();
     for of in BackupType::ALL {
         for key in store.list(&format!("{}/", kind(of)))?.iter().filter(|key| key.ends_with(".json")) {
-            // Something else may lie beside it.
-            if let Ok(note) = serde_json::from_str::<RemoteNote>(&store.text(key)?) {
-                notes.push(note);
+            match serde_json::from_str::<RemoteNote>(&store.text(key)?) {
+                Ok(note) => notes.push(note),
+                Err(error) if store::time_of(kind(of), key).is_some() => eprintln!(
+                    "stemedb-admin: {key} in {} has the name of a backup's note, and is none: {error}",
+                    store.name()
+                ),
+                // Something else may lie beside them.
+                Err(_) => {}
             }
         }
     }

@@ -25,7 +25,7 @@ use super::catalog::{Backup, Catalog, directory_name, partial_name, remove_parti
 use super::history::{self, Run};
 use super::metadata::{BackupFile, BackupLane, BackupMetadata, BackupType};
 use super::verify::count_assertions;
-use crate::admin::data::DataOptions;
+use crate::admin::data::{DataOptions, directory};
 use crate::admin::error::AdminError;
 use crate::admin::files::{
     Copier, LOCK_PATIENCE, beginning, bytes_free, lock_alone, make_directory, sync_directory, write_whole,
@@ -33,7 +33,7 @@ use crate::admin::files::{
 use crate::admin::moment;
 use crate::admin::progress::Progress;
 use crate::admin::run_report;
-use crate::admin::tables::{is_same_table, manifest_for};
+use crate::admin::tables::{is_same_table, manifest_for, must_be_the_log};
 use crate::admin::text::{grouped, megabytes};
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
@@ -48,7 +48,7 @@ pub(in crate::admin) struct RunOptions {
     #[command(flatten)]
     data: DataOptions,
     /// The directory that holds the backups
-    #[arg(long, value_name = "DIR", default_value = "backups")]
+    #[arg(long, value_name = "DIR", default_value = "backups", value_parser = directory)]
     to: PathBuf,
     /// What to back up
     #[arg(long = "type", value_name = "TYPE", default_value = "full")]
@@ -61,11 +61,14 @@ pub(in crate::admin) struct RunOptions {
 /// Takes a backup, and notes how that went wherever somebody may look.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
     // Where there has never been a backup, none is begun of nothing. Elsewhere a log that is gone is a run that has failed.
+    options.data.must_not_hold(&options.to)?;
     let is_first = !options.to.is_dir();
     let lock = if is_first { options.data.must_be_there() } else { Ok(()) };
     let lock = lock.and_then(|()| make_and_lock(&options.to));
     let began = Instant::now();
-    if lock.is_err() {
+    // What is watched are full backups: one of a part does not stand for one.
+    let is_watched = options.backup_type == BackupType::Full;
+    if lock.is_err() && is_watched {
         run_report::note(Job::Backup, &options.data.root(), began, None);
     }
     let _lock = lock?;
@@ -95,7 +98,10 @@ pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, Admin
     if let Err(error) = noted {
         eprintln!("stemedb-admin: cannot note the run in the history of {}: {error}", options.to.display());
     }
-    run_report::note(Job::Backup, &options.data.root(), began, metadata.map(|metadata| metadata.size_bytes));
+    if is_watched {
+        let bytes = metadata.map(|metadata| metadata.size_bytes);
+        run_report::note(Job::Backup, &options.data.root(), began, bytes);
+    }
     let metadata = result?;
     tell(as_json, &options.to.join(directory_name(&moment::compact(started, '-'))), &metadata, seconds)?;
     Ok(ExitCode::SUCCESS)
@@ -183,10 +189,11 @@ fn fill(
     let _hold = Hold::on(&wal)?;
     // The tables come first: what they cover later is still in the log, which the hold keeps.
     let manifest = manifest_for(&wal, &options.data.db())?;
-    let captured = match options.backup_type.has_wal() {
-        true => capture(&DirStorage::new(&wal), &manifest.covered).map_err(AdminError::Log)?,
-        false => Capture { segments: Vec::new(), lanes: Vec::new() },
-    };
+    let mut captured = capture(&DirStorage::new(&wal), &manifest.covered).map_err(AdminError::Log)?;
+    must_be_the_log(&options.data, &manifest.covered, &captured)?;
+    if !options.backup_type.has_wal() {
+        captured = Capture { segments: Vec::new(), lanes: Vec::new() };
+    }
     for directory in [partial.to_owned(), partial.join("wal"), partial.join("db")] {
         let made = DirBuilder::new().mode(0o750).create(&directory);
         made.map_err(|source| AdminError::File { path: directory, source })?;

@@ -3,6 +3,8 @@
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::admin::error::AdminError;
 
 /// What `backup schedule` is asked to translate.
@@ -28,13 +30,20 @@ const FIELDS: [Field; 5] = [
     Field { name: "day of the week", least: 0, most: 7 },
 ];
 
+/// How many days each month has at most.
+const DAYS_MOST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// Prints a drop-in for `stemedb-backup.timer`.
-pub(super) fn run(options: &ScheduleOptions) -> Result<ExitCode, AdminError> {
+pub(super) fn run(as_json: bool, options: &ScheduleOptions) -> Result<ExitCode, AdminError> {
     // What is refused prints nothing: whoever sends this into a file would have half a drop-in.
     let calendars = calendars(&options.schedule)?;
     let mut out = stdout().lock();
+    if as_json {
+        writeln!(out, "{}", json!({ "calendar_events": calendars }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(out, "[Timer]\nOnCalendar=")?;
     for calendar in calendars {
         writeln!(out, "OnCalendar={calendar}")?;
@@ -56,7 +65,13 @@ fn calendars(expression: &str) -> Result<Vec<String>, AdminError> {
         Some(values) => values.iter().map(|value| format!("{value:02}")).collect::<Vec<_>>().join(","),
     };
     let (minute, hour) = (text(&list(0, minute)?), text(&list(1, hour)?));
-    let (days, month) = (list(2, day)?, text(&list(3, month)?));
+    let (days, months) = (list(2, day)?, list(3, month)?);
+    if let (Some(days), Some(months), "*") = (&days, &months, weekday)
+        && !months.iter().any(|&month| days.iter().any(|&day| day <= DAYS_MOST[month as usize - 1]))
+    {
+        return Err(AdminError::Usage(format!("`{expression}` names days that never come")));
+    }
+    let month = text(&months);
     let weekdays = list(4, weekday)?.map(|values| {
         let mut names: Vec<_> = values.iter().map(|&value| value as usize % 7).collect();
         names.sort_unstable();
@@ -120,6 +135,7 @@ mod tests {
             ("0 3 * * 1-5", &["Mon,Tue,Wed,Thu,Fri *-*-* 03:00:00 UTC"]),
             ("0 3 * * 0,7", &["Sun *-*-* 03:00:00 UTC"]),
             ("5,10 4 1 1-3 *", &["*-01,02,03-01 04:05,10:00 UTC"]),
+            ("0 2 29 2 *", &["*-02-29 02:00:00 UTC"]),
             ("0 0 1 * 5", &["*-*-01 00:00:00 UTC", "Fri *-*-* 00:00:00 UTC"]),
         ] {
             assert_eq!(calendars(cron).expect("it is one"), events, "{cron}");
@@ -133,6 +149,8 @@ mod tests {
             "0 2 0 * *",
             "5-1 * * * *",
             "*/0 * * * *",
+            "0 2 30-31 2 *",
+            "0 2 31 4,6 *",
         ] {
             assert!(matches!(calendars(wrong), Err(AdminError::Usage(_))), "{wrong}");
         }

@@ -14,7 +14,7 @@ use serde_json::json;
 use self::unit::{Settings, Unit};
 use super::ServerOptions;
 use super::client::Client;
-use super::data::DataOptions;
+use super::data::{DataOptions, directory};
 use super::error::AdminError;
 use super::files::{bytes_free, make_directory, write_whole};
 use super::moment;
@@ -31,7 +31,7 @@ pub(super) struct DiagnoseOptions {
     #[command(flatten)]
     data: DataOptions,
     /// The directory to make incident-YYYYMMDD-HHMMSS/ in
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_parser = directory)]
     to: PathBuf,
     /// The unit of systemd whose log and settings are taken
     #[arg(long, value_name = "NAME", default_value = "stemedb-api")]

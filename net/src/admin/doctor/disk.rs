@@ -19,6 +19,10 @@ const LATENCY_CREDIBLE: Duration = Duration::from_micros(4);
 /// nothing behind.
 pub(super) fn examine(directory: &Path) -> Vec<Finding> {
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    if absolute.exists() && !absolute.is_dir() {
+        let text = format!("{} is no directory", absolute.display());
+        return vec![finding("data directory", State::Missing, text)];
+    }
     let Some(existing) = absolute.ancestors().find(|ancestor| ancestor.is_dir()) else {
         return vec![finding(
             "data directory",

@@ -22,7 +22,7 @@ use self::interruption::Interruption;
 use self::replace::Replacement;
 use super::archive::{Assembled, Gap, assemble};
 use super::backup::{self, Backup, BackupType, Catalog, check_files, check_log, count_assertions};
-use super::data::DataOptions;
+use super::data::{DataOptions, directory};
 use super::error::AdminError;
 use super::files::{Copier, bytes_free};
 use super::log_source::{Extension, LogSource};
@@ -32,6 +32,7 @@ use super::run_report;
 use super::store::StoreOptions;
 use super::tables::manifest_in;
 use super::text::{grouped, megabytes};
+use crate::driver::wall_clock;
 use crate::run_status::Job;
 
 /// How long there is to change one's mind.
@@ -49,21 +50,21 @@ pub(super) struct RestoreOptions {
     #[arg(long, value_name = "ID")]
     backup_id: Option<String>,
     /// The directory that holds the backups
-    #[arg(long, value_name = "DIR", default_value = "backups")]
+    #[arg(long, value_name = "DIR", default_value = "backups", value_parser = directory)]
     from: PathBuf,
     /// Take the newest backup of this type, where none is named
-    #[arg(long = "type", value_name = "TYPE", default_value = "full")]
+    #[arg(long = "type", value_name = "TYPE", default_value = "full", conflicts_with_all = ["backup", "backup_id"])]
     backup_type: BackupType,
     #[command(flatten)]
     store: StoreOptions,
     /// Restore what was acknowledged by this time: Unix seconds, or a UTC date such as '2026-01-28 14:30:00 UTC'
-    #[arg(long, value_name = "TIME", conflicts_with = "target_lsn")]
+    #[arg(long, value_name = "TIME", group = "moment", conflicts_with = "target_lsn")]
     target_time: Option<String>,
     /// Restore up to this record of a lane, and of the other lanes what had been written by then
-    #[arg(long, value_name = "LANE:LSN")]
+    #[arg(long, value_name = "LANE:LSN", group = "moment")]
     target_lsn: Option<String>,
     /// Only check the backup
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     validate_only: bool,
     /// Check everything, tell what would be done, and change nothing
     #[arg(long)]
@@ -154,6 +155,14 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     let began = Instant::now();
     let interruption = Interruption::watch()?;
     let target = target::parse(options.target_time.as_deref(), options.target_lsn.as_deref())?;
+    if let Some(CutTarget::Time(time)) = target
+        && time > wall_clock()
+    {
+        eprintln!(
+            "stemedb-admin: {} has not come yet: all that there is will be restored",
+            moment::format(time)
+        );
+    }
     // Before anything is looked at: what a server still writes is no log to go back in.
     let (locks, _hold) = match options.changes_nothing() {
         // A server may go on, and would remove what was found.
@@ -197,6 +206,9 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
     });
     let (assertions, size) = (grouped(plan.assertions), megabytes(restored.bytes));
     let mut text = format!("Restored {id}: {assertions} assertions, {size}, in {seconds:.1} s");
+    if metadata.backup_type == BackupType::Db {
+        text.push_str("\nThese are tables alone; a server starts on them when the log is there that goes on behind them: --type wal");
+    }
     if let Some(cut) = &plan.cut {
         let end =
             if cut.drops_nothing() { "Nothing had to be cut off" } else { "The log ends where it was cut" };
@@ -405,6 +417,8 @@ fn current_at(
         let mut gap = None;
         for (directory, db) in next.into_iter().chain([(options.data.wal(), options.data.db())]) {
             let since = match log.extend(&directory, &db)? {
+                // It has what is to be dropped, if it is the same log.
+                _ if reaches => continue,
                 Extension::OtherSince(since) => since,
                 Extension::None => continue,
                 Extension::Gap => {
@@ -415,7 +429,7 @@ fn current_at(
                     // A backup that was begun after the moment reaches up to it, and so does the log from which that was taken.
                     gap = None;
                     reaches = true;
-                    break;
+                    continue;
                 }
             };
             let by_then = matches!(target, CutTarget::Time(time) if since <= time);

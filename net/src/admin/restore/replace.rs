@@ -6,8 +6,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
-use stemedb_engine::log::recovery::Recovered;
-use stemedb_engine::log::storage::DirStorage;
+use stemedb_engine::log::recovery::{Recovered, recover_after};
+use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
 use stemedb_engine::removal::remove_all_gradually;
 
 use super::interruption::Interruption;
@@ -19,6 +19,7 @@ use crate::admin::files::{
 };
 use crate::admin::moment;
 use crate::admin::progress::Progress;
+use crate::admin::tables::manifest_in;
 use crate::archive_mark;
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
@@ -207,6 +208,9 @@ impl<'r> Replacement<'r> {
                 "the restored log has {assertions} assertions, but {expected} were found before it was copied"
             )));
         }
+        if !self.plan.backup.metadata.backup_type.has_db() {
+            self.check_behind_tables(fresh)?;
+        }
         let timestamp = match &self.plan.cut {
             Some(cut) => moment::format(cut.time),
             None => self.plan.backup.metadata.timestamp.clone(),
@@ -220,6 +224,22 @@ impl<'r> Replacement<'r> {
             mark.map_err(|source| AdminError::File { path: archive_mark::path(fresh), source })?;
         }
         Ok(recovered)
+    }
+
+    /// Checks that the copy of a log goes on behind the tables that are in place, on which a server will start.
+    fn check_behind_tables(&self, fresh: &Path) -> Result<(), AdminError> {
+        let db = self.options.data.db();
+        let storage = DirStorage::new(fresh);
+        let files = storage.list().map_err(|source| AdminError::File { path: fresh.to_owned(), source })?;
+        let covered = manifest_in(&db)?.covered.of_copy(&files);
+        recover_after(&storage, &covered, &mut |_| Ok(())).map(drop).map_err(|error| {
+            AdminError::Failed(format!(
+                "the log of {} does not go on behind the tables in {}, so that no server would start on both: {error}. Restore a full backup, \
+                 or the tables first, with --type db",
+                self.plan.backup.metadata.backup_id,
+                db.display()
+            ))
+        })
     }
 
     fn copy_tables(&mut self, fresh: &Path) -> Result<(), AdminError> {

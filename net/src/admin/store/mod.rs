@@ -14,6 +14,7 @@ use stemedb_engine::time::UnixMicros;
 use self::local::LocalStore;
 use self::s3::S3Store;
 use super::error::AdminError;
+use super::files::make_directory;
 use super::moment;
 
 /// Which store a command works with.
@@ -56,7 +57,10 @@ impl StoreOptions {
     /// The store, which may have to be made.
     pub(super) fn open(&self) -> Result<Store, AdminError> {
         match self.place()? {
-            Place::Directory(directory) => Ok(Store::Local(LocalStore::new(directory))),
+            Place::Directory(directory) => {
+                make_directory(&directory, 0o750)?;
+                Ok(Store::Local(LocalStore::new(directory)))
+            }
             Place::Bucket(bucket) => Ok(Store::S3(Box::new(S3Store::from_environment(&bucket)?))),
         }
     }
@@ -68,7 +72,8 @@ impl StoreOptions {
                 "the store {} is no directory that is there; --store says where it is, and a disk must be mounted",
                 directory.display()
             ))),
-            _ => self.open(),
+            Place::Directory(directory) => Ok(Store::Local(LocalStore::new(directory))),
+            Place::Bucket(_) => self.open(),
         }
     }
 
@@ -104,7 +109,7 @@ impl Place {
             )))
         };
         if let Some(bucket) = name.strip_prefix("s3://") {
-            return Place::bucket("--store s3://", bucket.trim_end_matches('/'));
+            return Place::bucket("--store s3://BUCKET:", bucket.trim_end_matches('/'));
         }
         let scheme = name.split_once(":/").map(|(scheme, _)| scheme);
         let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());

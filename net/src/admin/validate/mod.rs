@@ -18,7 +18,7 @@ use self::served::{Compared, Comparison};
 use self::stored::Stored;
 use super::ServerOptions;
 use super::client::Client;
-use super::data::DataOptions;
+use super::data::{DataOptions, directory};
 use super::error::AdminError;
 use super::files::{make_directory, write_whole};
 use super::moment;
@@ -35,7 +35,7 @@ pub(super) struct ValidateOptions {
     #[command(flatten)]
     data: DataOptions,
     /// The directory to write the report to
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_parser = directory)]
     to: PathBuf,
     #[command(flatten)]
     server: ServerOptions,
