@@ -36,6 +36,15 @@ pub(super) fn directory(name: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Where a path leads, as far as it is there.
+fn place(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    match existing {
+        Some((above, place)) => place.join(path.strip_prefix(above).expect("it is above it")),
+        None => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
 impl DataOptions {
     /// The data of a server that runs in `home` with what `setting` gives for a name.
     pub(super) fn of_server(home: &Path, setting: impl Fn(&str) -> Option<PathBuf>) -> DataOptions {
@@ -46,6 +55,11 @@ impl DataOptions {
             wal_dir: Some(place(WAL_VARIABLE, "wal")),
             db_dir: Some(place(DB_VARIABLE, "db")),
         }
+    }
+
+    /// Whether log, tables and metadata are those of one server, and not put together here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.wal_dir.is_none() && self.db_dir.is_none()
     }
 
     /// Whether somebody has said which, here or in the environment.
@@ -83,8 +97,7 @@ impl DataOptions {
 
     /// Refuses to keep a copy in what it is of: a restore renames log and tables.
     pub(super) fn must_not_hold(&self, copies: &Path) -> Result<(), AdminError> {
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        match [self.wal(), self.db()].iter().find(|source| absolute(copies).starts_with(absolute(source))) {
+        match [self.wal(), self.db()].iter().find(|source| place(copies).starts_with(place(source))) {
             None => Ok(()),
             Some(source) => Err(AdminError::Usage(format!(
                 "{} lies in {}, and would go with it; copies belong on another disk",

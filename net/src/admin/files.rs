@@ -267,7 +267,7 @@ pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Admi
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Makes a directory if it is not there, but not those above it: where one of them is missing, a disk may not be mounted.
+/// Makes a directory if it is not there, durably, but not those above it: where one of them is missing, a disk may not be mounted.
 pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), AdminError> {
     let failed = |reason: &str| AdminError::Failed(format!("cannot make the directory {path:?}: {reason}"));
     match DirBuilder::new().mode(mode).create(path) {
@@ -275,7 +275,11 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), AdminError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(failed("the one above it is not there; is its disk mounted?"))
         }
-        made => made.map_err(|error| failed(&error.to_string())),
+        Err(error) => Err(failed(&error.to_string())),
+        Ok(()) => match path.parent() {
+            Some(above) if above != Path::new("") => sync_directory(above),
+            _ => sync_directory(Path::new(".")),
+        },
     }
 }
 

@@ -43,14 +43,25 @@ pub(super) fn manifest_for(wal: &Path, db: &Path) -> Result<Manifest, AdminError
     Ok(manifest)
 }
 
+/// The generation of which `metadata.json` says that it was begun: of the server's own data only, and of no log that was put back, which is older
+/// on purpose. To be asked before the log is looked at, which may go on meanwhile.
+pub(super) fn generation_begun(data: &DataOptions) -> Option<u64> {
+    if !data.is_whole() || LogCopy::path(&data.wal()).exists() {
+        return None;
+    }
+    let text = fs::read(data.metadata()).ok()?;
+    serde_json::from_slice::<Value>(&text).ok()?["generation"].as_u64()
+}
+
 /// Refuses a log that is none, or not the one of which `metadata.json` tells, as a server does: its disk may not be mounted, and what is copied
-/// would stand for what was lost. Behind what the tables have `covered` it is what was `captured`.
+/// would stand for what was lost. That has [`begun`](generation_begun); behind what the tables have `covered` the log is what was `captured`.
 pub(super) fn must_be_the_log(
     data: &DataOptions,
+    begun: Option<u64>,
     covered: &Covered,
     captured: &Capture,
 ) -> Result<(), AdminError> {
-    let (wal, metadata) = (data.wal(), data.metadata());
+    let wal = data.wal();
     let in_tables = covered.ends.iter().map(|lane| lane.end.generation);
     let found = in_tables.chain(captured.generation()).max().map_or(0, |generation| generation.0);
     if found == 0 {
@@ -60,17 +71,13 @@ pub(super) fn must_be_the_log(
             data.db().display()
         )));
     }
-    // Whoever put back an older log by hand means it; and what a server has not written says nothing.
-    let is_put_back = LogCopy::path(&wal).exists();
-    let text = fs::read(&metadata).unwrap_or_default();
-    let told: Value = serde_json::from_slice(&text).unwrap_or_default();
-    match told["generation"].as_u64().filter(|&known| known > u64::from(found) && !is_put_back) {
+    match begun.filter(|&begun| begun > u64::from(found)) {
         None => Ok(()),
         Some(known) => Err(AdminError::Failed(format!(
             "the log in {} is not the one that was here: {} says that generation {known} was begun, but the log ends with generation {found}: \
              nothing is copied. Is the right disk mounted?",
             wal.display(),
-            metadata.display()
+            data.metadata().display()
         ))),
     }
 }

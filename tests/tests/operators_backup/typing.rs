@@ -38,6 +38,8 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
         ("backup verify ''", "\"\" in backups"),
         ("backup push full_2026 --store other", "\"full_2026\" in backups"),
         ("restore --from nope --dry-run", "\"nope\""),
+        ("restore --data-dir nope/deep/down --yes", "is its disk mounted?"),
+        ("restore --wal-dir nope/wal --dry-run", "is its disk mounted?"),
         ("restore --backup nope --dry-run", "\"nope\" in backups"),
         ("restore --backup-id nope --dry-run", "\"nope\" in backups"),
         ("restore --type wal --dry-run", "no backup of type wal in backups, but 1 of type full"),
@@ -75,7 +77,7 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
     // What would come from an archive does not make the place where it would go.
     installation.typed("stemedb-admin archive run --store archive");
     let before = listing(&installation);
-    let line = "restore --data-dir nope/data --store archive --target-time $(date +%s) --dry-run";
+    let line = "restore --data-dir nope --store archive --target-time $(date +%s) --dry-run";
     installation.typed(&format!("stemedb-admin {line}"));
     assert_eq!(listing(&installation), before);
     // A validation reports what it could not look at.
@@ -238,6 +240,7 @@ fn a_part_is_put_back_where_the_other_one_is() {
     installation.start();
     write_all(&installation, "a", 50);
     move_into_tables(&installation, 50);
+    let early = installation.typed("date +%s.%6N; sleep 0.01").trim().to_owned();
     write_all(&installation, "b", 10);
     installation.typed("stemedb-admin backup run --type wal && stemedb-admin backup run --type db");
     assert!(!installation.path("data/status/backup.json").exists());
@@ -251,6 +254,16 @@ fn a_part_is_put_back_where_the_other_one_is() {
     installation.typed("stemedb-admin restore --type wal --yes");
     installation.start();
     assert_eq!(installation.assertion_count(), 60);
+    // Tables are not cut, and are saved also where the log is damaged.
+    move_into_tables(&installation, 60);
+    installation.stop();
+    let (code, said) =
+        installation.refused(&format!("stemedb-admin restore --type wal --yes --target-time {early}"));
+    assert!(code == 1 && said.contains("came after the moment, and cannot be cut"), "{said}");
+    let segment = installation.typed("ls data/wal/segment-* | tail -n 1");
+    installation
+        .typed(&format!("dd if=/dev/zero of={} bs=4096 count=1 conv=notrunc status=none", segment.trim()));
+    installation.typed("stemedb-admin backup run --type db");
 }
 
 /// Goal: what a restore to a moment gives up is told, all of it. Method: the only backup is younger than the moment, and the log in place has more than it.
@@ -263,12 +276,25 @@ fn what_came_after_the_backup_is_told_among_what_is_dropped() {
     write_all(&installation, "b", 5);
     installation.typed("stemedb-admin backup run");
     write_all(&installation, "c", 3);
-    installation.stop();
     let line = format!("stemedb-admin restore --json --dry-run --target-time {moment}");
     let dry = json(&installation.typed(&line));
     assert_eq!((&dry["assertion_count"], &dry["cut"]["records_dropped"]), (&10.into(), &8.into()), "{dry}");
+    assert_eq!(dry["cut"]["counted_to"], Value::Null);
+    // What is beyond the next backup is not looked at: it is not needed, and may be why somebody restores.
+    installation.typed("stemedb-admin backup run");
+    write_all(&installation, "d", 1);
+    installation.stop();
+    let second = metadata(&installation.backups()[1])["backup_id"].clone();
+    let dry = json(&installation.typed(&line));
+    assert_eq!((&dry["cut"]["records_dropped"], &dry["cut"]["counted_to"]), (&8.into(), &second), "{dry}");
+    fs::rename(installation.path("data/db/MANIFEST"), installation.path("manifest")).ok();
+    fs::write(installation.path("data/db/MANIFEST"), "none").expect("writable");
+    let told = installation.typed(&format!("stemedb-admin restore --dry-run --target-time {moment}"));
+    assert!(told.contains("as far as full_") && told.contains("set aside with the log"), "{told}");
+    fs::remove_file(installation.path("data/db/MANIFEST")).expect("it was written");
+    fs::rename(installation.path("manifest"), installation.path("data/db/MANIFEST")).ok();
     let told = installation.typed("stemedb-admin restore --dry-run --target-time 9999-01-01T00:00:00Z 2>&1");
-    assert!(told.contains("has not come yet") && told.contains(", 18 assertions"), "{told}");
+    assert!(told.contains("has not come yet") && told.contains(", 19 assertions"), "{told}");
 }
 
 #[test]

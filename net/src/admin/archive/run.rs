@@ -25,7 +25,7 @@ use crate::admin::error::AdminError;
 use crate::admin::files::{LOCK_PATIENCE, beginning, lock_alone};
 use crate::admin::log_source::LogSource;
 use crate::admin::store::{self, Hashed, Store, StoreOptions};
-use crate::admin::tables::{manifest_for, must_be_the_log};
+use crate::admin::tables::{generation_begun, manifest_for, must_be_the_log};
 use crate::admin::text::megabytes;
 use crate::admin::{moment, run_report};
 use crate::archive_mark;
@@ -87,6 +87,7 @@ fn archive(store: &Store, data: &DataOptions) -> Result<Option<ArchiveNote>, Adm
     let keys = note_keys(store)?;
     let last = newest_first(store, &keys).next().transpose()?;
     let _hold = Hold::on(wal)?;
+    let known = generation_begun(data);
     let before = last.as_ref().map(|last| last.timestamp.clone());
     let goes_on = last.as_ref().map(|last| goes_on(last, wal)).transpose()?.flatten();
     let (last, position, captured) = match goes_on {
@@ -102,7 +103,7 @@ fn archive(store: &Store, data: &DataOptions) -> Result<Option<ArchiveNote>, Adm
             (None, position, captured)
         }
     };
-    must_be_the_log(data, &position, &captured)?;
+    must_be_the_log(data, known, &position, &captured)?;
     let mark = |position: &Covered| {
         archive_mark::write(wal, position)
             .map_err(|source| AdminError::File { path: archive_mark::path(wal), source })

@@ -85,12 +85,6 @@ impl Catalog {
             }
             match BackupMetadata::read(&entry.path()) {
                 Ok(metadata) => catalog.backups.push(Backup { directory: entry.path(), metadata }),
-                // It may be as good as any.
-                Err(AdminError::File { path, source })
-                    if source.kind() == io::ErrorKind::PermissionDenied =>
-                {
-                    return Err(AdminError::File { path, source });
-                }
                 Err(error) => catalog.broken.push((entry.path(), error.to_string())),
             }
         }

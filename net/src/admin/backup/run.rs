@@ -33,7 +33,7 @@ use crate::admin::files::{
 use crate::admin::moment;
 use crate::admin::progress::Progress;
 use crate::admin::run_report;
-use crate::admin::tables::{is_same_table, manifest_for, must_be_the_log};
+use crate::admin::tables::{generation_begun, is_same_table, manifest_for, must_be_the_log};
 use crate::admin::text::{grouped, megabytes};
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
@@ -61,9 +61,9 @@ pub(in crate::admin) struct RunOptions {
 /// Takes a backup, and notes how that went wherever somebody may look.
 pub(super) fn run(as_json: bool, options: &RunOptions) -> Result<ExitCode, AdminError> {
     // Where there has never been a backup, none is begun of nothing. Elsewhere a log that is gone is a run that has failed.
-    options.data.must_not_hold(&options.to)?;
     let is_first = !options.to.is_dir();
     let lock = if is_first { options.data.must_be_there() } else { Ok(()) };
+    let lock = lock.and_then(|()| options.data.must_not_hold(&options.to));
     let lock = lock.and_then(|()| make_and_lock(&options.to));
     let began = Instant::now();
     // What is watched are full backups: one of a part does not stand for one.
@@ -187,13 +187,18 @@ fn fill(
 ) -> Result<BackupMetadata, AdminError> {
     let wal = options.data.wal();
     let _hold = Hold::on(&wal)?;
+    let begun = generation_begun(&options.data);
     // The tables come first: what they cover later is still in the log, which the hold keeps.
     let manifest = manifest_for(&wal, &options.data.db())?;
-    let mut captured = capture(&DirStorage::new(&wal), &manifest.covered).map_err(AdminError::Log)?;
-    must_be_the_log(&options.data, &manifest.covered, &captured)?;
-    if !options.backup_type.has_wal() {
-        captured = Capture { segments: Vec::new(), lanes: Vec::new() };
+    let captured = capture(&DirStorage::new(&wal), &manifest.covered).map_err(AdminError::Log);
+    if let Ok(captured) = &captured {
+        must_be_the_log(&options.data, begun, &manifest.covered, captured)?;
     }
+    let captured = match options.backup_type.has_wal() {
+        true => captured?,
+        // Where the log is damaged, the tables may be all that is left.
+        false => Capture { segments: Vec::new(), lanes: Vec::new() },
+    };
     for directory in [partial.to_owned(), partial.join("wal"), partial.join("db")] {
         let made = DirBuilder::new().mode(0o750).create(&directory);
         made.map_err(|source| AdminError::File { path: directory, source })?;

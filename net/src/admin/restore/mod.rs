@@ -101,6 +101,8 @@ struct Plan {
     log: Option<LogSource>,
     /// What is dropped of it.
     cut: Option<Cut>,
+    /// The backup that ends what was looked at for that.
+    counted_to: Option<String>,
     /// How many assertions there will be.
     assertions: u64,
     /// Where parts of it may lie.
@@ -177,9 +179,9 @@ pub(super) fn run(as_json: bool, options: &RestoreOptions) -> Result<ExitCode, A
         return tell(as_json, &told, &format!("Backup {id} is valid: {assertions} assertions"));
     }
     if let Some(cut) = &plan.cut {
-        say(as_json, &report::to_text(cut))?;
+        say(as_json, &report::to_text(cut, plan.counted_to.as_deref()))?;
     }
-    let cut = plan.cut.as_ref().map(report::to_json);
+    let cut = plan.cut.as_ref().map(|cut| report::to_json(cut, plan.counted_to.as_deref()));
     let log_bytes = plan.log.as_ref().map_or(0, LogSource::bytes);
     check_room(options, 0, log_bytes.max(metadata.size_bytes))?;
     if options.dry_run {
@@ -228,6 +230,7 @@ fn tell(as_json: bool, json: &Value, text: &str) -> Result<ExitCode, AdminError>
 
 /// Chooses the backup, checks all of it, and finds what to drop.
 fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, AdminError> {
+    refuse_missing_places(options)?;
     let (candidates, catalog) = choose(options, target)?;
     let current = match target {
         Some(target) if candidates[0].metadata.backup_type.has_wal() => {
@@ -239,7 +242,13 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         }
         None => {
             let backup = candidates.into_iter().next().expect("there is one at least");
-            Current { log: LogSource::of_backup(&backup)?, backup, gap: None, reaches: false }
+            Current {
+                log: LogSource::of_backup(&backup)?,
+                backup,
+                gap: None,
+                reaches: false,
+                counted_to: None,
+            }
         }
     };
     let mut progress = Progress::start("Verifying", current.backup.metadata.size_bytes);
@@ -250,13 +259,13 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
         let Current { backup, log, .. } = current;
         let log = Some(log).filter(|_| backup.metadata.backup_type.has_wal());
         let assertions = backup.metadata.assertion_count;
-        return Ok(Plan { backup, log, cut: None, assertions, _pieces: None });
+        return Ok(Plan { backup, log, cut: None, counted_to: None, assertions, _pieces: None });
     };
     let mut fetched = match options.store.is_named() {
         true => fetch_pieces(options, &current.backup, target)?,
         false => Fetched::default(),
     };
-    let Current { backup, log, gap, reaches } = follow_archive(current, &mut fetched, target)?;
+    let Current { backup, log, gap, reaches, counted_to } = follow_archive(current, &mut fetched, target)?;
     let Fetched { pieces, has_moment, gap: archive_gap } = fetched;
     if let (Some(archive_gap), false) = (archive_gap, reaches) {
         return Err(AdminError::Failed(archive_gap.to_string()));
@@ -286,7 +295,27 @@ fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Result<Plan, 
             grouped(cut.records_dropped())
         )));
     }
-    Ok(Plan { backup, log: Some(log), cut: Some(cut), assertions, _pieces: pieces })
+    Ok(Plan { backup, log: Some(log), cut: Some(cut), counted_to, assertions, _pieces: pieces })
+}
+
+/// Refuses to put anything where the directory above is missing: its disk may not be mounted.
+fn refuse_missing_places(options: &RestoreOptions) -> Result<(), AdminError> {
+    let root = options.data.root();
+    for place in [options.data.wal(), options.data.db()] {
+        let above = place.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."));
+        // The one that holds the tables is made.
+        let needed = match above == root && !root.exists() {
+            true => root.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new(".")),
+            false => above,
+        };
+        if !needed.is_dir() {
+            return Err(AdminError::Failed(format!(
+                "{} cannot be restored: {needed:?} is no directory that is there; is its disk mounted?",
+                place.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Has the log go on with what came from the archive. Where that is another one than what is in place, which was restored in between, the one
@@ -313,7 +342,7 @@ fn follow_archive(
             eprintln!(
                 "stemedb-admin: the log that is in place is not used: it is another one than the archive's since {since_when}"
             );
-            Ok(Current { log, gap: None, reaches: false, ..current })
+            Ok(Current { log, gap: None, reaches: false, counted_to: None, ..current })
         }
         CutTarget::Time(_) => {
             eprintln!(
@@ -397,6 +426,8 @@ struct Current {
     gap: Option<PathBuf>,
     /// Whether the log has all up to the moment, from a backup that was begun later or from where it is still in its place.
     reaches: bool,
+    /// The backup up to which it was looked at. What came later is not needed, and may be damaged.
+    counted_to: Option<String>,
 }
 
 /// The first of these backups that is of the log that was current at the moment, with all of that log that the next backup has
@@ -417,8 +448,6 @@ fn current_at(
         let mut gap = None;
         for (directory, db) in next.into_iter().chain([(options.data.wal(), options.data.db())]) {
             let since = match log.extend(&directory, &db)? {
-                // It has what is to be dropped, if it is the same log.
-                _ if reaches => continue,
                 Extension::OtherSince(since) => since,
                 Extension::None => continue,
                 Extension::Gap => {
@@ -429,7 +458,7 @@ fn current_at(
                     // A backup that was begun after the moment reaches up to it, and so does the log from which that was taken.
                     gap = None;
                     reaches = true;
-                    continue;
+                    break;
                 }
             };
             let by_then = matches!(target, CutTarget::Time(time) if since <= time);
@@ -441,7 +470,9 @@ fn current_at(
             );
         }
         if is_chosen || !is_given_up {
-            return Ok(Current { backup, log, gap, reaches });
+            let next = next_after(&backup, catalog, target);
+            let counted_to = next.filter(|_| reaches).map(|next| next.metadata.backup_id.clone());
+            return Ok(Current { backup, log, gap, reaches, counted_to });
         }
     }
     Err(AdminError::Failed(format!(

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use stemedb_engine::data_dir::{DataDir, RemovalRight};
+use stemedb_engine::log::recovery::cut::CutLane;
 use stemedb_engine::log::recovery::{Recovered, recover_after};
 use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
 use stemedb_engine::removal::remove_all_gradually;
@@ -232,6 +233,17 @@ impl<'r> Replacement<'r> {
         let storage = DirStorage::new(fresh);
         let files = storage.list().map_err(|source| AdminError::File { path: fresh.to_owned(), source })?;
         let covered = manifest_in(&db)?.covered.of_copy(&files);
+        let mut lanes = self.plan.cut.iter().flat_map(|cut| &cut.lanes);
+        let is_covered =
+            |lane: &&CutLane| covered.end_of(lane.lane).is_some_and(|it| it.end.next_lsn > lane.next_lsn);
+        if let Some(lane) = lanes.find(is_covered) {
+            return Err(AdminError::Failed(format!(
+                "the tables in {} hold what lane {} has from record {} on, which came after the moment, and cannot be cut; restore a full backup",
+                db.display(),
+                lane.lane.0,
+                lane.next_lsn
+            )));
+        }
         recover_after(&storage, &covered, &mut |_| Ok(())).map(drop).map_err(|error| {
             AdminError::Failed(format!(
                 "the log of {} does not go on behind the tables in {}, so that no server would start on both: {error}. Restore a full backup, \
@@ -304,6 +316,9 @@ impl<'r> Replacement<'r> {
 
     /// Undoes all that was done.
     fn put_back(&mut self) -> Result<(), AdminError> {
+        if self.made.is_empty() && self.renamed.is_empty() {
+            return Ok(());
+        }
         for made in self.made.iter().filter(|made| made.exists()) {
             remove_all_gradually(made).map_err(|source| AdminError::File { path: made.clone(), source })?;
         }

@@ -8,7 +8,7 @@ use crate::admin::moment;
 use crate::admin::text::{grouped, megabytes};
 
 /// A line for each lane, and one for all.
-pub(super) fn to_text(cut: &Cut) -> String {
+pub(super) fn to_text(cut: &Cut, counted_to: Option<&str>) -> String {
     let mut text = format!("Cutting the log back to {}\n", moment::format(cut.time));
     for lane in &cut.lanes {
         text.push_str(&format!("  {}\n", line(lane)));
@@ -17,7 +17,11 @@ pub(super) fn to_text(cut: &Cut) -> String {
         (true, Some(last)) => format!("Nothing is dropped: the log ends at {}", moment::format(last)),
         (true, None) => "Nothing is dropped: the log is empty".to_owned(),
         (false, _) => format!("{} records are dropped", grouped(cut.records_dropped())),
-    }
+    } + &counted_to
+        .map(|id| {
+            format!(", as far as {id} goes. What came later is set aside with the log that is in place")
+        })
+        .unwrap_or_default()
 }
 
 fn line(lane: &CutLane) -> String {
@@ -40,7 +44,7 @@ fn line(lane: &CutLane) -> String {
 }
 
 /// The same for programs.
-pub(super) fn to_json(cut: &Cut) -> serde_json::Value {
+pub(super) fn to_json(cut: &Cut, counted_to: Option<&str>) -> serde_json::Value {
     let time = |time: Option<UnixMicros>| time.map(moment::format);
     let lanes: Vec<_> = cut
         .lanes
@@ -53,5 +57,7 @@ pub(super) fn to_json(cut: &Cut) -> serde_json::Value {
             })
         })
         .collect();
-    json!({ "time": moment::format(cut.time), "records_dropped": cut.records_dropped(), "lanes": lanes })
+    json!({
+        "time": moment::format(cut.time), "records_dropped": cut.records_dropped(), "counted_to": counted_to, "lanes": lanes,
+    })
 }

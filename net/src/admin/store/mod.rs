@@ -58,7 +58,7 @@ impl StoreOptions {
     pub(super) fn open(&self) -> Result<Store, AdminError> {
         match self.place()? {
             Place::Directory(directory) => {
-                make_directory(&directory, 0o750)?;
+                make_directory(&directory, 0o755)?;
                 Ok(Store::Local(LocalStore::new(directory)))
             }
             Place::Bucket(bucket) => Ok(Store::S3(Box::new(S3Store::from_environment(&bucket)?))),
