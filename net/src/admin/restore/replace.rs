@@ -12,7 +12,8 @@ use stemedb_engine::log::storage::{DirStorage, LogStorage as _};
 use stemedb_engine::removal::remove_all_gradually;
 
 use super::interruption::Interruption;
-use super::{Plan, RestoreOptions, say};
+use super::plan::Plan;
+use super::{RestoreOptions, say};
 use crate::admin::backup::{BackupMetadata, count_assertions};
 use crate::admin::error::AdminError;
 use crate::admin::files::{
