@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use super::error::AdminError;
+use super::files::above;
 
 /// What the environment says where log and tables are.
 const WAL_VARIABLE: &str = "STEMEDB_WAL_DIR";
@@ -26,14 +27,19 @@ pub(super) struct DataOptions {
 
 /// Reads the name of a directory on this machine.
 pub(super) fn directory(name: &str) -> Result<PathBuf, String> {
-    let scheme = name.split_once(":/").map(|(scheme, _)| scheme);
-    match scheme.filter(|scheme| !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
-        _ if name.is_empty() => Err("the name is empty; expected that of a directory".to_owned()),
-        None => Ok(name.into()),
-        Some(_) => Err("this is a URL; expected a directory of this machine. `stemedb-admin backup push --store` copies a backup \
-                        to a bucket, and `backup fetch` brings it back"
+    match name {
+        "" => Err("the name is empty; expected that of a directory".to_owned()),
+        _ if is_url(name) => Err("this is a URL; expected a directory of this machine. `stemedb-admin backup push --store` copies a \
+                                  backup to a bucket, and `backup fetch` brings it back"
             .to_owned()),
+        _ => Ok(name.into()),
     }
+}
+
+/// Whether somebody means a URL, whole or mistyped such as `s3:/bucket`.
+pub(super) fn is_url(name: &str) -> bool {
+    let scheme = name.split_once(":/").map_or("", |(scheme, _)| scheme);
+    !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Where a path leads, as far as it is there.
@@ -109,10 +115,7 @@ impl DataOptions {
 
     /// The directory that holds the one of the tables, and `metadata.json`.
     pub(super) fn root(&self) -> PathBuf {
-        match self.db().parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        }
+        above(&self.db()).to_owned()
     }
 
     /// The server's `metadata.json`.

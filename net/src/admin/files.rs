@@ -264,7 +264,7 @@ pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Admi
         fresh.give_name()
     };
     write().map_err(|source| AdminError::File { path: path.to_owned(), source })?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    sync_directory(above(path))
 }
 
 /// Makes a directory if it is not there, durably, but not those above it: where one of them is missing, a disk may not be mounted.
@@ -276,11 +276,13 @@ pub(super) fn make_directory(path: &Path, mode: u32) -> Result<(), AdminError> {
             Err(failed("the one above it is not there; is its disk mounted?"))
         }
         Err(error) => Err(failed(&error.to_string())),
-        Ok(()) => match path.parent() {
-            Some(above) if above != Path::new("") => sync_directory(above),
-            _ => sync_directory(Path::new(".")),
-        },
+        Ok(()) => sync_directory(above(path)),
     }
+}
+
+/// The directory that has the name of a path: where that is a name alone, the one in which this process runs.
+pub(super) fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Makes the names in a directory durable.

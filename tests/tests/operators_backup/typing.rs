@@ -59,6 +59,7 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
         ("backup run --to ''", "the name is empty"),
         ("backup run --to data/wal/backups", "would go with it"),
         ("archive run --store data/db", "would go with it"),
+        ("backup push --store data/db/store", "would go with it"),
         ("restore --backup backups --type wal --dry-run", "--type"),
         ("restore --store other --dry-run", "--target-time"),
         ("restore --validate-only --dry-run", "--dry-run"),

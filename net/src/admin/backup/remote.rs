@@ -112,7 +112,12 @@ pub(super) fn push(as_json: bool, options: &PushOptions) -> Result<ExitCode, Adm
     let PushOptions { data, remote } = options;
     let chosen = choose(remote);
     let is_newest = chosen.as_ref().is_ok_and(|(backup, _)| is_newest_in(&remote.local, backup));
-    let pushed = chosen.and_then(|(backup, catalog)| copy_to_store(backup, &catalog, &remote.store));
+    let pushed = chosen.and_then(|(backup, catalog)| {
+        if let Some(directory) = remote.store.directory()? {
+            data.must_not_hold(&directory)?;
+        }
+        copy_to_store(backup, &catalog, &remote.store)
+    });
     if is_newest || remote.backup_id.is_none() && pushed.is_err() {
         let bytes = pushed.as_ref().ok().map(|pushed| pushed.backup.metadata.size_bytes);
         run_report::note(Job::Push, &data.root(), began, bytes);

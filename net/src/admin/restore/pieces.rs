@@ -12,6 +12,7 @@ use super::{RestoreOptions, check_room};
 use crate::admin::archive::{Assembled, Gap, assemble};
 use crate::admin::backup::Backup;
 use crate::admin::error::AdminError;
+use crate::admin::files::make_directory;
 
 /// A directory with segments from the archive, which is removed when it is not needed any more.
 pub(super) struct Pieces {
@@ -32,7 +33,7 @@ impl Pieces {
             }
         }
         let directory = root.join(format!(".archive-{}.restoring", std::process::id()));
-        DirBuilder::new().recursive(true).mode(0o750).create(&directory)?;
+        DirBuilder::new().mode(0o750).create(&directory)?;
         let lock = File::open(&directory)?;
         lock.lock()?;
         Ok(Pieces { directory, _lock: lock })
@@ -69,6 +70,7 @@ pub(super) fn fetch_pieces(
             std::path::absolute(&root).map_err(|source| AdminError::File { path: root, source })?;
         root = absolute.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("/")).to_owned();
     }
+    make_directory(&root, 0o750)?;
     let pieces = Pieces::make(&root).map_err(|source| AdminError::File { path: root, source })?;
     let until = match target {
         CutTarget::Time(time) => Some(time),

@@ -9,7 +9,7 @@ use super::current::{Current, choose, current_at, follow_archive};
 use super::pieces::{Fetched, Pieces, fetch_pieces};
 use crate::admin::backup::{Backup, check_files, check_log, count_assertions};
 use crate::admin::error::AdminError;
-use crate::admin::files::Copier;
+use crate::admin::files::{Copier, above};
 use crate::admin::log_source::LogSource;
 use crate::admin::moment;
 use crate::admin::progress::Progress;
@@ -104,11 +104,10 @@ pub(super) fn prepare(options: &RestoreOptions, target: Option<CutTarget>) -> Re
 fn refuse_missing_places(options: &RestoreOptions) -> Result<(), AdminError> {
     let root = options.data.root();
     for place in [options.data.wal(), options.data.db()] {
-        let above = place.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."));
         // The one that holds the tables is made.
-        let needed = match above == root && !root.exists() {
-            true => root.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new(".")),
-            false => above,
+        let needed = match above(&place) {
+            holder if holder == root && !root.exists() => above(&root),
+            holder => holder,
         };
         if !needed.is_dir() {
             return Err(AdminError::Failed(format!(

@@ -13,6 +13,7 @@ use stemedb_engine::time::UnixMicros;
 
 use self::local::LocalStore;
 use self::s3::S3Store;
+use super::data::is_url;
 use super::error::AdminError;
 use super::files::make_directory;
 use super::moment;
@@ -111,11 +112,9 @@ impl Place {
         if let Some(bucket) = name.strip_prefix("s3://") {
             return Place::bucket("--store s3://BUCKET:", bucket.trim_end_matches('/'));
         }
-        let scheme = name.split_once(":/").map(|(scheme, _)| scheme);
-        let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
         match name {
             "" => wrong("the name is empty"),
-            _ if scheme.is_some_and(is_scheme) => wrong("this kind of URL is not known"),
+            _ if is_url(name) => wrong("this kind of URL is not known"),
             _ => Ok(Place::Directory(name.into())),
         }
     }
