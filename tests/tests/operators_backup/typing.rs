@@ -78,7 +78,7 @@ fn a_name_that_is_mistyped_is_told_and_leaves_nothing() {
     // What would come from an archive does not make the place where it would go.
     installation.typed("stemedb-admin archive run --store archive");
     let before = listing(&installation);
-    let line = "restore --data-dir nope --store archive --target-time $(date +%s) --dry-run";
+    let line = "restore --data-dir nope --store archive --target-time $(date +%s.%6N) --dry-run";
     installation.typed(&format!("stemedb-admin {line}"));
     assert_eq!(listing(&installation), before);
     // A validation reports what it could not look at.
@@ -348,7 +348,7 @@ fn a_restore_tells_people_and_programs_what_it_does() {
     let dry = json(&installation.typed(&line));
     assert_eq!((&dry["assertion_count"], &dry["cut"]["records_dropped"]), (&10.into(), &5.into()));
 
-    let later = installation.typed("stemedb-admin restore --yes --target-time $(date +%s)");
+    let later = installation.typed("stemedb-admin restore --yes --target-time $(date +%s.%6N)");
     assert!(later.contains("Nothing had to be cut off; a server"), "{later}");
     assert!(later.contains("Keeping existing data/metadata.json as data/metadata.json.backup."), "{later}");
     let line = format!("stemedb-admin restore --json --yes --target-time {moment}");
