@@ -344,6 +344,18 @@ fn a_log_that_was_restored_in_between_is_not_taken_for_that_of_the_archive() {
 /// before the moment; everything but backups and archive is lost.
 #[test]
 fn a_backup_of_a_log_that_was_given_up_is_refused() {
+    refuses_a_backup_with_in_tables(1, 1);
+}
+
+/// Goal: the same where the backup's tables have segments with all the numbers of those that were archived. Method: both lanes have
+/// gone on to a second segment on either side of the restore.
+#[test]
+fn a_backup_that_hides_all_of_the_log_that_went_on_is_refused() {
+    refuses_a_backup_with_in_tables(2, 2);
+}
+
+/// So many segments of so many lanes are in the backup's tables.
+fn refuses_a_backup_with_in_tables(segments: u64, lanes: u64) {
     let installation = Installation::new();
     installation.start();
     write_all(&installation, "a", 50);
@@ -354,7 +366,11 @@ fn a_backup_of_a_log_that_was_given_up_is_refused() {
         write_all(&installation, &format!("b{round}"), 700);
         installation.typed("stemedb-admin backup run");
         let newest = installation.backups().pop().expect("one was made");
-        if !newest.join("wal/segment-00-0000000001.log").exists() {
+        let has_in_tables = |lane: &u64| {
+            let first = format!("ls {}/wal | grep -o 'segment-0{lane}-[0-9]*' | head -n 1", newest.display());
+            installation.typed(&first).trim() > format!("segment-0{lane}-{segments:010}").as_str()
+        };
+        if (0..lanes).all(|lane| has_in_tables(&lane)) {
             break;
         }
     }

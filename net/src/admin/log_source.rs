@@ -192,6 +192,12 @@ impl LogSource {
         &self.manifest
     }
 
+    /// When the newest of its segments was begun.
+    pub(super) fn newest_begun(&self) -> Result<UnixMicros, AdminError> {
+        let mut begun = self.segments.values().map(|part| created(&part.path));
+        begun.try_fold(UnixMicros(i64::MIN), |newest, begun| Ok(newest.max(begun?)))
+    }
+
     /// Its segments, by lane and number.
     pub(super) fn segments(&self) -> impl Iterator<Item = (SegmentId, &Part)> {
         self.segments.iter().map(|(&id, part)| (id, part))

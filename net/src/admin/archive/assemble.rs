@@ -8,13 +8,14 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::covered::Covered;
-use stemedb_engine::log::segment::SegmentId;
+use stemedb_engine::log::segment::{SegmentHeader, SegmentId};
 use stemedb_engine::time::UnixMicros;
 
 use super::{ArchiveNote, ArchivedLane, ArchivedPart, newest_first, note_keys, part};
 use crate::admin::backup::Backup;
 use crate::admin::error::AdminError;
 use crate::admin::files::beginning;
+use crate::admin::log_source::LogSource;
 use crate::admin::moment;
 use crate::admin::store::{Hashed, Store, failed};
 use crate::admin::tables::manifest_in;
@@ -61,8 +62,9 @@ pub(in crate::admin) fn assemble(
     let covered = manifest_in(&backup.directory.join("db"))?.covered;
     let Chain { notes, has_moment, gap } = chain(store, backup, &covered, until)?;
     has_room(notes.iter().flat_map(|note| &note.parts).map(|part| part.bytes).sum())?;
+    let newest_begun = LogSource::of_backup(backup)?.newest_begun()?;
     for note in &notes {
-        unpack(store, note, backup, &covered, directory)?;
+        unpack(store, note, backup, &covered, newest_begun, directory)?;
     }
     Ok(Assembled { has_pieces: !notes.is_empty(), has_moment, gap })
 }
@@ -152,12 +154,14 @@ fn has(backup: &Backup, lane: &ArchivedLane) -> bool {
             .is_ok_and(|header| hex::encode(Sha256::digest(header)) == lane.header)
 }
 
-/// Unpacks an object, except for what is in the backup's tables.
+/// Unpacks an object, except for what is in the backup's tables. Fails if that is of another log: no segment in the tables was begun after the
+/// newest of those that the backup has behind them.
 fn unpack(
     store: &Store,
     note: &ArchiveNote,
     backup: &Backup,
     covered: &Covered,
+    newest_begun: UnixMicros,
     directory: &Path,
 ) -> Result<(), AdminError> {
     let wrong = |reason: &str| failed(&store.name(), &note.object, reason);
@@ -169,6 +173,9 @@ fn unpack(
         let name = entry.path().map_err(read)?.to_string_lossy().into_owned();
         let (segment, offset) = part::parse(&name).ok_or_else(|| wrong(&format!("it holds {name:?}")))?;
         if covered.contains(segment) {
+            if offset == 0 && begun(&mut entry).map_err(read)? > newest_begun {
+                return Err(other_log(backup, note));
+            }
             continue;
         }
         let path = directory.join(segment.to_string());
@@ -204,6 +211,13 @@ fn unpack(
         });
     }
     Ok(())
+}
+
+/// When the segment was begun that begins with this piece.
+fn begun(piece: &mut impl io::Read) -> io::Result<UnixMicros> {
+    let mut block = [0; BLOCK_BYTES];
+    piece.read_exact(&mut block)?;
+    SegmentHeader::decode(&block).map(|(header, _)| header.created).map_err(io::Error::other)
 }
 
 /// Begins a segment with the bytes that the backup has of it.
