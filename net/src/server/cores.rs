@@ -15,7 +15,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
 use super::pulse::Pulse;
 use super::snapshots::SnapshotCores;
-use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
+use super::{DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
 use crate::core::{CLIENTS_BYTES_MAX, Core, CoreConfig, LogFacts, SnapshotOrder, Ticket};
 use crate::driver::{AtWork, Control, Driver, Heartbeat, Peers, PieceSender, Report, SegmentSource, meet};
@@ -181,8 +181,8 @@ impl Cores {
     }
 
     /// Stops all cores: what was asked is answered, what was parked is made durable, lanes are closed with their
-    /// markers. Gives the number of assertions that they hold.
-    pub(super) fn stop(self, events: &Receiver<Event>) -> Result<u64, StartError> {
+    /// markers `by` a moment. Gives the number of assertions that they hold.
+    pub(super) fn stop(self, events: &Receiver<Event>, by: Instant) -> Result<u64, StartError> {
         self.cores.iter().for_each(|core| core.tell(Control::Drain));
         // Clients that do not read their answers do not hold up the others.
         let drained = wait_for(events, self.cores.len(), Instant::now() + DRAIN_TIME, |report| {
@@ -192,11 +192,10 @@ impl Cores {
             tracing::warn!("Some clients have not read their answers in time; their connections are cut");
         }
         self.cores.iter().for_each(|core| core.tell(Control::Close));
-        let claims =
-            wait_for(events, self.cores.len(), Instant::now() + CLOSE_TIME, |report| match report {
-                Report::Closed { claims } => Some(claims),
-                _ => None,
-            })?;
+        let claims = wait_for(events, self.cores.len(), by, |report| match report {
+            Report::Closed { claims } => Some(claims),
+            _ => None,
+        })?;
         for core in self.cores {
             core.thread.join().map_err(|_| StartError::CoreFailed)?;
         }

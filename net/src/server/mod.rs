@@ -68,7 +68,7 @@ const BACKGROUND_JOBS_MAX: usize = 4096;
 /// How long cores have to answer what was asked before the server stopped.
 const DRAIN_TIME: Duration = Duration::from_millis(3000);
 
-/// How long cores have to finish their lanes after that.
+/// How long cores have to finish their lanes after that, and what was left of the time before.
 const CLOSE_TIME: Duration = Duration::from_millis(1500);
 
 /// How often the cores' pulse is felt where no watchdog wants to know.
@@ -176,7 +176,7 @@ pub fn run(config: &Config) -> Result<(), StartError> {
     manager.stopping();
     let stopped_by = Instant::now() + DRAIN_TIME + CLOSE_TIME;
     upkeep.stop_soon();
-    let assertions = cores.stop(&events)?;
+    let assertions = cores.stop(&events, stopped_by)?;
     upkeep.wait(stopped_by);
     // As at the start: what was acknowledged is in the log, whether this can be written or not.
     if let Err(error) = metadata.with_assertions(assertions).write(&data) {
