@@ -82,15 +82,16 @@ pub(super) fn watch(
             match watched.look(is_asked) {
                 None => {}
                 Some(Ok(credentials)) => {
+                    // The cores are told before whoever reads the log, who then looks at what they show.
+                    cores.tell(|| Control::RenewTls(credentials.clone()));
                     let until = credentials.valid_until();
                     tracing::info!(
                         "TLS certificate reloaded: new connections get the one that is valid until {until}"
                     );
-                    cores.tell(|| Control::RenewTls(credentials.clone()));
                 }
                 Some(Err(error)) => {
-                    tracing::error!("TLS certificate not reloaded, the one in use stays: {error}");
                     cores.tell(|| Control::TlsRenewalFailed);
+                    tracing::error!("TLS certificate not reloaded, the one in use stays: {error}");
                 }
             }
         }
