@@ -20,8 +20,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use stemedb_engine::checkpoint::{DirManifest, Manifest};
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::frame::FrameKind;
+use stemedb_engine::table::DirTables;
 
 use super::{Figures, check};
 use crate::disk::Workshop;
@@ -49,7 +51,11 @@ const REFUSALS: u64 = 30;
 /// The codes of writes that the disk refuses.
 const CODES: &[&str] = &["storage_failed", "disk_full"];
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The code of queries whose values cannot be read from tables any more, when the power has failed.
+const UNREADABLE: &str = "storage_damaged";
+const CODES_WITHOUT_POWER: &[&str] = &["storage_failed", "disk_full", UNREADABLE];
+
+const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What an error about damage tells to read.
@@ -109,7 +115,8 @@ fn one_round(
         _ if random.once_in(4) => Mix::large(),
         _ => Mix::small(),
     };
-    let load = Load::new(history, server.address(), round, mix.expecting(CODES), random.fork(round));
+    let codes = if trouble == Trouble::PowerCut { CODES_WITHOUT_POWER } else { CODES };
+    let load = Load::new(history, server.address(), round, mix.expecting(codes), random.fork(round));
     figures.add(name(trouble), 1);
     match trouble {
         Trouble::FailedWrite(fault) => failed_write(disk, server, &load, fault, random, figures),
@@ -249,7 +256,12 @@ fn failed_preparation(disk: &FaultyDisk, server: Server, load: &Load<'_>, histor
 fn power_cut(disk: &mut FaultyDisk, server: Server, load: &Load<'_>, random: &mut Random) {
     disk.arm(Fault::PowerCut { after: random.within(0..=WRITES_BEFORE_MAX) });
     load.during(|load| {
-        wait_until("the power has failed", || disk.hits() > 0);
+        wait_until("the power has failed", || {
+            let is_unreadable = load.codes().contains_key(UNREADABLE);
+            let has_failed = disk.hits() > 0;
+            assert!(has_failed || !is_unreadable, "something cannot be read before the power has failed");
+            has_failed
+        });
         load.server_ends();
         server.kill();
     });
@@ -259,13 +271,19 @@ fn power_cut(disk: &mut FaultyDisk, server: Server, load: &Load<'_>, random: &mu
 /// Damages something that was acknowledged. The server must refuse to start, and start when it is mended.
 fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) {
     let segments = wal::segments(&disk.path().join("data/wal"));
-    // Nothing testifies to the marker at the end of each lane.
+    let db = disk.path().join("data/db");
+    let manifest = Manifest::open(&DirManifest::new(&db), &DirTables::new(&db)).expect("it is sound");
+    // A stop may leave segments of which tables have all: nobody reads these any more. And nothing testifies to the marker at the end
+    // of each lane.
     let covered: Vec<(&Segment, &FoundFrame)> = segments
         .iter()
+        .filter(|segment| !manifest.covered.contains(segment.id))
         .flat_map(|segment| segment.frames.iter().map(move |frame| (segment, frame)))
         .filter(|(segment, frame)| frame.range().end < segment.end())
         .collect();
-    let (segment, frame) = covered[random.within(0..=covered.len() as u64 - 1) as usize];
+    // There may be only the markers, if the stop came when a lane had just gone on in another segment.
+    let Some(last) = covered.len().checked_sub(1) else { return };
+    let (segment, frame) = covered[random.within(0..=last as u64) as usize];
     let at = random.within(frame.offset as u64..=frame.range().end as u64 - 1);
     let place = format!("offset {} of {}", frame.offset, segment.path.display());
     let refused = if trouble == Trouble::ChangedBit {
