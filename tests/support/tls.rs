@@ -17,7 +17,7 @@ use crate::client::Response;
 use crate::{Data, Start, http};
 
 /// How long an answer may take before the test gives up. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Who signs certificates.
 #[derive(Debug)]
@@ -97,11 +97,15 @@ impl Certificate {
         files
     }
 
-    /// Writes them in the place of others.
+    /// Writes them in the place of others. Both are whole before either takes its place: a server that looks for changes
+    /// may look between the two.
     pub fn write(&self, files: &Files) {
-        fs::write(&files.certificate, self.certificate.pem()).expect("a writable file");
-        fs::write(&files.key, self.key.serialize_pem()).expect("a writable file");
-        fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).expect("its owner may");
+        let (certificate, key) = (files.certificate.with_extension("new"), files.key.with_extension("new"));
+        fs::write(&certificate, self.certificate.pem()).expect("a writable file");
+        fs::write(&key, self.key.serialize_pem()).expect("a writable file");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its owner may");
+        fs::rename(certificate, &files.certificate).expect("a writable directory");
+        fs::rename(key, &files.key).expect("a writable directory");
     }
 
     /// Both as TLS wants them.

@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::version::{TLS12, TLS13};
@@ -53,6 +54,19 @@ impl Secured {
     fn expiry(&self) -> f64 {
         let mut client = self.client();
         client.metric("stemedb_tls_certificate_expiry_timestamp_seconds")
+    }
+}
+
+/// How long something may take that is waited for. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(600);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until something is so.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "not after {PATIENCE:?}: {what}");
+        thread::sleep(RETRY_PAUSE);
     }
 }
 
@@ -266,15 +280,16 @@ fn a_certificate_is_renewed_by_sighup_and_a_bad_one_is_not_taken() {
     secured
         .server
         .wait_for_line("reloaded: new connections get the one that is valid until Jan  1 00:00:00 2091");
-    assert_eq!(secured.expiry(), BEGIN_OF_2091);
+    // The core has been told, and has yet to take notice; here as below.
+    wait_until("the new one is in use", || secured.expiry() == BEGIN_OF_2091);
     assert_eq!(old.get("/ready").expect("an old connection goes on").status, 200);
 
     secured.authority.signs(2019, 2020).write(&secured.files);
     secured.server.hang_up();
     let line = secured.server.wait_for_line("not reloaded, the one in use stays");
     assert!(line.contains("certificate has expired"), "{line}");
+    wait_until("it is counted", || secured.client().metric("stemedb_tls_reload_failures_total") >= 1.0);
     assert_eq!(secured.expiry(), BEGIN_OF_2091);
-    assert!(secured.client().metric("stemedb_tls_reload_failures_total") >= 1.0);
     secured.server.stop();
 }
 
@@ -283,14 +298,14 @@ fn a_certificate_is_renewed_when_its_files_change() {
     let secured = Secured::with(&[]);
     assert_eq!(secured.expiry(), BEGIN_OF_2090);
     secured.authority.signs(2020, 2091).write(&secured.files);
-    secured.server.wait_for_line("reloaded");
-    assert_eq!(secured.expiry(), BEGIN_OF_2091);
+    secured.server.wait_for_line("reloaded: new");
+    wait_until("the new one is in use", || secured.expiry() == BEGIN_OF_2091);
     fs::remove_file(&secured.files.key).expect("it is there");
     let line = secured.server.wait_for_line("not reloaded");
     assert!(line.contains("No such file or directory: "), "{line}");
     let mut client = secured.client();
+    wait_until("it is counted", || client.metric("stemedb_tls_reload_failures_total") == 1.0);
     assert_eq!(client.metric("stemedb_tls_certificate_expiry_timestamp_seconds"), BEGIN_OF_2091);
-    assert_eq!(client.metric("stemedb_tls_reload_failures_total"), 1.0);
 }
 
 #[test]
@@ -324,15 +339,16 @@ fn plain_http_is_answered_plainly_and_other_nonsense_with_an_alert() {
 
 #[test]
 fn a_slow_handshake_is_given_up() {
-    let secured = Secured::with(&[("STEMEDB_HEAD_TIMEOUT_S", "1")]);
+    // So long that a good handshake is done in it, also on a machine that is busy.
+    let secured = Secured::with(&[("STEMEDB_HEAD_TIMEOUT_S", "10")]);
     let began = Instant::now();
     let mut slow = TcpStream::connect(secured.server.address()).expect("a connection");
-    slow.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket takes the option");
+    slow.set_read_timeout(Some(PATIENCE)).expect("a socket takes the option");
     slow.write_all(&[22, 3, 1, 1, 0, 1, 0]).expect("sent");
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).expect("an end");
     assert!(answer.is_empty(), "{answer:?}");
-    assert!(began.elapsed() >= Duration::from_secs(1), "not before its time");
+    assert!(began.elapsed() >= Duration::from_secs(10), "not before its time");
     assert_eq!(secured.client().metric("stemedb_tls_handshakes_total{result=\"failed\"}"), 1.0);
 }
 
@@ -346,7 +362,7 @@ fn handshakes_beyond_the_bound_wait_while_others_are_served() {
         eprintln!("skipped: only {limit} files may be open");
         return;
     }
-    let secured = Secured::with(&[("STEMEDB_HEAD_TIMEOUT_S", "5")]);
+    let secured = Secured::with(&[("STEMEDB_HEAD_TIMEOUT_S", "30")]);
     let mut established = secured.client();
     let address = secured.server.address();
     let begin = || {
@@ -366,12 +382,14 @@ fn handshakes_beyond_the_bound_wait_while_others_are_served() {
     while samples(&mut established) < 7.0 * HANDSHAKES_MAX as f64 {}
 
     let late = TcpStream::connect(address).expect("a connection");
-    late.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket takes the option");
+    let socket = late.try_clone().expect("a connection");
     let mut late = TlsClient::over(late, &secured.trust()).expect("a configuration");
+    // In the place of the client's patience, which would outlast the slow handshakes.
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket takes the option");
     let is_late = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
     match late.shake_hands() {
         // A test that is held up for so long sees the first of them give way.
-        Ok(()) => assert!(began.elapsed() >= Duration::from_secs(4), "there was no place for it"),
+        Ok(()) => assert!(began.elapsed() >= Duration::from_secs(29), "there was no place for it"),
         Err(error) => assert!(is_late(&error), "{error}"),
     }
     assert_eq!(established.get("/ready").expect("an answer").status, 200);
