@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use stemedb_bench::load::LoadError;
 use stemedb_bench::system::{Experiment, Name, Programs, Quantity, Record, Site, SystemError};
 
 /// How long a system is measured. A shared disk may be held up for longer than a moment, in which a store that waits for it
@@ -31,7 +32,9 @@ fn measure(name: Name) -> Vec<Experiment> {
     std::fs::set_permissions(parent.path(), open).expect("it is ours");
     let mut announce = |_| ();
     let mut record = Record::new(&mut announce);
-    for duration in DURATIONS {
+    let mut durations = DURATIONS.into_iter();
+    let mut duration = durations.next().expect("there are some");
+    loop {
         let site = Site {
             parent: parent.path().to_owned(),
             warm_up: Duration::from_millis(50),
@@ -40,8 +43,11 @@ fn measure(name: Name) -> Vec<Experiment> {
         };
         match system.measure(&site, &mut record) {
             Ok(()) => break,
-            Err(SystemError::Unanswered) if Some(&duration) != DURATIONS.last() => {
+            // What measures was kept from running, which shows nothing.
+            Err(SystemError::Load(error @ LoadError::Stopped(_))) => println!("{name}: {error}"),
+            Err(error @ SystemError::Unanswered) => {
                 println!("{name}: nothing was answered in {duration:?}");
+                duration = durations.next().unwrap_or_else(|| panic!("{name}: {error}"));
             }
             Err(error) => panic!("{name}: {error}"),
         }

@@ -35,13 +35,12 @@ fn a_short_soak_finds_a_server_that_stays_as_it_is() {
     let server = binary::stemedb_api().to_str().expect("a path in UTF-8");
     let scratch = binary::scratch_directory().to_str().expect("a path in UTF-8");
     let (said, record, svg, html) =
-        soak(&["--server", server, "--dir", scratch, "--seconds", "6", "--every", "0.3"]);
+        soak(&["--server", server, "--dir", scratch, "--seconds", "6", "--every", "0.2"]);
     assert!(said.contains("Sound:"), "{said}");
     assert_eq!(record["verdict"]["is_sound"], true);
     assert_eq!(record["verdict"]["findings"].as_array().map(Vec::len), Some(4), "all but the latency");
     assert_eq!(record["answers"]["wrong"], 0);
     let samples = record["samples"].as_array().expect("a list");
-    assert!(samples.len() >= 10, "{} samples", samples.len());
     assert!(samples.iter().all(|sample| sample["process"]["threads"].as_u64() >= Some(2)));
     let picture = roxmltree::Document::parse(&svg).expect("well-formed");
     assert_eq!(picture.descendants().filter(|node| node.has_tag_name("svg")).count(), 1 + 2 * 6);
@@ -54,7 +53,7 @@ fn a_server_that_runs_already_is_judged_by_what_it_says() {
     let data = Data::new();
     let server = Start::on(&data).serve();
     let (said, record, ..) =
-        soak(&["--address", &server.address().to_string(), "--seconds", "2", "--every", "0.2"]);
+        soak(&["--address", &server.address().to_string(), "--seconds", "6", "--every", "0.2"]);
     assert!(said.contains("Sound:"), "{said}");
     assert!(record["samples"][0]["process"].is_null());
     server.stop();

@@ -9,43 +9,58 @@ use stemedb_bench::load::{self, Load, LoadError, Outcome, Pacing};
 use stemedb_bench::workload::{Mix, RunId, Workload};
 use stemedb_tests::{Data, Server, Start};
 
-/// All kinds of requests, batches being small.
+/// The kinds of requests.
+const KINDS: [Operation; 4] = [Operation::Assert, Operation::Batch, Operation::Query, Operation::Subtree];
+
+/// How long is measured. On a disk that is held up, some kind of request may not have its turn in a moment, and an answer may come later
+/// than it is waited for: then it is measured for longer.
+const DURATIONS: [Duration; 3] =
+    [Duration::from_millis(300), Duration::from_secs(3), Duration::from_secs(30)];
+
+/// All kinds of requests alike, batches being small.
 fn workload() -> Workload {
-    let mix: Mix = "assert=10,batch=2,query=5,subtree=2".parse().expect("a mix");
+    let mix: Mix = "assert=1,batch=1,query=1,subtree=1".parse().expect("a mix");
     Workload { mix, batch_claims: 10, subjects: 500, ..Workload::new(RunId::new(1)) }
 }
 
-fn run(server: &Server, workload: &Workload) -> Result<Outcome, LoadError> {
+fn run(server: &Server, workload: &Workload, duration: Duration) -> Result<Outcome, LoadError> {
     let load = Load {
         address: server.address(),
         depth: 3,
         pacing: Pacing::Closed,
         warm_up: Duration::from_millis(100),
-        duration: Duration::from_millis(300),
+        duration,
     };
     load::run(&load, StemeDb::connections(workload, load.address, 4))
 }
 
-/// Goal: what was answered is stored, all of it and once. Method: the server's own count. A run that was stopped
-/// has stored claims, too, so the next try is another run.
+/// Goal: what was answered is stored, all of it and once. Method: the server's own count. A run that does not count has stored claims,
+/// too, and may yet store some, so the next try has another server.
 #[test]
 fn the_server_holds_what_it_has_answered_for() {
-    let data = Data::new();
-    let server = Start::on(&data).serve();
-    let mut workload = workload();
-    let (outcome, before) = loop {
-        let before = server.assertion_count();
-        match run(&server, &workload) {
-            Err(LoadError::Stopped(_)) => workload.run = workload.run.next(),
-            result => break (result.expect("the server is healthy"), before),
+    let mut durations = DURATIONS.into_iter().peekable();
+    let (_data, server, outcome) = loop {
+        let duration = *durations.peek().expect("the last one counts");
+        let data = Data::new();
+        let server = Start::on(&data).serve();
+        let outcome = match run(&server, &workload(), duration) {
+            Err(LoadError::Stopped(_)) => continue,
+            result => result.expect("the server is healthy"),
+        };
+        durations.next();
+        let is_whole =
+            outcome.unanswered == 0 && KINDS.iter().all(|kind| outcome.units_answered.contains_key(kind));
+        if is_whole || durations.peek().is_none() {
+            break (data, server, outcome);
         }
+        println!("not all was asked and answered in {duration:?}: {:?}", outcome.units_answered);
     };
     assert_eq!(outcome.unanswered, 0);
-    for operation in [Operation::Assert, Operation::Batch, Operation::Query, Operation::Subtree] {
+    for operation in KINDS {
         assert!(outcome.units_answered[&operation] > 0, "{operation}");
     }
     let written = outcome.units_answered[&Operation::Assert] + outcome.units_answered[&Operation::Batch];
-    assert_eq!(server.assertion_count() - before, written);
+    assert_eq!(server.assertion_count(), written);
     server.stop();
 }
 

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use crate::http;
 
 /// How long an answer may take before the test gives up. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One connection.
 #[derive(Debug)]

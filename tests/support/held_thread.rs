@@ -5,12 +5,13 @@ use std::marker::PhantomData;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// How long a thread may take to be started. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Keeps a thread from running until it is dropped.
 #[derive(Debug)]
@@ -23,18 +24,41 @@ pub struct HeldThread {
 impl HeldThread {
     /// Holds the thread of this name of a child of this process, as soon as there is one.
     pub fn named(pid: u32, name: &str) -> HeldThread {
+        HeldThread::named_unless(pid, name, || false).expect("there is one in the end")
+    }
+
+    /// The same; `None` if it is over with the thread before it is held.
+    pub fn named_unless(pid: u32, name: &str, is_over: impl Fn() -> bool) -> Option<HeldThread> {
         let until = Instant::now() + PATIENCE;
-        let thread = loop {
-            if let Some(thread) = find(pid, name) {
-                break Pid::from_raw(thread);
+        loop {
+            // Before the look: whoever is gone by now is not found any more.
+            let was_over = is_over();
+            if let Some(held) = find(pid, name).and_then(HeldThread::hold) {
+                return Some(held);
+            }
+            if was_over {
+                return None;
             }
             assert!(Instant::now() < until, "process {pid} has no thread {name}");
             thread::yield_now();
-        };
-        ptrace::seize(thread, Options::empty()).expect("a child may be traced");
-        ptrace::interrupt(thread).expect("it was just seized");
-        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stops");
-        HeldThread { thread, _of_this_thread: PhantomData }
+        }
+    }
+
+    /// Holds a thread; `None` if that has ended.
+    fn hold(thread: i32) -> Option<HeldThread> {
+        let thread = Pid::from_raw(thread);
+        match ptrace::seize(thread, Options::empty()) {
+            Err(Errno::ESRCH) => return None,
+            // One that is just ending may not be traced, either.
+            Err(Errno::EPERM) if is_ending(thread) => return None,
+            seized => seized.expect("a child may be traced"),
+        }
+        // It may end before it stops, and is then told of as well.
+        let _ = ptrace::interrupt(thread);
+        match waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it is traced") {
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => None,
+            _ => Some(HeldThread { thread, _of_this_thread: PhantomData }),
+        }
     }
 
     /// Waits for its end, of which only its holder is told. Whoever waits for its process waits for this.
@@ -51,6 +75,13 @@ fn find(pid: u32, name: &str) -> Option<i32> {
         let comm = fs::read_to_string(format!("/proc/{pid}/task/{thread}/comm"));
         comm.is_ok_and(|comm| comm.trim() == name)
     })
+}
+
+/// Whether a thread has ended, or is gone.
+fn is_ending(thread: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{thread}/stat"));
+    // The name, which may hold anything, is in parentheses; the state follows.
+    stat.map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])))
 }
 
 impl Drop for HeldThread {

@@ -1,13 +1,18 @@
 //! An installation as operators have it: programs, scripts, data, and a service that a stand-in for systemd controls.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use tempfile::TempDir;
 
-use crate::{Client, binary};
+use crate::{Client, binary, wal};
+
+/// How long the server may take for what is waited for. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(600);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What stands in for systemctl: it starts and stops the server of the installation, and knows no other unit.
 const SYSTEMCTL: &str = r#"#!/usr/bin/env bash
@@ -61,14 +66,24 @@ impl Installation {
             std::os::unix::fs::symlink(program, home.join("bin").join(name)).expect("writable");
         }
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/scripts");
-        for script in fs::read_dir(scripts).expect("the scripts are there") {
-            let script = script.expect("readable");
-            fs::copy(script.path(), home.join("scripts").join(script.file_name())).expect("writable");
-        }
-        let systemctl = home.join("fake/systemctl");
-        fs::write(&systemctl, SYSTEMCTL).expect("writable");
-        fs::set_permissions(systemctl, fs::Permissions::from_mode(0o755)).expect("our own");
+        // By another process, as below.
+        let mut copy = Command::new("cp");
+        copy.args(["-R", "--no-target-directory"]).arg(scripts).arg(home.join("scripts"));
+        assert!(copy.status().expect("cp is there").success(), "the scripts cannot be copied");
+        installation.write_script("fake/systemctl", SYSTEMCTL);
         installation
+    }
+
+    /// Writes a script that can be run. A process of its own does: of a file that this one has open for writing, whatever
+    /// another thread starts at that moment would have a copy of the descriptor, and nobody could run it (ETXTBSY).
+    pub fn write_script(&self, name: &str, text: &str) {
+        let mut install = Command::new("install");
+        install.args(["-m", "755", "/dev/stdin"]).arg(self.path(name)).stdin(Stdio::piped());
+        let mut child = install.spawn().expect("install is there");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(text.as_bytes()).expect("install reads");
+        drop(stdin);
+        assert!(child.wait().expect("a child can be waited for").success(), "{name} cannot be written");
     }
 
     /// Its root, as `/opt/stemedb` is.
@@ -140,6 +155,22 @@ impl Installation {
     /// Stops the service.
     pub fn stop(&self) {
         self.typed("systemctl stop stemedb-api");
+    }
+
+    /// Waits until each lane of the running server has its next segment. As long as it is asked for nothing, the server makes
+    /// no more files then.
+    pub fn wait_until_prepared(&self) {
+        let is_prepared = || {
+            let segments = wal::segments(&self.path("data/wal"));
+            let is_next = |segment: &&wal::Segment| segment.header.is_none();
+            let prepared: Vec<_> = segments.iter().filter(is_next).map(|next| next.id.lane).collect();
+            segments.iter().all(|segment| prepared.contains(&segment.id.lane))
+        };
+        let until = Instant::now() + PATIENCE;
+        while !is_prepared() {
+            assert!(Instant::now() < until, "not after {PATIENCE:?}: segments are prepared\n{}", self.log());
+            thread::sleep(RETRY_PAUSE);
+        }
     }
 
     /// What the server said since it was started last.

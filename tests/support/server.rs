@@ -19,7 +19,7 @@ use crate::{Client, Data, binary, process};
 
 /// How long a server may take for a step before the test gives up on it. Far beyond what it does take: nothing is
 /// measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The line that says what the server listens on, up to the address.
 const BOUND: &str = "Bound to ";

@@ -6,7 +6,7 @@ use crate::claims::TestClaim;
 use crate::{Client, Server};
 
 /// How long the server may take for what is waited for, before the test gives up. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A client that writes one claim after another and must be answered each time.
 #[derive(Debug)]

@@ -186,8 +186,7 @@ enum Tail {
 #[test]
 fn an_unfinished_commit_at_the_end_is_dropped_with_a_word() {
     let mut random = Random::for_test("unfinished commits");
-    let data = Data::new();
-    let last = log_with_uncovered_end(&data, &mut random);
+    let (data, last) = log_with_uncovered_end(&mut random);
     for tail in
         [Tail::Zeros, Tail::FirstBlock, Tail::AllButFirstBlock, Tail::Noise, Tail::ChangedByte, Tail::CutFile]
     {
@@ -224,20 +223,22 @@ fn an_unfinished_commit_at_the_end_is_dropped_with_a_word() {
 /// Claims that were acknowledged before the commit that was not finished.
 const BEFORE_END: u64 = 5;
 
-/// Writes a log whose last frame, of several blocks, nothing testifies to. Gives its last segment.
+/// Writes a log whose last frame, of several blocks, nothing testifies to. Gives its last segment, too.
 ///
 /// A lane that falls idle writes a marker, which testifies. If the server was slow to die, that has come; then it is
-/// tried again.
-fn log_with_uncovered_end(data: &Data, random: &mut Random) -> Segment {
+/// tried again, on what there was before: a claim that is testified to is not to be there.
+fn log_with_uncovered_end(random: &mut Random) -> (Data, Segment) {
     const ATTEMPTS: usize = 20;
-    let server = Start::on(data).serve();
+    let before = Data::new();
+    let server = Start::on(&before).serve();
     let mut client = server.client();
     for number in 0..BEFORE_END {
         client.post("/v1/assert", TestClaim::new("before", "is", number).json()).expect("an answer").ok();
     }
     server.kill();
     for attempt in 0..ATTEMPTS {
-        let server = Start::on(data).serve();
+        let data = before.copy();
+        let server = Start::on(&data).serve();
         let claim = TestClaim::new("unfinished/claim", "is", random.text(3 * BLOCK_BYTES));
         server.client().post("/v1/assert", claim.json()).expect("an answer").ok();
         server.kill();
@@ -248,7 +249,7 @@ fn log_with_uncovered_end(data: &Data, random: &mut Random) -> Segment {
             && frame.header.records == 1
             && frame.range().len() > BLOCK_BYTES
         {
-            return last;
+            return (data, last);
         }
         println!("attempt {attempt}: a marker came before the end");
     }

@@ -245,7 +245,13 @@ fn bodies_without_end_that_nobody_wants_end_the_connection() {
 #[test]
 fn a_pipeline_whose_answers_nobody_reads_is_not_read_either() {
     const PIPELINES: usize = 8;
-    let mut attacked = Attacked::start_impatient();
+    // Impatient with whoever is slow to send, not with whoever is slow to read.
+    let mut attacked = Attacked::start_with(|start| {
+        start
+            .with("STEMEDB_HEAD_TIMEOUT_S", "1")
+            .with("STEMEDB_SEND_TIMEOUT_S", "600")
+            .with("STEMEDB_IDLE_TIMEOUT_S", "3600")
+    });
     // Large enough that not many of them are on their way.
     let padding = format!("A: {}\r\n", "a".repeat(8000));
     let request = http::request_with("GET", "/api-doc/openapi.json", &padding, b"");

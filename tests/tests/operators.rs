@@ -230,15 +230,18 @@ fn typed_beside(data: &Path, line: &str) {
     assert!(status.success(), "{line}: {status}");
 }
 
-/// Stores so many claims about 500 subjects, with 7 predicates, of some hundred bytes each.
-fn store(server: &Server, count: u64) {
+/// So many claims about 500 subjects, with 7 predicates, of some hundred bytes each.
+fn claims(count: u64) -> Vec<String> {
     let mut random = Random::for_test("indexes");
-    let mut claim = |number: u64| {
+    let claim = |number: u64| {
         TestClaim::new(format!("host/{}", number % 500), &format!("field-{}", number % 7), random.text(400))
             .json()
     };
-    let lines: Vec<String> = (0..count).map(&mut claim).collect();
-    for batch in lines.chunks(2_000) {
+    (0..count).map(claim).collect()
+}
+
+fn store(server: &Server, claims: &[String]) {
+    for batch in claims.chunks(2_000) {
         server.client().post("/v1/assert/batch", batch.join("\n")).expect("an answer").ok();
     }
 }
@@ -250,12 +253,19 @@ fn indexes_that_are_removed_are_rebuilt() {
     }
     let host = Data::new();
     let start = Start::at(&host.root().join("data")).with("STEMEDB_CHECKPOINT_BYTES", "4MiB");
+    let claims = claims(10_234);
+    let (first, last) = claims.split_at(9_000);
+    // In one segment, which ends with this life of the server: what goes into tables goes there at once, before a snapshot is taken of it.
+    let server = start.clone().with("STEMEDB_SEGMENT_BYTES", "16MiB").serve();
+    store(&server, first);
+    server.stop();
     let server = start.serve();
-    store(&server, 10_234);
     let taken = server.wait_for_line("Index snapshot 1 taken");
     assert!(taken.contains(" bytes in "), "{taken}");
     assert_eq!(server.metric("stemedb_index_snapshots_total"), 1.0);
     assert!(server.metric("stemedb_index_snapshot_bytes") > 100_000.0);
+    // These are in the log alone.
+    store(&server, last);
     server.stop();
 
     let server = start.serve();

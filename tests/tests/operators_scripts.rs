@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use stemedb_tests::Installation;
@@ -45,9 +44,7 @@ fn stand_in(installation: &Installation, special: &str) {
     let script = format!(
         "#!/usr/bin/env bash\necho \"$*\" >>\"$STEMEDB_HOME/admin.log\"\ncase \"$*\" in\n{special}\nesac\nexec \"$STEMEDB_HOME/bin/stemedb-admin\" \"$@\"\n"
     );
-    let path = installation.path("fake/admin");
-    fs::write(&path, script).expect("writable");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own");
+    installation.write_script("fake/admin", &script);
 }
 
 /// Goal: what the file of settings says counts for whoever types a script as it does for the units, but for what is typed with it.
@@ -250,6 +247,7 @@ fn what_a_script_does_not_know_is_refused() {
     installation.typed("./scripts/backup-stemedb.sh");
     installation.backups().iter().for_each(|backup| make_old(backup));
     installation.typed("./scripts/backup-stemedb.sh --to elsewhere");
+    installation.wait_until_prepared();
     refuse_all(&installation);
     assert_eq!(installation.assertion_count(), 10);
 }

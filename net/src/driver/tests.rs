@@ -53,7 +53,7 @@ fn core_config() -> CoreConfig {
 /// Sends claims that say no time.
 fn send_claims(address: SocketAddr, client: usize) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     for round in 0..ROUNDS {
         let requests: String = (0..CLAIMS)
             .map(|claim| {

@@ -9,7 +9,7 @@ use super::Machine;
 use crate::binary;
 
 /// How long the machine may take for a step. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The user who types what the pages print: one who may use sudo and read the journal, and nothing else.
@@ -34,6 +34,13 @@ esac
 exec /usr/bin/systemctl "$@"
 "#;
 
+/// What takes the place of journalctl(1): it waits until what has been logged is in the journal, as whoever reads it has by the time that it is
+/// typed by hand.
+const JOURNALCTL: &str = r#"#!/bin/sh
+/usr/local/lib/become --reuid 0 --regid 0 --clear-groups -- /usr/bin/journalctl --sync
+exec /usr/bin/journalctl "$@"
+"#;
+
 /// What curl(1) does at a terminal, and would not do for a test: it shows no progress.
 const CURLRC: &str = "silent\nshow-error\n";
 
@@ -53,8 +60,9 @@ impl Host {
         }
         host.write("/usr/local/bin/sudo", SUDO);
         host.write("/usr/local/bin/systemctl", SYSTEMCTL);
+        host.write("/usr/local/bin/journalctl", JOURNALCTL);
         host.typed(&format!(
-            "chmod +x /usr/local/bin/sudo /usr/local/bin/systemctl && install -m 4755 \"$(command -v setpriv)\" {BECOME} && \
+            "chmod +x /usr/local/bin/{{sudo,systemctl,journalctl}} && install -m 4755 \"$(command -v setpriv)\" {BECOME} && \
              useradd --create-home --groups systemd-journal {OPERATOR}"
         ));
         for home in ["/root".to_owned(), host.operators_home()] {
@@ -124,7 +132,7 @@ impl Host {
 
     /// What the server has logged since the machine was booted.
     pub fn log(&self) -> String {
-        self.typed("journalctl --sync && journalctl -u stemedb-api -o cat --no-pager")
+        self.typed("journalctl -u stemedb-api -o cat --no-pager")
     }
 
     /// Waits until something is so.

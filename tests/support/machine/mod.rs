@@ -16,7 +16,7 @@ use crate::left_behind::{self, Held, Leftover};
 pub use host::Host;
 
 /// How long systemd may take to come up. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A running machine. It is switched off when it is dropped.

@@ -1,17 +1,13 @@
 //! Clients that take too long.
 
-use stemedb_tests::Client;
+use stemedb_tests::{Client, Data, Start};
 
 use crate::Watched;
 
 #[test]
 fn half_a_request_is_waited_for_only_so_long() {
-    let mut watched = Watched::start_with(|start| {
-        start
-            .with("STEMEDB_HEAD_TIMEOUT_S", "1")
-            .with("STEMEDB_IDLE_TIMEOUT_S", "2")
-            .with("STEMEDB_CORES", "1")
-    });
+    let impatient = |start: Start| start.with("STEMEDB_HEAD_TIMEOUT_S", "1").with("STEMEDB_CORES", "1");
+    let mut watched = Watched::start_with(impatient);
     let half_sent: [(&[u8], &str); 7] = [
         (b"G", "head_timeout"),
         (b"GET /v1/health HTTP/1.1\r\nHost: test\r\n", "head_timeout"),
@@ -32,7 +28,6 @@ fn half_a_request_is_waited_for_only_so_long() {
             (client, *code)
         })
         .collect();
-    let mut silent = watched.server.client();
     assert_eq!(clients[2].0.response().expect("the answer to the first request").status, 200);
     for (client, code) in &mut clients {
         let response = client.response().expect("an answer");
@@ -42,5 +37,11 @@ fn half_a_request_is_waited_for_only_so_long() {
     }
     let told = watched.server.metric("stemedb_http_requests_total{method=\"other\",status=\"408\"}");
     assert_eq!(told, half_sent.len() as f64, "each is counted once");
-    silent.expect_end();
+    watched.stop();
+
+    // Who says nothing has a server of its own: a watcher would have to be as quick there as whom it watches.
+    let data = Data::new();
+    let server = impatient(Start::on(&data)).with("STEMEDB_IDLE_TIMEOUT_S", "2").serve();
+    server.client().expect_end();
+    server.stop();
 }

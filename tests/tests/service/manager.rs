@@ -7,7 +7,7 @@ use stemedb_tests::Start;
 use tempfile::TempDir;
 
 /// How long the server may take to say something. Nothing is measured by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The longest message that is read.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -34,6 +34,11 @@ impl Manager {
 
     /// What has been said by now, one variable a line, until one of them begins with `end`.
     pub(crate) fn heard_until(&self, end: &str) -> Vec<String> {
+        self.heard_until_one_of(&[end])
+    }
+
+    /// The same, until one of them begins with one of `ends`.
+    pub(crate) fn heard_until_one_of(&self, ends: &[&str]) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         let mut heard = Vec::new();
         loop {
@@ -41,10 +46,11 @@ impl Manager {
             self.socket.set_read_timeout(Some(left)).expect("a time");
             let mut message = [0; MESSAGE_BYTES_MAX];
             let bytes = self.socket.recv(&mut message);
-            let bytes = bytes.unwrap_or_else(|error| panic!("{end} was not heard: {error}; but {heard:#?}"));
+            let bytes =
+                bytes.unwrap_or_else(|error| panic!("{ends:?} was not heard: {error}; but {heard:#?}"));
             let text = String::from_utf8_lossy(&message[..bytes]);
             heard.extend(text.lines().map(str::to_owned));
-            if text.lines().any(|line| line.starts_with(end)) {
+            if text.lines().any(|line| ends.iter().any(|end| line.starts_with(end))) {
                 return heard;
             }
         }

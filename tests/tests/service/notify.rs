@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stemedb_tests::claims::TestClaim;
 use stemedb_tests::held_thread::HeldThread;
-use stemedb_tests::{Data, Start, binary, process};
+use stemedb_tests::{Data, Server, Start, binary, process};
 
 use crate::manager::Manager;
 
@@ -23,6 +23,15 @@ pub(crate) const STEPS: [&str; 10] = [
     "Opened generation ",
     "Startup complete",
 ];
+
+/// How long a stop may take, which is measured elsewhere.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the status begins with while a log is being recovered.
+const RECOVERING: &str = "Recovering the WAL since ";
+
+/// How often a recovery is begun that is to be held.
+const ATTEMPTS: usize = 10;
 
 /// A watchdog's time that no server in these tests comes near.
 const LONG: Duration = Duration::from_secs(3600);
@@ -50,7 +59,9 @@ fn every_step_of_a_start_is_a_line_and_a_status_and_then_it_is_ready() {
     let (data, manager) = (Data::new(), Manager::new());
     let server = manager.of(Start::on(&data), LONG).serve();
     let heard = manager.heard_until("READY=1");
-    let statuses: Vec<&str> = heard.iter().filter_map(|line| line.strip_prefix("STATUS=")).collect();
+    let statuses = heard.iter().filter_map(|line| line.strip_prefix("STATUS="));
+    // On a machine that is busy the recovery of nothing may take a second.
+    let statuses: Vec<&str> = statuses.filter(|status| !status.starts_with(RECOVERING)).collect();
     let text = server.text();
     assert_eq!(statuses, steps(&text), "in\n{text}");
     assert_eq!(statuses.len(), STEPS.len());
@@ -66,7 +77,7 @@ fn every_step_of_a_start_is_a_line_and_a_status_and_then_it_is_ready() {
     server.terminate();
     let heard = manager.heard_until("STOPPING=1");
     assert!(heard.iter().any(|line| line.starts_with("STATUS=Stopping")), "{heard:?}");
-    assert!(server.ended(Duration::from_secs(5)).0.success());
+    assert!(server.ended(PATIENCE).0.success());
 }
 
 #[test]
@@ -93,10 +104,14 @@ fn the_watchdog_hears_nothing_while_one_core_of_two_is_stuck() {
     manager.heard_until("WATCHDOG=1");
     let held = HeldThread::named(server.pid(), "core-1");
     server.wait_for_line("Core 1 has not turned its loop");
-    manager.heard();
-    // The next look is told of by nothing, but by the silence at the end of which the manager would act.
-    std::thread::sleep(SHORT);
-    assert_eq!(manager.heard(), [] as [String; 0], "one core is stuck");
+    // A look is told of by nothing, but by the silence at the end of which the manager would act. The line may be of before,
+    // when the core had no CPU for a moment; then the next look finds that it has turned meanwhile.
+    let is_silent = || {
+        manager.heard();
+        std::thread::sleep(SHORT);
+        manager.heard().is_empty()
+    };
+    assert!(is_silent() || is_silent(), "one core is stuck, and the watchdog is fed");
     drop(held);
     server.wait_for_line("Core 1 turns its loop again");
     manager.heard_until("WATCHDOG=1");
@@ -111,7 +126,32 @@ fn a_watchdog_is_fed_only_where_there_is_one() {
     server.terminate();
     let heard = manager.heard_until("STOPPING=1");
     assert!(!heard.iter().any(|line| line.starts_with("WATCHDOG")), "{heard:?}");
-    server.ended(Duration::from_secs(5));
+    server.ended(PATIENCE);
+}
+
+/// Starts a server and holds it while it recovers its log, until it has asked for more time twice. Gives what was heard meanwhile. A
+/// recovery that is over before it is held is begun again: the test may have had no CPU for a moment.
+fn held_in_recovery(data: &Data, manager: &Manager) -> (Server, HeldThread, Vec<String>) {
+    for _ in 0..ATTEMPTS {
+        let server = manager.of(Start::on(data), LONG).begin();
+        server.wait_for_line("Starting WAL recovery...");
+        let is_over = || server.text().contains("] Replayed ");
+        if let Some(held) = HeldThread::named_unless(server.pid(), "recovery", is_over) {
+            let mut heard = manager.heard();
+            let is_ready = |heard: &[String]| heard.iter().any(|line| line == "READY=1");
+            for _ in 0..2 {
+                if !is_ready(&heard) {
+                    heard.extend(manager.heard_until_one_of(&["EXTEND_TIMEOUT_USEC=", "READY=1"]));
+                }
+            }
+            if !is_ready(&heard) {
+                return (server, held, heard);
+            }
+        }
+        server.stop();
+        manager.heard();
+    }
+    panic!("no recovery was held in {ATTEMPTS} attempts");
 }
 
 #[test]
@@ -123,17 +163,16 @@ fn a_long_recovery_asks_for_more_time_and_can_be_stopped() {
         .collect();
     server.client().post("/v1/assert/batch", lines).expect("an answer").ok();
     server.stop();
-    let server = manager.of(Start::on(&data), LONG).begin();
-    server.wait_for_line("Starting WAL recovery...");
-    let held = HeldThread::named(server.pid(), "recovery");
-    let heard = manager.heard_until("EXTEND_TIMEOUT_USEC=");
-    assert!(heard.iter().any(|line| line.starts_with("STATUS=Recovering the WAL since ")), "{heard:?}");
-    manager.heard_until("EXTEND_TIMEOUT_USEC=");
+    let (server, held, heard) = held_in_recovery(&data, &manager);
+    assert!(
+        heard.iter().any(|line| line.strip_prefix("STATUS=").is_some_and(|it| it.starts_with(RECOVERING))),
+        "{heard:?}"
+    );
     assert_eq!(server.client().get("/ready").expect("an answer").status, 503);
     server.terminate();
     manager.heard_until("STOPPING=1");
     held.ended();
-    let (status, text) = server.ended(Duration::from_secs(5));
+    let (status, text) = server.ended(PATIENCE);
     assert!(status.success(), "{text}");
 }
 

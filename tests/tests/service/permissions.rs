@@ -14,7 +14,7 @@ use stemedb_tests::{Data, Start, binary, process, wal};
 /// Who the server runs as, as passwd(5) knows him.
 const NOBODY: u32 = 65534;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A log with a claim in it, and everything nobody's. `None`, and a word about it, where that cannot be made.
 fn nobodys_data() -> Option<Data> {

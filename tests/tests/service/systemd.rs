@@ -1,6 +1,6 @@
 //! Everything under a real systemd.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stemedb_tests::held_thread::HeldThread;
 use stemedb_tests::machine::Host;
@@ -8,7 +8,7 @@ use stemedb_tests::skip;
 
 use crate::notify::{STEPS, steps};
 
-/// How long a stop may take, and the port be in use after it began.
+/// How long a stop may take.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 const HEALTH: &str = "curl -s http://localhost:18180/v1/health";
@@ -58,10 +58,16 @@ fn a_service_starts_tells_how_it_is_is_moved_by_a_drop_in_and_stops_within_five_
 
     // A client that holds its connection holds up nobody.
     host.typed("exec 3<>/dev/tcp/localhost/18280; sleep 60 >/dev/null 2>&1 & disown");
-    let began = Instant::now();
     host.typed("systemctl stop stemedb-api");
+    // The port is free at once.
     host.typed("python3 -c 'import socket; socket.create_server((\"127.0.0.1\", 18280))'");
-    assert!(began.elapsed() < STOP_TIME_MAX, "{:?}", began.elapsed());
+    // As systemd has timed it: without what it takes to type that on this machine.
+    let moment = |property: &str| -> u64 {
+        let moment = host.typed(&format!("systemctl show -P {property} stemedb-api"));
+        moment.trim().parse().unwrap_or_else(|_| panic!("{property} is {moment:?}"))
+    };
+    let took_us = moment("InactiveEnterTimestampMonotonic") - moment("ActiveExitTimestampMonotonic");
+    assert!(Duration::from_micros(took_us) < STOP_TIME_MAX, "{took_us} us");
     assert_eq!(host.typed("systemctl show -P Result stemedb-api"), "success\n");
     assert!(host.typed("journalctl -u stemedb-api -o cat").contains("Stopped with 1 assertions"));
     assert_eq!(host.typed("cat /opt/stemedb/data/metadata.json | jq '.assertion_count'"), "1\n");
@@ -77,7 +83,6 @@ fn a_service_starts_tells_how_it_is_is_moved_by_a_drop_in_and_stops_within_five_
 #[test]
 fn a_killed_or_stuck_server_comes_back_with_all_it_had() {
     let Some(host) = installed() else { return };
-    host.edit("WatchdogSec=3");
     host.typed("systemctl start stemedb-api");
     assert_one(&host);
     let serves_anew = |before: u32| {
@@ -88,17 +93,25 @@ fn a_killed_or_stuck_server_comes_back_with_all_it_had() {
         assert_eq!(assertion_count(&host), "1");
         host.main_pid()
     };
+    let restarts =
+        || -> u32 { host.typed("systemctl show -P NRestarts stemedb-api").trim().parse().expect("a number") };
     let killed = host.main_pid();
     host.typed(&format!("kill -9 {killed}"));
-    let stuck = serves_anew(killed);
+    serves_anew(killed);
+    assert!(restarts() >= 1, "that was systemd");
 
+    // Not before, and no more is made of the count: so short a time ends also a server that this machine holds up.
+    host.typed("systemctl stop stemedb-api");
+    host.edit("WatchdogSec=3");
+    host.typed("systemctl start stemedb-api");
+    let stuck = host.main_pid();
     let held = HeldThread::named(host.number_here(stuck), "core-0");
     host.wait_until("the watchdog fires", || {
         host.typed("journalctl -u stemedb-api -o cat").contains("Watchdog timeout")
     });
     held.ended();
     serves_anew(stuck);
-    assert_eq!(host.typed("systemctl show -P NRestarts stemedb-api"), "2\n");
+    assert!(restarts() >= 1, "that was systemd");
     let log = host.typed("journalctl -u stemedb-api -o cat");
     assert!(log.contains("Core 0 has not turned its loop"), "{log}");
 }
@@ -128,9 +141,11 @@ fn a_reload_takes_new_certificates_and_leaves_the_server_running() {
              chown root:stemedb key.pem && chmod 640 key.pem"
         ));
     };
+    // Nothing as long as another certificate is in use than the one in the file.
     let shown = || {
         let metrics = "curl -s --cacert /etc/stemedb/tls/cert.pem https://localhost:18180/metrics";
-        host.typed(&format!("{metrics} | grep ^stemedb_tls_certificate_expiry_timestamp_seconds"))
+        let figure = format!("{metrics} | grep ^stemedb_tls_certificate_expiry_timestamp_seconds");
+        String::from_utf8(host.output(&figure).stdout).expect("metrics are text")
     };
     issue(10);
     host.write(
@@ -139,9 +154,14 @@ fn a_reload_takes_new_certificates_and_leaves_the_server_running() {
     );
     host.typed("systemctl start stemedb-api");
     let (first, process) = (shown(), host.main_pid());
+    assert!(!first.is_empty(), "it is shown from the start");
     issue(20);
     host.typed("systemctl reload stemedb-api");
     host.wait_until("the certificate is taken", || host.log().contains("TLS certificate reloaded"));
-    assert_ne!(shown(), first);
+    // The cores have been told, and have yet to take notice.
+    host.wait_until("the new one is in use", || {
+        let now = shown();
+        !now.is_empty() && now != first
+    });
     assert_eq!(host.main_pid(), process);
 }

@@ -38,8 +38,11 @@ impl Behind {
     /// `stop` is the signal that ends the proxy in its orderly way.
     pub(crate) fn run(name: &str, stop: Signal, start: impl FnOnce(SocketAddr) -> Option<Proxy>) {
         let data = Data::new();
-        // A proxy that waits for a client without end is not waited for as long.
-        let server = Start::on(&data).with("STEMEDB_HEAD_TIMEOUT_S", "1").serve();
+        // A proxy that waits for a client without end is not waited for as long. The watcher is silent meanwhile.
+        let server = Start::on(&data)
+            .with("STEMEDB_HEAD_TIMEOUT_S", "1")
+            .with("STEMEDB_IDLE_TIMEOUT_S", "3600")
+            .serve();
         let mut watcher = server.client();
         let requests_before = requests_counted(&mut watcher);
         let sockets_before = process::sockets(server.pid());
@@ -78,7 +81,7 @@ impl Behind {
 
     fn exchange(&self, method: &str, target: &str, body: &[u8], name: &str) -> Answer {
         let request = http::request_with(method, target, "Connection: close\r\n", body);
-        let received = Sent::to(&self.proxy.socket()).send_and_read(&request);
+        let received = Sent::to(&self.proxy.good_socket()).send_and_read(&request);
         let mut answers = answers_in(&received);
         assert_eq!(answers.len(), 1, "after {name}: {answers:?}");
         let answer = answers.remove(0);

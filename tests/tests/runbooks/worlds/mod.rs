@@ -16,6 +16,9 @@ mod wont_start;
 
 use stemedb_tests::machine::Host;
 
+/// In a drop-in: ten starts in vain are too many also on a machine on which they take longer than a minute.
+const SLOW_STARTS_COUNT: &str = "[Unit]\nStartLimitIntervalSec=3600";
+
 /// Stores so many claims, each about a subject of its own below `path`.
 fn store(host: &Host, path: &str, claims: u32) {
     let claim = format!(

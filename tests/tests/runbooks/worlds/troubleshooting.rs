@@ -1,6 +1,6 @@
 //! A server that is not started, restarts, is not ready, and is sound.
 
-use super::{Disk, fails, store};
+use super::{Disk, SLOW_STARTS_COUNT, fails, store};
 use crate::installed;
 use crate::walk::Walk;
 
@@ -15,7 +15,7 @@ fn whoever_does_not_know_what_is_wrong_is_led_on_by_its_page() {
     assert!(all_is_well.starts_with("active\n") && all_is_well.contains("\n200\n"), "{all_is_well}");
 
     walk.types_next("The server does not answer");
-    host.edit("Environment=STEMEDB_CORES=0");
+    host.edit(&format!("Environment=STEMEDB_CORES=0\n{SLOW_STARTS_COUNT}"));
     fails(&host, "systemctl restart stemedb-api");
     host.wait_until("systemd gives up", || host.log().contains("Start request repeated too quickly"));
     host.edit("");
