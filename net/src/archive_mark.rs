@@ -3,11 +3,11 @@
 //! As long as the mark is there, a server keeps segments until they are archived, although tables hold their claims.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use stemedb_engine::log::covered::Covered;
-use stemedb_engine::unfinished_file::{UnfinishedFile, sync_directory};
+use stemedb_engine::unfinished_file::sync_directory;
 
 use crate::fresh_file;
 
@@ -38,10 +38,7 @@ pub(crate) fn read(wal: &Path) -> io::Result<Option<Covered>> {
 ///
 /// When it cannot be written.
 pub(crate) fn write(wal: &Path, archived: &Covered) -> io::Result<()> {
-    let fresh = path(wal).with_extension("new");
-    let mut mark = UnfinishedFile::new(fresh_file::create(&fresh, 0o644)?, fresh, path(wal));
-    mark.file().write_all(encode(archived).as_bytes())?;
-    mark.give_name()?;
+    fresh_file::replace(&path(wal), &encode(archived), 0o644)?;
     sync_directory(wal)
 }
 

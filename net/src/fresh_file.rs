@@ -1,9 +1,11 @@
 //! Files that are written beside the name that they will have.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use stemedb_engine::unfinished_file::UnfinishedFile;
 
 /// Creates a file to be written, in place of what a run that was interrupted has left under its name.
 ///
@@ -21,10 +23,22 @@ pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
+/// Writes a small file durably but for its name, in place of one of this name: whole or not at all.
+///
+/// # Errors
+///
+/// When it cannot be written; then what was there is there.
+pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut fresh = UnfinishedFile::new(create(&fresh, mode)?, fresh, path.to_owned());
+    fresh.file().set_permissions(Permissions::from_mode(mode))?;
+    fresh.file().write_all(text.as_bytes())?;
+    fresh.give_name()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 

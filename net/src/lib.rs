@@ -12,6 +12,7 @@ pub mod http;
 pub mod json;
 mod log_copy;
 pub mod metrics;
+mod restore_mark;
 pub mod run_status;
 pub mod server;
 pub mod tls;

@@ -6,7 +6,7 @@
 //! says so. It also says how far the log must reach, so that a copy of the copy that was interrupted is noticed. The server
 //! removes it when the log has a generation of its own again.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,10 @@ use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::generation::LaneEnd;
 use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::slot::LaneId;
+use stemedb_engine::unfinished_file::sync_directory;
 
-use crate::archive_mark;
+use crate::driver::wall_clock;
+use crate::{archive_mark, restore_mark};
 
 /// The note's name in the directory of the log.
 const NAME: &str = "BACKUP";
@@ -91,12 +93,14 @@ impl LogCopy {
         self.lanes.iter().find(|lane| !reaches(lane)).cloned()
     }
 
-    /// Removes the note: the log goes on by itself.
+    /// Removes the note, if it is there: the log goes on by itself, and [is another one](restore_mark) than the one that was copied.
     pub(crate) fn remove(wal: &Path) -> io::Result<()> {
-        match fs::remove_file(Self::path(wal)) {
-            Ok(()) => File::open(wal)?.sync_all(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+        let note = Self::path(wal);
+        if !note.try_exists()? {
+            return Ok(());
         }
+        restore_mark::write(wal, wall_clock())?;
+        fs::remove_file(note)?;
+        sync_directory(wal)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -356,43 +357,21 @@ fn a_log_that_was_restored_in_between_is_not_taken_for_that_of_the_archive() {
 /// before the moment; everything but backups and archive is lost.
 #[test]
 fn a_backup_of_a_log_that_was_given_up_is_refused() {
-    refuses_a_backup_with_in_tables(1, 1);
+    let (installation, first) = given_up_with_in_tables(1, 1);
+    refuses_a_backup_that_was_given_up(&installation, &first);
 }
 
 /// Goal: the same where the backup's tables have segments with all the numbers of those that were archived. Method: both lanes have
 /// gone on to a second segment on either side of the restore.
 #[test]
 fn a_backup_that_hides_all_of_the_log_that_went_on_is_refused() {
-    refuses_a_backup_with_in_tables(2, 2);
+    let (installation, first) = given_up_with_in_tables(2, 2);
+    refuses_a_backup_that_was_given_up(&installation, &first);
 }
 
-/// So many segments of so many lanes are in the backup's tables.
-fn refuses_a_backup_with_in_tables(segments: u64, lanes: u64) {
-    let installation = Installation::new();
-    installation.start();
-    write_all(&installation, "a", 50);
-    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
-    let first = installation.backups().remove(0);
-    let given_up_from = moment(&installation);
-    for round in 0.. {
-        write_all(&installation, &format!("b{round}"), 700);
-        installation.typed("stemedb-admin backup run");
-        let newest = installation.backups().pop().expect("one was made");
-        let has_in_tables = |lane: &u64| {
-            let first = format!("ls {}/wal | grep -o 'segment-0{lane}-[0-9]*' | head -n 1", newest.display());
-            installation.typed(&first).trim() > format!("segment-0{lane}-{segments:010}").as_str()
-        };
-        if (0..lanes).all(|lane| has_in_tables(&lane)) {
-            break;
-        }
-    }
-    installation.stop();
-    let first = first.display();
-    installation
-        .typed(&format!("stemedb-admin restore --backup {first} --target-time {given_up_from} --yes"));
-    installation.start();
-    write_all(&installation, "c", 10);
-    let wanted = moment(&installation);
+fn refuses_a_backup_that_was_given_up(installation: &Installation, first: &Path) {
+    write_all(installation, "c", 10);
+    let wanted = moment(installation);
     installation.typed("./scripts/archive-wal.sh");
     installation.stop();
     installation.typed("rm -rf data; mkdir data");
@@ -400,9 +379,130 @@ fn refuses_a_backup_with_in_tables(segments: u64, lanes: u64) {
     let (code, said) = installation.refused(&line);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("another log") && said.contains("--backup-id"), "{said}");
-    installation.typed(&format!("{line} --backup {first}"));
+    installation.typed(&format!("{line} --backup {}", first.display()));
     installation.start();
     assert_eq!(installation.assertion_count(), 60);
+}
+
+/// Goal: the same where the store does not have the beginning any more by which the logs would be told apart. Method: the object of the first
+/// run after the restore goes, the next one stays.
+#[test]
+fn a_backup_of_a_log_that_was_given_up_is_refused_also_when_old_objects_are_gone() {
+    let (installation, _) = given_up_with_in_tables(2, 2);
+    let old = installation.typed("find archive -type f");
+    write_all(&installation, "c", 10);
+    installation.typed("./scripts/archive-wal.sh");
+    let beginning = installation.typed("find archive -type f");
+    write_all(&installation, "d", 10);
+    let wanted = moment(&installation);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.stop();
+    let beginning: Vec<_> = beginning.lines().filter(|file| !old.contains(file)).collect();
+    assert_eq!(beginning.len(), 2, "an object and its note");
+    beginning.into_iter().for_each(|file| fs::remove_file(installation.path(file)).expect("it is there"));
+    installation.typed("rm -rf data; mkdir data");
+    let line = format!("stemedb-admin restore --store archive --target-time {wanted} --yes");
+    let (code, said) = installation.refused(&line);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("has nothing before") && said.contains("--backup-id"), "{said}");
+    assert_eq!(installation.typed("ls -A data"), "", "nothing was changed");
+}
+
+/// Goal: a moment of a log that was given up later is reached by the backups of that time, whatever was archived since. Method: of the log that
+/// was given up nothing is archived behind the place where it was cut.
+#[test]
+fn backups_reach_a_moment_of_a_log_that_was_given_up_for_one_that_is_archived() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    let cut = moment(&installation);
+    let written = write_until_in_tables(&installation, 2, 2);
+    write_all(&installation, "c", 5);
+    let wanted = moment(&installation);
+    write_all(&installation, "d", 5);
+    installation.typed("stemedb-admin backup run");
+    installation.stop();
+    installation.typed(&format!("stemedb-admin restore --target-time {cut} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 50);
+    write_all(&installation, "e", 5);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.contains("A new chain begins"), "{output}");
+    installation.stop();
+    installation.typed("rm -rf data; mkdir data");
+    installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 50 + written + 5);
+}
+
+/// Goal: a backup that is taken between a restore and the first run of the archive after it is a beginning of what came then. Method: its tables
+/// have segments that both logs have, and that the new chain begins with.
+#[test]
+fn a_backup_of_a_log_that_was_restored_before_it_was_archived_is_taken() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    let cut = moment(&installation);
+    write_all(&installation, "b", 20);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.stop();
+    installation.typed(&format!("stemedb-admin restore --target-time {cut} --yes"));
+    // Its segments are of a generation that has ended: tables take them over.
+    installation.start();
+    let has_in_tables = || {
+        installation.typed("stemedb-admin backup run");
+        let newest = installation.backups().pop().expect("one was made");
+        !newest.join("wal/segment-00-0000000001.log").exists()
+    };
+    while !has_in_tables() {}
+    write_all(&installation, "c", 5);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.contains("A new chain begins"), "{output}");
+    write_all(&installation, "d", 5);
+    let wanted = moment(&installation);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.stop();
+    installation.typed("rm -rf data; mkdir data");
+    installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 60);
+}
+
+/// A log that was cut back to 50 claims, and given up behind them, where a backup has so many segments of so many lanes in its tables. Gives the
+/// backup of before that, too.
+fn given_up_with_in_tables(segments: u64, lanes: u64) -> (Installation, PathBuf) {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 50);
+    installation.typed("./scripts/archive-wal.sh && ./scripts/backup-stemedb.sh");
+    let first = installation.backups().remove(0);
+    let given_up_from = moment(&installation);
+    write_until_in_tables(&installation, segments, lanes);
+    installation.stop();
+    let from = first.display();
+    installation.typed(&format!("stemedb-admin restore --backup {from} --target-time {given_up_from} --yes"));
+    installation.start();
+    (installation, first)
+}
+
+/// Writes, and takes backups, until one has so many segments of so many lanes in its tables. Gives how many claims that took.
+fn write_until_in_tables(installation: &Installation, segments: u64, lanes: u64) -> u64 {
+    let mut written = 0;
+    loop {
+        write_all(installation, &format!("b{written}"), 700);
+        written += 700;
+        installation.typed("stemedb-admin backup run");
+        let newest = installation.backups().pop().expect("one was made");
+        let has_in_tables = |lane: u64| {
+            let first = format!("ls {}/wal | grep -o 'segment-0{lane}-[0-9]*' | head -n 1", newest.display());
+            installation.typed(&first).trim() > format!("segment-0{lane}-{segments:010}").as_str()
+        };
+        if (0..lanes).all(has_in_tables) {
+            return written;
+        }
+    }
 }
 
 /// Goal: backups of the log and the archive share a store, and neither takes what is the other's. Method: one is pushed between two runs, and put

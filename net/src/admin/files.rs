@@ -1,10 +1,8 @@
 //! Copying files durably, with their checksums, without getting in the way of a server.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown,
-};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -13,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Advice, OFlags, fadvise, fcntl_setfl};
 use sha2::{Digest as _, Sha256};
 use stemedb_engine::ring::aligned::AlignedBuffer;
-use stemedb_engine::unfinished_file::{self, UnfinishedFile};
+use stemedb_engine::unfinished_file;
 
 use super::error::AdminError;
 use crate::fresh_file;
@@ -256,14 +254,8 @@ pub(super) fn beginning(path: &Path, count: usize) -> io::Result<Vec<u8>> {
 
 /// Writes a small file durably, in place of one of this name: whole or not at all.
 pub(super) fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), AdminError> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut fresh = UnfinishedFile::new(fresh_file::create(&fresh, mode)?, fresh, path.to_owned());
-        fresh.file().set_permissions(fs::Permissions::from_mode(mode))?;
-        fresh.file().write_all(text.as_bytes())?;
-        fresh.give_name()
-    };
-    write().map_err(|source| AdminError::File { path: path.to_owned(), source })?;
+    let replaced = fresh_file::replace(path, text, mode);
+    replaced.map_err(|source| AdminError::File { path: path.to_owned(), source })?;
     sync_directory(above(path))
 }
 

@@ -15,7 +15,7 @@ use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
 
 use super::pulse::Pulse;
 use super::snapshots::SnapshotCores;
-use super::{DRAIN_TIME, Event, StartError, process};
+use super::{CLOSE_TIME, DRAIN_TIME, Event, StartError, process};
 use crate::config::Config;
 use crate::core::{CLIENTS_BYTES_MAX, Core, CoreConfig, LogFacts, SnapshotOrder, Ticket};
 use crate::driver::{AtWork, Control, Driver, Heartbeat, Peers, PieceSender, Report, SegmentSource, meet};
@@ -181,7 +181,7 @@ impl Cores {
     }
 
     /// Stops all cores: what was asked is answered, what was parked is made durable, lanes are closed with their
-    /// markers `by` a moment. Gives the number of assertions that they hold.
+    /// markers `by` a moment, or a little later if this thread is late. Gives the number of assertions that they hold.
     pub(super) fn stop(self, events: &Receiver<Event>, by: Instant) -> Result<u64, StartError> {
         self.cores.iter().for_each(|core| core.tell(Control::Drain));
         // Clients that do not read their answers do not hold up the others.
@@ -192,6 +192,7 @@ impl Cores {
             tracing::warn!("Some clients have not read their answers in time; their connections are cut");
         }
         self.cores.iter().for_each(|core| core.tell(Control::Close));
+        let by = by.max(Instant::now() + CLOSE_TIME);
         let claims = wait_for(events, self.cores.len(), by, |report| match report {
             Report::Closed { claims } => Some(claims),
             _ => None,

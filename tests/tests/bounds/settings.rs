@@ -118,7 +118,7 @@ fn with_all_settings_at_their_least_it_serves_within_them() {
     served.works(&TestClaim::new("least", "is", 1));
     messages::sizes_are(&mut served, 1 << 10, 128 << 10);
     served.takes("/v1/assert", ahead(0));
-    served.refuses("/v1/assert", ahead(600), 400, "timestamp_in_future");
+    served.refuses("/v1/assert", ahead(250), 400, "timestamp_in_future");
     let lines: String = (0..5000)
         .map(|number| TestClaim::new(format!("least/{number}"), "is", number).json() + "\n")
         .collect();

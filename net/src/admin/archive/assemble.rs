@@ -8,10 +8,10 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_engine::log::covered::Covered;
-use stemedb_engine::log::segment::{SegmentHeader, SegmentId};
+use stemedb_engine::log::segment::SegmentHeader;
 use stemedb_engine::time::UnixMicros;
 
-use super::{ArchiveNote, ArchivedLane, ArchivedPart, newest_first, note_keys, part};
+use super::{ArchiveNote, ArchivedLane, newest_first, note_keys, part};
 use crate::admin::backup::Backup;
 use crate::admin::error::AdminError;
 use crate::admin::files::beginning;
@@ -62,9 +62,11 @@ pub(in crate::admin) fn assemble(
     let covered = manifest_in(&backup.directory.join("db"))?.covered;
     let Chain { notes, has_moment, gap } = chain(store, backup, &covered, until)?;
     has_room(notes.iter().flat_map(|note| &note.parts).map(|part| part.bytes).sum())?;
-    let newest_begun = LogSource::of_backup(backup)?.newest_begun()?;
+    // A clock may have been set back meanwhile.
+    let in_tables_until =
+        LogSource::of_backup(backup)?.newest_begun()?.max(moment::parse(&backup.metadata.timestamp)?);
     for note in &notes {
-        unpack(store, note, backup, &covered, newest_begun, directory)?;
+        unpack(store, note, backup, &covered, in_tables_until, directory)?;
     }
     Ok(Assembled { has_pieces: !notes.is_empty(), has_moment, gap })
 }
@@ -110,19 +112,16 @@ fn chain(
         if note.reach.iter().all(|lane| is_covered(lane) || has(backup, lane)) {
             break;
         }
+        let previous = note.previous.as_deref().map(ArchiveNote::key);
+        let is_there = |key: &String| keys.contains(key);
+        if !previous.iter().all(is_there) && moment::parse(&note.begun)? > taken {
+            return Err(beginning_removed(backup, &note));
+        }
         // Old objects may have been removed. Whether the others go on where the backup ends shows when they are read.
-        let previous = note.previous.as_deref().map(ArchiveNote::key).filter(|key| keys.contains(key));
-        next = previous.map(|key| ArchiveNote::read(store, &key)).transpose()?;
+        next = previous.filter(is_there).map(|key| ArchiveNote::read(store, &key)).transpose()?;
         notes.push(note);
     }
     notes.reverse();
-    if let Some(first) = notes.first()
-        && first.previous.is_none()
-        && moment::parse(&first.timestamp)? > taken
-        && notes.iter().flat_map(|note| &note.parts).any(|part| is_in_tables(part, covered))
-    {
-        return Err(other_log(backup, first));
-    }
     Ok(Chain { notes, has_moment, gap: gap.filter(|_| !has_moment) })
 }
 
@@ -131,17 +130,21 @@ fn is_after(time: &str, until: Option<UnixMicros>) -> bool {
     moment::parse(time).is_ok_and(|time| until.is_some_and(|until| time > until))
 }
 
-/// Whether the tables of a backup have the segment of a piece.
-fn is_in_tables(piece: &ArchivedPart, covered: &Covered) -> bool {
-    SegmentId::from_file_name(&piece.segment).is_some_and(|id| covered.contains(id))
+/// What was archived by `note` has a segment that was begun after the backup, and a number of one that the backup has in its tables.
+fn other_log(backup: &Backup, note: &ArchiveNote) -> AdminError {
+    AdminError::Failed(format!(
+        "{} is of another log than the one that goes its own way since {}, as when a restore to an earlier moment lies between: both have \
+         segments of their own with the same numbers. Take an older backup, or one of the time after that, with --backup-id",
+        backup.metadata.backup_id, note.begun
+    ))
 }
 
-/// What was archived from `first` on begins before what the backup has in its tables, and was current after it.
-fn other_log(backup: &Backup, first: &ArchiveNote) -> AdminError {
+/// The log goes its own way since after the backup, so that all of it is needed that was archived.
+fn beginning_removed(backup: &Backup, first: &ArchiveNote) -> AdminError {
     AdminError::Failed(format!(
-        "{} is of another log than the one that was archived from {} on, as when a restore to an earlier moment lies between: both have \
-         segments of their own with the same numbers. Take an older backup, or one of the time after that, with --backup-id",
-        backup.metadata.backup_id, first.timestamp
+        "the log that goes its own way since {} was archived from {} on, of which the archive has nothing before {} any more: from {}, which \
+         is older, there is no way to the moment. Take a backup of the time after that with --backup-id",
+        first.begun, first.chain, first.object, backup.metadata.backup_id
     ))
 }
 
@@ -154,14 +157,14 @@ fn has(backup: &Backup, lane: &ArchivedLane) -> bool {
             .is_ok_and(|header| hex::encode(Sha256::digest(header)) == lane.header)
 }
 
-/// Unpacks an object, except for what is in the backup's tables. Fails if that is of another log: no segment in the tables was begun after the
-/// newest of those that the backup has behind them.
+/// Unpacks an object, except for what is in the backup's tables. Fails if that is of another log: no segment in the tables was begun after
+/// `in_tables_until`.
 fn unpack(
     store: &Store,
     note: &ArchiveNote,
     backup: &Backup,
     covered: &Covered,
-    newest_begun: UnixMicros,
+    in_tables_until: UnixMicros,
     directory: &Path,
 ) -> Result<(), AdminError> {
     let wrong = |reason: &str| failed(&store.name(), &note.object, reason);
@@ -173,7 +176,7 @@ fn unpack(
         let name = entry.path().map_err(read)?.to_string_lossy().into_owned();
         let (segment, offset) = part::parse(&name).ok_or_else(|| wrong(&format!("it holds {name:?}")))?;
         if covered.contains(segment) {
-            if offset == 0 && begun(&mut entry).map_err(read)? > newest_begun {
+            if offset == 0 && begun(&mut entry).map_err(read)? > in_tables_until {
                 return Err(other_log(backup, note));
             }
             continue;

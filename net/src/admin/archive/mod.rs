@@ -3,7 +3,7 @@
 //! Each run makes one object with the bytes that came since the last one, whole segments and pieces of those that are still
 //! being written, and beside it a JSON that says what is in it, how far the archive reaches with it, and which object came
 //! before. That is all the state there is: it survives the loss of everything but the store. After a restore the log is
-//! another one than the archive's, by the headers of its segments; then a new chain of objects begins.
+//! another one than the archive's, by the mark that a restore leaves; then a new chain of objects begins.
 
 mod assemble;
 mod part;
@@ -49,6 +49,8 @@ pub(super) struct ArchiveNote {
     pub(super) chain: String,
     /// Since when the chain's log goes its own way: another one was current before.
     pub(super) begun: String,
+    /// When that log was [restored](crate::restore_mark) last, if it was.
+    pub(super) restored: Option<String>,
     pub(super) size_bytes: u64,
     pub(super) sha256: String,
     /// What is in it.

@@ -28,9 +28,9 @@ use crate::admin::store::{self, Hashed, Store, StoreOptions};
 use crate::admin::tables::{generation_begun, manifest_for, must_be_the_log};
 use crate::admin::text::megabytes;
 use crate::admin::{moment, run_report};
-use crate::archive_mark;
 use crate::driver::wall_clock;
 use crate::run_status::Job;
+use crate::{archive_mark, restore_mark};
 
 /// How hard the compression tries: what comes in under load is compressed on the side.
 const COMPRESSION_LEVEL: i32 = 3;
@@ -89,7 +89,10 @@ fn archive(store: &Store, data: &DataOptions) -> Result<Option<ArchiveNote>, Adm
     let _hold = Hold::on(wal)?;
     let known = generation_begun(data);
     let before = last.as_ref().map(|last| last.timestamp.clone());
-    let goes_on = last.as_ref().map(|last| goes_on(last, wal)).transpose()?.flatten();
+    let restored = restore_mark::read(wal)
+        .map_err(|source| AdminError::File { path: restore_mark::path(wal), source })?;
+    let same = last.as_ref().filter(|last| last.restored == restored);
+    let goes_on = same.map(|last| goes_on(last, wal)).transpose()?.flatten();
     let (last, position, captured) = match goes_on {
         Some((position, captured)) => (last, position, captured),
         None => {
@@ -120,8 +123,10 @@ fn archive(store: &Store, data: &DataOptions) -> Result<Option<ArchiveNote>, Adm
         previous: last.as_ref().map(|last| last.object.clone()),
         begun: match &last {
             Some(last) => last.begun.clone(),
-            None => begun(&captured, before.as_deref()).unwrap_or_else(|| moment::format(started)),
+            None => begun(restored.as_deref(), &captured, before.as_deref())
+                .unwrap_or_else(|| moment::format(started)),
         },
+        restored,
         chain: last.map_or_else(|| object.clone(), |last| last.chain),
         size_bytes,
         sha256,
@@ -182,7 +187,7 @@ fn after(position: &Covered, captured: &Capture, wal: &Path) -> Result<Covered, 
     Ok(read.unwrap_or_else(|| position.clone()))
 }
 
-/// What there is of the log behind the whole segments that are archived, if it is the log that was archived last: it still has, in each
+/// What there is of the log behind the whole segments that are archived, if it goes on where that ends: it still has, in each
 /// lane, the segment to which the archive reaches, unless that is archived as a whole.
 fn goes_on(last: &ArchiveNote, wal: &Path) -> Result<Option<(Covered, Capture)>, AdminError> {
     let position = position_of(last)?;
@@ -204,11 +209,14 @@ fn goes_on(last: &ArchiveNote, wal: &Path) -> Result<Option<(Covered, Capture)>,
     Ok(Some((position, captured)))
 }
 
-/// Since when a log goes its own way of which another was archived `before`: since its first segment that is newer.
-fn begun(captured: &Capture, before: Option<&str>) -> Option<String> {
+/// Since when a log goes its own way of which another was archived `before`: since it was restored or, if that was earlier, since its first
+/// segment that is newer.
+fn begun(restored: Option<&str>, captured: &Capture, before: Option<&str>) -> Option<String> {
     let before = before.and_then(|time| moment::parse(time).ok());
+    let is_newer = |time: &UnixMicros| before.is_none_or(|before| *time > before);
+    let restored = restored.and_then(|time| moment::parse(time).ok()).filter(is_newer);
     let created = captured.segments.iter().map(|segment| segment.header.created);
-    created.filter(|&created| before.is_none_or(|before| created > before)).min().map(moment::format)
+    restored.or_else(|| created.filter(is_newer).min()).map(moment::format)
 }
 
 /// What was captured beyond what the archive has.

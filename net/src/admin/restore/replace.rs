@@ -22,9 +22,9 @@ use crate::admin::files::{
 use crate::admin::moment;
 use crate::admin::progress::Progress;
 use crate::admin::tables::manifest_in;
-use crate::archive_mark;
 use crate::driver::wall_clock;
 use crate::log_copy::LogCopy;
+use crate::{archive_mark, restore_mark};
 
 /// A restore under way.
 pub(super) struct Replacement<'r> {
@@ -220,6 +220,8 @@ impl<'r> Replacement<'r> {
         let backup = self.plan.backup.metadata.backup_id.clone();
         let note = LogCopy::of(backup, timestamp, &manifest.covered, &recovered);
         write_whole(&LogCopy::path(fresh), &note.text(), 0o640)?;
+        let mark = restore_mark::write(fresh, wall_clock());
+        mark.map_err(|source| AdminError::File { path: restore_mark::path(fresh), source })?;
         if self.options.store.is_named() || archive_mark::path(&moved(wal)).exists() {
             // There is an archive, and it has nothing of what will be written now.
             let mark = archive_mark::write(fresh, &manifest.covered);
