@@ -75,6 +75,8 @@ pub enum Bug {
     RemoveTablesInUse,
     /// Neither the checksum of a table's block nor the hash of a claim that is looked up in it is compared.
     BelieveBlocks,
+    /// A copy of the log ends at a segment whose seal a crash has kept from being written.
+    WaitForSeals,
 }
 
 impl Bug {
@@ -113,6 +115,7 @@ impl Bug {
         (Bug::SkipLastBlocks, 5),
         (Bug::RemoveTablesInUse, 7),
         (Bug::BelieveBlocks, 5),
+        (Bug::WaitForSeals, 1),
     ];
 }
 

@@ -11,6 +11,7 @@ mod answers;
 mod auditor;
 mod client;
 mod console;
+mod copy;
 mod disk;
 mod link;
 mod model;

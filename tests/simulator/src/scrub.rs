@@ -20,7 +20,7 @@ impl Simulation {
     pub(crate) fn scrub(&mut self) {
         // What changed before and made no difference.
         self.disk.get().repair();
-        let manifest = self.server().keeper.manifest().clone();
+        let manifest = self.server().keeper.manifest().expect("it was just started").clone();
         let found = self.scrub_all(&manifest);
         assert!(found.is_empty(), "the scrub finds damage in a sound store: {found:?}");
         let damaged: BTreeSet<_> = self.damage_table().into_iter().chain(self.damage_segment()).collect();

@@ -311,6 +311,9 @@ impl Simulation {
         self.auditor.tell(self.time_us, || format!("end of run: {ending:?}"));
         match ending {
             Ending::Crash(crash) => {
+                if let Some(manifest) = self.server.as_ref().and_then(|server| server.keeper.manifest()) {
+                    self.check_copy(manifest);
+                }
                 self.crash(crash);
                 self.has_ended = true;
             }

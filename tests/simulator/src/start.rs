@@ -64,6 +64,7 @@ impl Simulation {
         self.model.restarted(&rows);
         self.model.is_open = false;
         self.check_once(&tables, rows.len() as u64);
+        self.check_copy(tables.manifest());
         let manifest = tables.manifest().clone();
         self.totals.starts_on_tables += u64::from(!manifest.tables.is_empty());
         self.totals.starts_on_snapshots += u64::from(snapshot.is_some());

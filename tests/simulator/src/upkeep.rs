@@ -73,10 +73,12 @@ impl Keeper {
         }
     }
 
-    /// The manifest that holds, as long as the thread has not ended.
-    pub(crate) fn manifest(&self) -> &Manifest {
-        let State::Runs(upkeep) = &self.state else { panic!("it has ended") };
-        upkeep.manifest()
+    /// The manifest that holds; `None` when the thread has ended.
+    pub(crate) fn manifest(&self) -> Option<&Manifest> {
+        match &self.state {
+            State::Runs(upkeep) => Some(upkeep.manifest()),
+            State::Ended => None,
+        }
     }
 
     /// The segment that each lane was said to write to.

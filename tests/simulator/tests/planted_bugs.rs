@@ -77,6 +77,7 @@ fn sign(bug: Bug) -> &'static str {
         Bug::CountCheckpointsTooEarly => "is gone",
         Bug::ForgetRetractionsOfTables => "was retracted by",
         Bug::AcceptRottenSnapshots => "with damage in",
+        Bug::WaitForSeals => "a copy of the log",
         Bug::SkipLastBlocks => "files that the scrub finds damaged",
     }
 }

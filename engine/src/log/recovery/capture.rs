@@ -20,11 +20,12 @@ use crate::log::covered::Covered;
 use crate::log::frame::{FrameError, FrameKind};
 use crate::log::generation::LaneEnd;
 use crate::log::recovery::reader::SegmentReader;
-use crate::log::recovery::survey::{BegunSegment, Survey, SurveyedGeneration, contradiction};
+use crate::log::recovery::survey::{BegunSegment, RequiredEnd, Survey, SurveyedGeneration, contradiction};
 use crate::log::recovery::{RecoveryError, SegmentRange};
 use crate::log::segment::{SegmentHeader, SegmentId};
 use crate::log::storage::LogStorage;
 use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn};
+use crate::planted::{self, Bug};
 use crate::ring::aligned::AlignedBuffer;
 use crate::slot::LaneId;
 use crate::time::UnixMicros;
@@ -198,12 +199,11 @@ impl Look<'_> {
     ) -> Result<(), RecoveryError> {
         for (at, segment) in begun.iter().enumerate() {
             let required = self.survey.required_end(lane, at);
-            let next = begun.get(at + 1);
-            if let (Some(next), Some(required)) = (next, &required)
-                && (!required.sealed || self.is_sealed(segment, required.end, next, &required.testimony)?)
+            if let Some(required) = required.as_ref().filter(|_| at + 1 < begun.len())
+                && let Some(behind) = self.bytes_behind(lane, at, required)?
             {
-                let seal = if required.sealed { BLOCK } else { 0 };
-                capture.segments.push(CapturedSegment { header: segment.header, bytes: required.end + seal });
+                let bytes = required.end + behind;
+                capture.segments.push(CapturedSegment { header: segment.header, bytes });
                 continue;
             }
             // Nothing that follows is part of the capture. If the lane was sealed since, that and all behind it is news.
@@ -224,24 +224,35 @@ impl Look<'_> {
         unreachable!("the last segment has none behind it, and ends the loop");
     }
 
-    /// Whether the seal at `end` is there. It may be on its way only if nothing was written to the `next` segment.
-    fn is_sealed(
+    /// How many bytes to copy behind the end of the segment at `at` of `lane`, which went on in the next one: those of its seal, if
+    /// that is due and there. `None` if the seal may be on its way.
+    ///
+    /// A crash leaves a segment without its seal for good; then nothing was written to the next one, which has ended.
+    fn bytes_behind(
         &mut self,
-        segment: &BegunSegment,
-        end: u64,
-        next: &BegunSegment,
-        testimony: &str,
-    ) -> Result<bool, RecoveryError> {
-        if self.seal_at(segment, end)?.is_ok() {
-            return Ok(true);
+        lane: LaneId,
+        at: usize,
+        required: &RequiredEnd,
+    ) -> Result<Option<u64>, RecoveryError> {
+        let begun = &self.survey.lanes[&lane].begun;
+        let (segment, next) = (&begun[at], &begun[at + 1]);
+        if !required.sealed {
+            return Ok(Some(0));
         }
+        if self.seal_at(segment, required.end)?.is_ok() {
+            return Ok(Some(BLOCK));
+        }
+        let generation = next.header.generation;
+        let goes_on = begun.get(at + 2).is_some_and(|later| later.header.generation == generation);
         self.reader.open(next.file, next.limit());
-        if self.reader.first_written(BLOCK)?.is_none() {
-            return Ok(false);
+        if !goes_on && self.reader.first_written(BLOCK)?.is_none() {
+            let has_ended =
+                self.survey.required_end(lane, at + 1).is_some() && !planted::is(Bug::WaitForSeals);
+            return Ok(has_ended.then_some(0));
         }
-        match self.seal_at(segment, end)? {
-            Ok(()) => Ok(true),
-            Err(cause) => Err(self.damage(segment, end, cause, testimony.to_owned())),
+        match self.seal_at(segment, required.end)? {
+            Ok(()) => Ok(Some(BLOCK)),
+            Err(cause) => Err(self.damage(segment, required.end, cause, required.testimony.clone())),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::history::life;
-use super::scripted::{Event, Racing, script};
+use super::scripted::{Event, Racing, script, three_segments_each};
 use super::*;
 use crate::log::covered::Covered;
 use crate::log::recovery::capture::{Capture, capture};
@@ -112,6 +112,28 @@ fn a_generation_that_is_covered_in_part_has_its_record_in_all_lanes() {
         let error = capture(disk, &covered).unwrap_err().to_string();
         assert!(error.contains("segment-01-0000000001.log"), "{error}");
         assert!(error.contains("the tables hold segment-00-0000000001.log"), "{error}");
+    }
+}
+
+/// Goal: wherever a crash left a log, what is written to it afterwards is captured. Method: each block and name of a log in which lanes go from
+/// one segment to the next was the last one, and fewer lanes, as many and more go on; also behind what tables hold of it.
+#[test]
+fn a_log_that_goes_on_after_a_crash_is_captured_whole() {
+    let events = three_segments_each(2);
+    for (last, lanes) in (0..events.len()).flat_map(|last| (1..=3).map(move |lanes| (last, lanes))) {
+        let mut crashed = World { disk: MemoryStorage::new(), lanes: Vec::new() };
+        events[..=last].iter().for_each(|event| event.happen(&mut crashed.disk));
+        let mut world = crashed.restarted(lanes);
+        (0..lanes).for_each(|lane| world.commit(usize::from(lane), &[b"later"]));
+        let (all, _) = world.read();
+        let captured = capture(&world.disk, &Covered::default()).unwrap();
+        let (records, _) = read(&copy(&captured, &world.disk)).unwrap();
+        assert!(records == all, "event {last}, {lanes} lanes: {} of {}", records.len(), all.len());
+        let covered = covered_of(&world.disk, u64::MAX);
+        let captured = capture(&world.disk, &covered).unwrap();
+        let (behind, _) = read_behind(&copy(&captured, &world.disk), &covered).unwrap();
+        let rest: Vec<_> = all.into_iter().filter(|one| !is_covered(&covered, one.0, one.1, one.2)).collect();
+        assert!(behind == rest, "event {last}, {lanes} lanes: {} of {}", behind.len(), rest.len());
     }
 }
 

@@ -8,7 +8,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::log::SEGMENT_BYTES_LEAST;
 
 /// A record as it was replayed, with the slots that it strikes.
 type ReadWithSlots = (Read, Option<SlotSet>);
@@ -52,12 +51,6 @@ struct CoveredWorld {
     removed: MemoryStorage,
     covered: Covered,
     read: Vec<ReadWithSlots>,
-}
-
-fn small_opening(lanes: u16) -> Opening {
-    let mut opening = opening(lanes);
-    (opening.lane.segment_bytes, opening.lane.frame_bytes_max) = (SEGMENT_BYTES_LEAST, 4 * BLOCK_BYTES);
-    opening
 }
 
 fn recovered_after(

@@ -20,7 +20,7 @@ use crate::log::lane::{Lane, LaneConfig};
 use crate::log::opening::{OpenError, Opening, open_generation};
 use crate::log::recovery::*;
 use crate::log::storage::{LogDisk, MemoryStorage};
-use crate::log::{BLOCK_BYTES, SEGMENT_BYTES_MIN, SegmentNumber};
+use crate::log::{BLOCK_BYTES, SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MIN, SegmentNumber};
 use crate::time::UnixMicros;
 
 const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
@@ -43,6 +43,13 @@ fn opening(lanes: u16) -> Opening {
         ..LaneConfig::new(LaneId(0), Generation::FIRST)
     };
     Opening { lanes, lane, now: NOW, monotonic_us: 0 }
+}
+
+/// The same with segments that are soon full.
+fn small_opening(lanes: u16) -> Opening {
+    let mut opening = opening(lanes);
+    (opening.lane.segment_bytes, opening.lane.frame_bytes_max) = (SEGMENT_BYTES_LEAST, 4 * BLOCK_BYTES);
+    opening
 }
 
 /// Recovers, and returns all records with what recovery says.

@@ -100,6 +100,20 @@ pub(super) fn script(lives: &[Life]) -> Vec<Event> {
     recorder.hook.0
 }
 
+/// All that happens while so many lanes write, one after the other, until each has begun its third segment.
+pub(super) fn three_segments_each(lanes: u16) -> Vec<Event> {
+    let mut recorder = HookedDisk::<Recorder>::default();
+    let (_, recovered) = read(&recorder.disk).unwrap();
+    let lanes = open_generation(&mut recorder, &recovered, &small_opening(lanes)).unwrap();
+    for mut lane in lanes {
+        while lane.writing().expect("it was opened") < SegmentNumber(3) {
+            lane.append(RecordKind::Assertion, 0, &[0xCD; 10_000]).unwrap();
+            drive(&mut lane, &mut recorder, NOW, 0).unwrap();
+        }
+    }
+    recorder.hook.0
+}
+
 fn live(
     recorder: &mut HookedDisk<Recorder>,
     mut lanes: Vec<Lane>,
