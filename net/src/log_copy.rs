@@ -17,8 +17,7 @@ use stemedb_engine::log::recovery::Recovered;
 use stemedb_engine::slot::LaneId;
 use stemedb_engine::unfinished_file::sync_directory;
 
-use crate::driver::wall_clock;
-use crate::{archive_mark, restore_mark};
+use crate::archive_mark;
 
 /// The note's name in the directory of the log.
 const NAME: &str = "BACKUP";
@@ -93,14 +92,17 @@ impl LogCopy {
         self.lanes.iter().find(|lane| !reaches(lane)).cloned()
     }
 
-    /// Removes the note, if it is there: the log goes on by itself, and [is another one](restore_mark) than the one that was copied.
+    /// Whether the log has not gone on yet since it was copied.
+    pub(crate) fn is_untouched(&self, recovered: &Recovered) -> bool {
+        recovered.next_generation.0 == self.generation + 1
+    }
+
+    /// Removes the note: the log goes on by itself.
     pub(crate) fn remove(wal: &Path) -> io::Result<()> {
-        let note = Self::path(wal);
-        if !note.try_exists()? {
-            return Ok(());
+        match fs::remove_file(Self::path(wal)) {
+            Ok(()) => sync_directory(wal),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
-        restore_mark::write(wal, wall_clock())?;
-        fs::remove_file(note)?;
-        sync_directory(wal)
     }
 }

@@ -1,4 +1,5 @@
-//! The mark that a restore leaves in the directory of a log: since when this log goes its own way.
+//! The mark that a restore leaves in the directory of a log, and the first start on a copy that was put there by hand: since when this log goes
+//! its own way.
 //!
 //! What is restored goes on as the log that was backed up did, up to the place where it was cut; from there on it is another one, which its
 //! segments do not show until the first of them is begun. An archive goes on with a log only if it was not restored since.

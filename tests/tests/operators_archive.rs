@@ -18,6 +18,9 @@ use stemedb_tests::claims::TestClaim;
 /// Runs that may find something to archive after the last claim: that and, in each lane, the marker behind the last frame.
 const IDLE_RUNS_MAX: u32 = 20;
 
+/// Backups that are taken until one has what is waited for in its tables.
+const ROUNDS_MAX: u64 = 100;
+
 /// An S3 server that forgets all when it ends.
 struct S3 {
     child: Child,
@@ -91,6 +94,14 @@ fn write_all(installation: &Installation, prefix: &str, count: u64) {
         let claim = TestClaim::new(format!("{prefix}/{number}"), "is", "x".repeat(3000));
         client.post("/v1/assert", claim.json()).expect("an answer").ok();
     }
+}
+
+/// How many claims come back at a moment when all but backups and archive is lost.
+fn count_after_loss(installation: &Installation, moment: &str) -> u64 {
+    installation.typed("rm -rf data; mkdir data");
+    installation.typed(&format!("stemedb-admin restore --store archive --target-time {moment} --yes"));
+    installation.start();
+    installation.assertion_count()
 }
 
 /// A moment that lies between what was acknowledged and what comes.
@@ -274,14 +285,12 @@ fn a_backup_reaches_a_moment_that_the_archive_does_not() {
     let output = installation.typed("./scripts/archive-wal.sh 2>&1");
     assert!(output.contains("A new chain begins"), "{output}");
     installation.stop();
-    installation.typed("rm -rf data; mkdir data");
-    installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
-    installation.start();
-    assert_eq!(installation.assertion_count(), 60);
+    assert_eq!(count_after_loss(&installation, &wanted), 60);
 }
 
 /// Goal: of the archive only that is needed which is behind the backup, so that older objects may go. Method: segments that the archive
-/// reaches have gone into tables when a backup is taken; then all objects of before are removed.
+/// reaches have gone into tables when a backup is taken; then all objects of before are removed. The first object behind begins with
+/// segments that the backup has in its tables, which are passed over.
 #[test]
 fn objects_that_are_older_than_the_backup_are_not_needed() {
     let installation = Installation::new();
@@ -430,10 +439,7 @@ fn backups_reach_a_moment_of_a_log_that_was_given_up_for_one_that_is_archived() 
     let output = installation.typed("./scripts/archive-wal.sh 2>&1");
     assert!(output.contains("A new chain begins"), "{output}");
     installation.stop();
-    installation.typed("rm -rf data; mkdir data");
-    installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
-    installation.start();
-    assert_eq!(installation.assertion_count(), 50 + written + 5);
+    assert_eq!(count_after_loss(&installation, &wanted), 50 + written + 5);
 }
 
 /// Goal: a backup that is taken between a restore and the first run of the archive after it is a beginning of what came then. Method: its tables
@@ -451,12 +457,12 @@ fn a_backup_of_a_log_that_was_restored_before_it_was_archived_is_taken() {
     installation.typed(&format!("stemedb-admin restore --target-time {cut} --yes"));
     // Its segments are of a generation that has ended: tables take them over.
     installation.start();
-    let has_in_tables = || {
+    let has_in_tables = |_| {
         installation.typed("stemedb-admin backup run");
         let newest = installation.backups().pop().expect("one was made");
         !newest.join("wal/segment-00-0000000001.log").exists()
     };
-    while !has_in_tables() {}
+    assert!((0..ROUNDS_MAX).any(has_in_tables), "there is no checkpoint");
     write_all(&installation, "c", 5);
     let output = installation.typed("./scripts/archive-wal.sh 2>&1");
     assert!(output.contains("A new chain begins"), "{output}");
@@ -464,10 +470,36 @@ fn a_backup_of_a_log_that_was_restored_before_it_was_archived_is_taken() {
     let wanted = moment(&installation);
     installation.typed("./scripts/archive-wal.sh");
     installation.stop();
-    installation.typed("rm -rf data; mkdir data");
-    installation.typed(&format!("stemedb-admin restore --store archive --target-time {wanted} --yes"));
+    assert_eq!(count_after_loss(&installation, &wanted), 60);
+}
+
+/// Goal: a log that somebody puts in place by hand is another one, as one that was restored. Method: it has all that the archive reaches; what tells
+/// the two apart is there when it serves, since tables may soon take over what would, and stays as it is.
+#[test]
+fn a_copy_that_was_put_in_place_by_hand_begins_a_new_chain() {
+    let installation = Installation::new();
     installation.start();
-    assert_eq!(installation.assertion_count(), 60);
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/archive-wal.sh");
+    write_all(&installation, "b", 10);
+    installation.typed("./scripts/backup-stemedb.sh");
+    write_all(&installation, "c", 10);
+    installation.stop();
+    let backup = installation.backups().remove(0);
+    installation.typed(&format!("rm -rf data/wal data/db && cp -a {0}/wal {0}/db data/", backup.display()));
+    let mark = || installation.typed("cat data/wal/RESTORED");
+    installation.start();
+    let restored = mark();
+    assert_eq!(installation.assertion_count(), 20);
+    write_all(&installation, "d", 10);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.contains("A new chain begins"), "{output}");
+    installation.stop();
+    installation.start();
+    assert_eq!(mark(), restored, "it is one log, however often it is started");
+    write_all(&installation, "e", 10);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.starts_with("Archived "), "{output}");
 }
 
 /// A log that was cut back to 50 claims, and given up behind them, where a backup has so many segments of so many lanes in its tables. Gives the
@@ -489,10 +521,8 @@ fn given_up_with_in_tables(segments: u64, lanes: u64) -> (Installation, PathBuf)
 
 /// Writes, and takes backups, until one has so many segments of so many lanes in its tables. Gives how many claims that took.
 fn write_until_in_tables(installation: &Installation, segments: u64, lanes: u64) -> u64 {
-    let mut written = 0;
-    loop {
-        write_all(installation, &format!("b{written}"), 700);
-        written += 700;
+    for round in 1..=ROUNDS_MAX {
+        write_all(installation, &format!("b{round}"), 700);
         installation.typed("stemedb-admin backup run");
         let newest = installation.backups().pop().expect("one was made");
         let has_in_tables = |lane: u64| {
@@ -500,9 +530,10 @@ fn write_until_in_tables(installation: &Installation, segments: u64, lanes: u64)
             installation.typed(&first).trim() > format!("segment-0{lane}-{segments:010}").as_str()
         };
         if (0..lanes).all(has_in_tables) {
-            return written;
+            return 700 * round;
         }
     }
+    panic!("no checkpoint has come so far in {ROUNDS_MAX} rounds")
 }
 
 /// Goal: backups of the log and the archive share a store, and neither takes what is the other's. Method: one is pushed between two runs, and put

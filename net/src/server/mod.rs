@@ -50,6 +50,7 @@ use crate::config::Config;
 use crate::core::LogFacts;
 use crate::driver::{Report, wall_clock};
 use crate::log_copy::LogCopy;
+use crate::restore_mark;
 use crate::run_status::JobFacts;
 use bind::Listeners;
 use cores::Cores;
@@ -238,11 +239,18 @@ fn open(
         tracing::warn!("Index snapshots that are of no use stay: {error}");
     }
 
-    if copy.is_some() && recovery.manifest != Manifest::empty() {
-        // Before the log goes on and is a copy no longer: lanes may have lost what came behind the tables.
-        let manifest = DirManifest::new(data.db());
-        let failed = |source| StartError::Metadata { path: manifest.path(), source };
-        manifest.replace(&recovery.manifest.encode()).map_err(io::Error::from).map_err(failed)?;
+    if let Some(copy) = &copy {
+        // Before the log goes on and is a copy no longer: lanes may have lost what came behind the tables,
+        if recovery.manifest != Manifest::empty() {
+            let manifest = DirManifest::new(data.db());
+            let failed = |source| StartError::Metadata { path: manifest.path(), source };
+            manifest.replace(&recovery.manifest.encode()).map_err(io::Error::from).map_err(failed)?;
+        }
+        // and nothing that is archived may go on with it, also where it was put in place by hand.
+        if copy.is_untouched(&recovery.recovered) {
+            let failed = |source| StartError::Metadata { path: restore_mark::path(data.wal()), source };
+            restore_mark::write(data.wal(), wall_clock()).map_err(failed)?;
+        }
     }
     let mut disk = DirStorage::new(data.wal());
     let opening = Opening {

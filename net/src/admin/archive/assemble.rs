@@ -62,7 +62,7 @@ pub(in crate::admin) fn assemble(
     let covered = manifest_in(&backup.directory.join("db"))?.covered;
     let Chain { notes, has_moment, gap } = chain(store, backup, &covered, until)?;
     has_room(notes.iter().flat_map(|note| &note.parts).map(|part| part.bytes).sum())?;
-    // A clock may have been set back meanwhile.
+    // What is in the tables was begun before what lies behind them, and before the backup; of the two the later, as clocks are set back.
     let in_tables_until =
         LogSource::of_backup(backup)?.newest_begun()?.max(moment::parse(&backup.metadata.timestamp)?);
     for note in &notes {
@@ -113,12 +113,13 @@ fn chain(
             break;
         }
         let previous = note.previous.as_deref().map(ArchiveNote::key);
-        let is_there = |key: &String| keys.contains(key);
-        if !previous.iter().all(is_there) && moment::parse(&note.begun)? > taken {
+        // Old objects may have been removed. Whether the others go on where the backup ends shows when they are read, unless the log goes its
+        // own way only since the backup: then all of it would be needed.
+        let is_removed = previous.as_ref().is_some_and(|key| !keys.contains(key));
+        if is_removed && moment::parse(&note.begun)? > taken {
             return Err(beginning_removed(backup, &note));
         }
-        // Old objects may have been removed. Whether the others go on where the backup ends shows when they are read.
-        next = previous.filter(is_there).map(|key| ArchiveNote::read(store, &key)).transpose()?;
+        next = previous.filter(|_| !is_removed).map(|key| ArchiveNote::read(store, &key)).transpose()?;
         notes.push(note);
     }
     notes.reverse();

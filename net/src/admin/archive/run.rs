@@ -209,8 +209,8 @@ fn goes_on(last: &ArchiveNote, wal: &Path) -> Result<Option<(Covered, Capture)>,
     Ok(Some((position, captured)))
 }
 
-/// Since when a log goes its own way of which another was archived `before`: since it was restored or, if that was earlier, since its first
-/// segment that is newer.
+/// Since when a log goes its own way of which another was archived `before`: since it was restored after that or, if it was not, since the first of
+/// its segments that is newer.
 fn begun(restored: Option<&str>, captured: &Capture, before: Option<&str>) -> Option<String> {
     let before = before.and_then(|time| moment::parse(time).ok());
     let is_newer = |time: &UnixMicros| before.is_none_or(|before| *time > before);
