@@ -43,10 +43,9 @@ fn measure(name: Name) -> Vec<Experiment> {
         };
         match system.measure(&site, &mut record) {
             Ok(()) => break,
-            // What measures was kept from running, which shows nothing.
-            Err(SystemError::Load(error @ LoadError::Stopped(_))) => println!("{name}: {error}"),
-            Err(error @ SystemError::Unanswered) => {
-                println!("{name}: nothing was answered in {duration:?}");
+            // Nothing was answered, or what measures was kept from running: that shows nothing.
+            Err(error @ (SystemError::Load(LoadError::Stopped(_)) | SystemError::Unanswered)) => {
+                println!("{name}, {duration:?}: {error}");
                 duration = durations.next().unwrap_or_else(|| panic!("{name}: {error}"));
             }
             Err(error) => panic!("{name}: {error}"),

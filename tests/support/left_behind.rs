@@ -74,22 +74,33 @@ fn undo(leftover: &Leftover) {
             // It may have ended by itself, and is not waited for before this process ends.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
-        Leftover::Mount(path) => retry(path, || succeeds("umount", &[], path)),
-        Leftover::LoopDevice(path) => retry(path, || succeeds("losetup", &["--detach"], path)),
+        // The io_uring of a killed server may let go of its files still later. Then the place is free at once, and all else when it does.
+        Leftover::Mount(path) => tell_unless(
+            path,
+            retry(|| succeeds("umount", &[], path)) || succeeds("umount", &["--lazy"], path),
+        ),
+        Leftover::LoopDevice(path) => tell_unless(path, retry(|| succeeds("losetup", &["--detach"], path))),
         Leftover::File(path) => drop(fs::remove_file(path)),
-        Leftover::ControlGroup(path) => retry(path, || fs::remove_dir(path).is_ok()),
+        Leftover::ControlGroup(path) => tell_unless(path, retry(|| fs::remove_dir(path).is_ok())),
     }
 }
 
-/// Tries until it works: a process that was killed lets go of its files a moment later.
-fn retry(path: &Path, mut action: impl FnMut() -> bool) {
+fn tell_unless(path: &Path, is_gone: bool) {
+    if !is_gone {
+        eprintln!("{} cannot be removed, and is left behind", path.display());
+    }
+}
+
+/// Tries until it works: a process that was killed lets go of its files a moment later. False if it does not.
+fn retry(mut action: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + RELEASE_TIME;
     while !action() {
         if Instant::now() >= until {
-            return eprintln!("{} cannot be removed, and is left behind", path.display());
+            return false;
         }
         thread::sleep(RETRY_PAUSE);
     }
+    true
 }
 
 fn succeeds(program: &str, arguments: &[&str], path: &Path) -> bool {

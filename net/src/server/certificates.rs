@@ -82,7 +82,7 @@ pub(super) fn watch(
             match watched.look(is_asked) {
                 None => {}
                 Some(Ok(credentials)) => {
-                    // The cores are told before whoever reads the log, who then looks at what they show.
+                    // What tells the cores is on its way before the line is.
                     cores.tell(|| Control::RenewTls(credentials.clone()));
                     let until = credentials.valid_until();
                     tracing::info!(

@@ -53,7 +53,6 @@ const CODES: &[&str] = &["storage_failed", "disk_full"];
 
 /// The code of queries whose values cannot be read from tables any more, when the power has failed.
 const UNREADABLE: &str = "storage_damaged";
-const CODES_WITHOUT_POWER: &[&str] = &["storage_failed", "disk_full", UNREADABLE];
 
 const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(1);
@@ -115,9 +114,10 @@ fn one_round(
         _ if random.once_in(4) => Mix::large(),
         _ => Mix::small(),
     };
-    let codes = if trouble == Trouble::PowerCut { CODES_WITHOUT_POWER } else { CODES };
-    let load = Load::new(history, server.address(), round, mix.expecting(codes), random.fork(round));
-    figures.add(name(trouble), 1);
+    let codes_of_queries: &[&str] = if trouble == Trouble::PowerCut { &[UNREADABLE] } else { &[] };
+    let mix = Mix { codes_of_queries, ..mix.expecting(CODES) };
+    let load = Load::new(history, server.address(), round, mix, random.fork(round));
+    let mut name = name(trouble);
     match trouble {
         Trouble::FailedWrite(fault) => failed_write(disk, server, &load, fault, random, figures),
         Trouble::SlowWrites => slow_writes(disk, server, &load, history, random),
@@ -129,7 +129,9 @@ fn one_round(
                 server
             });
             server.stop();
-            damage(disk, trouble, random);
+            if !damage(disk, trouble, random) {
+                name = "rounds with nothing to damage";
+            }
         }
         Trouble::NoiseBehindEnd => {
             load.during(|load| {
@@ -140,6 +142,7 @@ fn one_round(
             noise_behind_end(&disk.path().join("data/wal"), random);
         }
     }
+    figures.add(name, 1);
     load.codes().iter().for_each(|(code, count)| figures.add(&format!("answers {code}"), *count));
 }
 
@@ -268,8 +271,8 @@ fn power_cut(disk: &mut FaultyDisk, server: Server, load: &Load<'_>, random: &mu
     disk.restart(random);
 }
 
-/// Damages something that was acknowledged. The server must refuse to start, and start when it is mended.
-fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) {
+/// Damages something that was acknowledged, if tables do not have all. The server must refuse to start, and start when it is mended.
+fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) -> bool {
     let segments = wal::segments(&disk.path().join("data/wal"));
     let db = disk.path().join("data/db");
     let manifest = Manifest::open(&DirManifest::new(&db), &DirTables::new(&db)).expect("it is sound");
@@ -282,7 +285,7 @@ fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) {
         .filter(|(segment, frame)| frame.range().end < segment.end())
         .collect();
     // There may be only the markers, if the stop came when a lane had just gone on in another segment.
-    let Some(last) = covered.len().checked_sub(1) else { return };
+    let Some(last) = covered.len().checked_sub(1) else { return false };
     let (segment, frame) = covered[random.within(0..=last as u64) as usize];
     let at = random.within(frame.offset as u64..=frame.range().end as u64 - 1);
     let place = format!("offset {} of {}", frame.offset, segment.path.display());
@@ -307,6 +310,7 @@ fn damage(disk: &FaultyDisk, trouble: Trouble, random: &mut Random) {
         refused
     };
     assert_eq!(refused.status.code(), Some(1), "{}", refused.text);
+    true
 }
 
 /// Writes noise where each lane would have written next.

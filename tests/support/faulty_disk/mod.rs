@@ -11,7 +11,6 @@ mod medium;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fuser::{BackgroundSession, Config, MountOption};
@@ -103,10 +102,7 @@ impl FaultyDisk {
     fn unmount(&mut self) {
         let Some(Mounted { session, held }) = self.mounted.take() else { return };
         drop(held);
-        // The io_uring of a killed server may let go of its files later than that was tried. Then the place is free at once, and the
-        // session ends with the last file. Where all is unmounted there is nothing to do.
-        let mut lazily = Command::new("umount");
-        let _ = lazily.arg("--lazy").arg(&self.mount_point).stderr(Stdio::null()).status();
+        // It ends with the last file.
         session.join().expect("the file system's threads do not panic");
     }
 

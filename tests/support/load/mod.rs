@@ -38,6 +38,8 @@ pub struct Mix {
     pub value_bytes_max: u64,
     /// Codes of errors that the server may answer to requests with which nothing is wrong.
     pub codes_expected: &'static [&'static str],
+    /// Further ones, to queries.
+    pub codes_of_queries: &'static [&'static str],
 }
 
 /// Clients on one server.
@@ -75,6 +77,7 @@ impl Mix {
             queriers: 2,
             value_bytes_max: 200,
             codes_expected: &[],
+            codes_of_queries: &[],
         }
     }
 

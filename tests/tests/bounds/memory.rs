@@ -22,6 +22,8 @@ const CLIENTS_BYTES_MAX: u64 = 256 * MIB;
 /// Memory that a server may need beside that.
 const BESIDE_CLIENTS_BYTES_MAX: u64 = 48 * MIB;
 
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// Small claims, a line each, that differ from all others in their path.
 fn claims(run: &str, count: usize) -> String {
     (0..count).map(|number| TestClaim::new(format!("{run}/{number}"), "is", 1).json() + "\n").collect()
@@ -80,6 +82,7 @@ fn wait_until_upkeep_rests(server: &Server) {
         ["stemedb_checkpoints_total", "stemedb_table_merges_total", "stemedb_wal_segments_removed_total"]
             .map(|name| server.metric(name))
     };
+    let until = Instant::now() + PATIENCE;
     let mut before = done();
     loop {
         thread::sleep(Duration::from_secs(1));
@@ -87,6 +90,7 @@ fn wait_until_upkeep_rests(server: &Server) {
         if now == before {
             return;
         }
+        assert!(Instant::now() < until, "upkeep has not come to rest in {PATIENCE:?}: {now:?}");
         before = now;
     }
 }

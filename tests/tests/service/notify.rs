@@ -130,10 +130,12 @@ fn a_watchdog_is_fed_only_where_there_is_one() {
 }
 
 /// Starts a server and holds it while it recovers its log, until it has asked for more time twice. Gives what was heard meanwhile. A
-/// recovery that is over before it is held is begun again: the test may have had no CPU for a moment.
-fn held_in_recovery(data: &Data, manager: &Manager) -> (Server, HeldThread, Vec<String>) {
+/// recovery that is over before it is held is begun again on another copy of the data, since tables have that log by then: the test may have had no
+/// CPU for a moment.
+fn held_in_recovery(data: &Data, manager: &Manager) -> (Data, Server, HeldThread, Vec<String>) {
     for _ in 0..ATTEMPTS {
-        let server = manager.of(Start::on(data), LONG).begin();
+        let data = data.copy();
+        let server = manager.of(Start::on(&data), LONG).begin();
         server.wait_for_line("Starting WAL recovery...");
         let is_over = || server.text().contains("] Replayed ");
         if let Some(held) = HeldThread::named_unless(server.pid(), "recovery", is_over) {
@@ -145,7 +147,7 @@ fn held_in_recovery(data: &Data, manager: &Manager) -> (Server, HeldThread, Vec<
                 }
             }
             if !is_ready(&heard) {
-                return (server, held, heard);
+                return (data, server, held, heard);
             }
         }
         server.stop();
@@ -163,7 +165,7 @@ fn a_long_recovery_asks_for_more_time_and_can_be_stopped() {
         .collect();
     server.client().post("/v1/assert/batch", lines).expect("an answer").ok();
     server.stop();
-    let (server, held, heard) = held_in_recovery(&data, &manager);
+    let (_data, server, held, heard) = held_in_recovery(&data, &manager);
     assert!(
         heard.iter().any(|line| line.strip_prefix("STATUS=").is_some_and(|it| it.starts_with(RECOVERING))),
         "{heard:?}"
