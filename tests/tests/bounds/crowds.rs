@@ -133,7 +133,7 @@ fn batches_never_meet_a_full_lane() {
 #[test]
 fn requests_sent_ahead_wait_unread_and_are_all_answered() {
     const AHEAD: usize = 20 * PIPELINE_MAX;
-    let mut served = Served::with(&[]);
+    let mut served = Served::with(&[("STEMEDB_CORES", "1")]);
     let pid = served.server.pid();
     served.takes("/v1/assert", TestClaim::new("warm", "is", 1).json());
     let bytes_before = process::anonymous_bytes(pid);
@@ -156,8 +156,9 @@ fn requests_sent_ahead_wait_unread_and_are_all_answered() {
             });
         }
     });
-    // Ten mebibytes were sent on each; what may wait is 64 KiB, and 8 MiB of buffers to receive into are there for all.
+    // Ten mebibytes were sent on each; what may wait is 64 KiB, and a core has 8 MiB of buffers to receive into.
     let growth = process::anonymous_bytes(pid).saturating_sub(bytes_before);
+    println!("{growth} bytes more after all that was sent ahead");
     assert!(growth <= 16 << 20, "{growth} bytes more");
     assert_eq!(listing::all(&mut served.client, "warm").len(), 1);
     served.server.stop();
