@@ -16,6 +16,8 @@ pub mod order;
 pub mod planted;
 mod prefetch;
 pub mod query;
+#[cfg(test)]
+mod random_cases;
 pub mod removal;
 pub mod ring;
 pub mod shard;

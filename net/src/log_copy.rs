@@ -92,11 +92,6 @@ impl LogCopy {
         self.lanes.iter().find(|lane| !reaches(lane)).cloned()
     }
 
-    /// Whether the log has not gone on yet since it was copied.
-    pub(crate) fn is_untouched(&self, recovered: &Recovered) -> bool {
-        recovered.next_generation.0 == self.generation + 1
-    }
-
     /// Removes the note: the log goes on by itself.
     pub(crate) fn remove(wal: &Path) -> io::Result<()> {
         match fs::remove_file(Self::path(wal)) {

@@ -502,6 +502,35 @@ fn a_copy_that_was_put_in_place_by_hand_begins_a_new_chain() {
     assert!(output.starts_with("Archived "), "{output}");
 }
 
+/// Goal: so is a log that is put beside tables which are newer. Method: the tables are of later generations than the copy.
+#[test]
+fn a_copy_of_the_log_alone_begins_a_new_chain() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("./scripts/archive-wal.sh");
+    installation.typed("./scripts/backup-stemedb.sh");
+    let backup = installation.backups().remove(0);
+    for prefix in ["b", "c"] {
+        installation.stop();
+        installation.start();
+        write_all(&installation, prefix, 10);
+    }
+    let has_in_tables = |_| {
+        installation.typed("stemedb-admin backup run");
+        let newest = installation.backups().pop().expect("one was made");
+        !newest.join("wal/segment-00-0000000002.log").exists()
+    };
+    assert!((0..ROUNDS_MAX).any(has_in_tables), "there is no checkpoint");
+    installation.stop();
+    installation.typed(&format!("rm -rf data/wal && cp -a {}/wal data/", backup.display()));
+    installation.start();
+    installation.typed("cat data/wal/RESTORED");
+    write_all(&installation, "d", 10);
+    let output = installation.typed("./scripts/archive-wal.sh 2>&1");
+    assert!(output.contains("A new chain begins"), "{output}");
+}
+
 /// A log that was cut back to 50 claims, and given up behind them, where a backup has so many segments of so many lanes in its tables. Gives the
 /// backup of before that, too.
 fn given_up_with_in_tables(segments: u64, lanes: u64) -> (Installation, PathBuf) {

@@ -35,6 +35,7 @@ use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, LogStorage, MemoryStorage, SegmentFile};
 use crate::log::{BLOCK_BYTES, Generation, SEGMENT_BYTES_LEAST};
 use crate::order::WriteOrder;
+use crate::random_cases::of_256;
 use crate::slot::{LaneId, Slot, SlotMap};
 use crate::table::{
     MemoryTables, Strikes, TABLES_MAX, TIER_BYTES, Table, TableFile, TableNumber, TableSink, TableSize,
@@ -385,7 +386,7 @@ fn writing(lanes: &[Lane]) -> BTreeMap<LaneId, crate::log::SegmentNumber> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(24))]
 
     #[test]
     fn tables_and_log_say_together_what_the_whole_log_says(

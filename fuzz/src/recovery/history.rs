@@ -60,10 +60,7 @@ impl History {
             let flags = program.byte();
             let frames_in_flight = 1 + usize::from(flags & 1);
             for _ in 0..flags >> 2 & 3 {
-                let (changes, arriving) = (usize::from(program.byte() % 24), program.byte());
-                history.disk.crash_after(changes, arriving);
-                drop(history.start(lanes, frames_in_flight));
-                history.disk.restart();
+                history.start_and_crash(lanes, frames_in_flight, program);
             }
             let mut server = history.start(lanes, frames_in_flight).expect("memory takes every write");
             for _ in 0..program.byte() % 24 {
@@ -75,10 +72,21 @@ impl History {
             } else {
                 history.crash(server, program);
             }
+            if flags & 16 != 0 {
+                history.start_and_crash(lanes, frames_in_flight, program);
+            }
         }
         let (found, _) = read(&history.disk.memory).expect("no disk was damaged");
         history.settle(found);
         history
+    }
+
+    /// A start in which there may be a crash.
+    fn start_and_crash(&mut self, lanes: u16, frames_in_flight: usize, program: &mut Program<'_>) {
+        let (changes, arriving) = (usize::from(program.byte() % 24), program.byte());
+        self.disk.crash_after(changes, arriving);
+        drop(self.start(lanes, frames_in_flight));
+        self.disk.restart();
     }
 
     /// Recovers and opens the next generation; `None` if there was a crash before that was done.

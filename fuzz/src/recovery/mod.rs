@@ -1,5 +1,5 @@
 //! Recovery of a log with any history, which may then be damaged: an error or the truth, never a panic, and never records that
-//! nobody wrote or that are gone without a word.
+//! nobody wrote or that are gone without a word. A copy of the log, as backups take it, has what recovery finds, or is refused.
 //!
 //! The input is a little program. Its beginning writes a log: generations of some lanes each, which end in an orderly way
 //! or in a crash, at any point of an opening too; claims, retractions that reach all lanes or some. The rest damages it.
@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 
 use stemedb_engine::checkpoint::OpenTables;
 use stemedb_engine::log::Generation;
+use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::inspect::inspect;
 use stemedb_engine::log::record::RecordKind;
+use stemedb_engine::log::recovery::capture::capture;
 use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover};
 use stemedb_engine::log::storage::MemoryStorage;
 use stemedb_engine::slot::{LaneId, SLOTS};
@@ -64,21 +66,21 @@ pub fn recovery(input: &[u8]) {
     let before = disk.clone();
     let read = read(&disk);
     assert!(disk == before, "recovery changes nothing");
+    if sound.is_forged(&disk, &damage.touched) {
+        return;
+    }
+    let copied = copied(&disk);
+    if let Ok(copied) = &copied {
+        check_records(copied, truth, &sound, &damage);
+    }
     let Ok((found, recovered)) = read else {
         assert!(damage.steps > 0, "a sound log is recovered");
         return;
     };
-    if sound.is_forged(&disk, &damage.touched) {
-        return;
-    }
-    for (place, record) in &found {
-        assert_eq!(truth.get(place), Some(record), "a record that nobody wrote, at {place:?}");
-    }
-    if damage.touched.is_empty() || sound.is_testified_for(&damage) {
-        assert_eq!(found.len(), truth.len(), "acknowledged records are gone without an error");
-    } else if damage.is_in_one_block() {
-        let lost = truth.keys().filter(|place| !found.contains_key(place));
-        lost.for_each(|place| assert!(sound.is_last_of_its_lane(place), "{place:?} is gone"));
+    check_records(&found, truth, &sound, &damage);
+    match copied {
+        Ok(copied) => assert_eq!(copied, found, "a copy of the log has other records"),
+        Err(error) => assert!(damage.steps > 0, "a sound log is not copied: {error}"),
     }
 
     // What was recovered once stays, and nothing joins it.
@@ -89,6 +91,19 @@ pub fn recovery(input: &[u8]) {
     assert!(recovered_again.unfinished_retractions.is_empty(), "an opening completes retractions");
     if !is_damaged {
         check_claims(&opened.memory, truth, &history);
+    }
+}
+
+/// Checks that nothing is found that nobody wrote, and that nothing is gone without a word.
+fn check_records(found: &Records, truth: &Records, sound: &Sound, damage: &Damage) {
+    for (place, record) in found {
+        assert_eq!(truth.get(place), Some(record), "a record that nobody wrote, at {place:?}");
+    }
+    if damage.touched.is_empty() || sound.is_testified_for(damage) {
+        assert_eq!(found.len(), truth.len(), "acknowledged records are gone without an error");
+    } else if damage.is_in_one_block() {
+        let lost = truth.keys().filter(|place| !found.contains_key(place));
+        lost.for_each(|place| assert!(sound.is_last_of_its_lane(place), "{place:?} is gone"));
     }
 }
 
@@ -119,6 +134,18 @@ fn read(disk: &MemoryStorage) -> Result<(Records, Recovered), RecoveryError> {
         Ok(())
     })?;
     Ok((records, recovered))
+}
+
+/// The records of a copy.
+fn copied(disk: &MemoryStorage) -> Result<Records, RecoveryError> {
+    let mut copy = MemoryStorage::new();
+    for segment in capture(disk, &Covered::default())?.segments {
+        let file = &disk.segments[&segment.id()];
+        // One that is cut short is copied as it is; recovery of the copy finds that.
+        let bytes = file.len().min(segment.bytes as usize);
+        copy.segments.insert(segment.id(), file[..bytes].to_vec());
+    }
+    read(&copy).map(|(records, _)| records)
 }
 
 /// The records that are not retractions: of those an opening may write copies.

@@ -97,8 +97,8 @@ impl LogSource {
             let id = SegmentId { lane: covered.end.lane, number: covered.end.segment };
             let next = SegmentId { number: id.number.next(), ..id };
             let their_next = captured.segments.iter().find(|segment| segment.id() == next);
-            let is_sealed = their_next.is_some_and(|it| it.header.generation == covered.end.generation);
-            let their_end = covered.end.end_offset + if is_sealed { BLOCK_BYTES as u64 } else { 0 };
+            let seal_is_due = their_next.is_some_and(|it| it.header.generation == covered.end.generation);
+            let their_end = covered.end.end_offset + if seal_is_due { BLOCK_BYTES as u64 } else { 0 };
             if self.segments.get(&id).is_some_and(|part| part.bytes > their_end) {
                 // Of a segment that has gone into their tables this log has more than they do.
                 note(their_next.map_or(UnixMicros(i64::MAX), |their_next| their_next.header.created));

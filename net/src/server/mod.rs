@@ -239,7 +239,7 @@ fn open(
         tracing::warn!("Index snapshots that are of no use stay: {error}");
     }
 
-    if let Some(copy) = &copy {
+    if copy.is_some() {
         // Before the log goes on and is a copy no longer: lanes may have lost what came behind the tables,
         if recovery.manifest != Manifest::empty() {
             let manifest = DirManifest::new(data.db());
@@ -247,7 +247,7 @@ fn open(
             manifest.replace(&recovery.manifest.encode()).map_err(io::Error::from).map_err(failed)?;
         }
         // and nothing that is archived may go on with it, also where it was put in place by hand.
-        if copy.is_untouched(&recovery.recovered) {
+        if recovery.copied.is_some() {
             let failed = |source| StartError::Metadata { path: restore_mark::path(data.wal()), source };
             restore_mark::write(data.wal(), wall_clock()).map_err(failed)?;
         }

@@ -142,15 +142,18 @@ impl Look<'_> {
         {
             return Err(error);
         }
-        for &id in surveyed.into_iter().flat_map(|surveyed| surveyed.found_in.values()) {
-            let begun = &self.survey.lanes[&id.lane].begun;
-            let segment =
-                begun.iter().find(|segment| segment.file.id == id).expect("the record was found in it");
-            if let Some(offset) = self.second_frame(segment)? {
-                // Either the other lanes got their records after they were looked at, or they have lost them.
+        for lane in self.survey.lanes.values() {
+            let mut of_generation = lane.begun.iter().filter(|segment| segment.header.generation == last);
+            let Some(first) = of_generation.next() else { continue };
+            let behind = match of_generation.next() {
+                Some(second) => Some((second, 0)),
+                None => self.second_frame(first)?.map(|offset| (first, offset)),
+            };
+            if let Some((segment, offset)) = behind {
+                // Either lanes got their records after they were looked at, or they have lost them.
                 let expected = format!("the record of generation {last} in all its lanes");
-                let actual = "a frame behind it, but not the record in every lane".to_owned();
-                return Err(contradiction(self.storage, id, offset, expected, actual));
+                let actual = "what comes behind it, but not the record in every lane".to_owned();
+                return Err(contradiction(self.storage, segment.file.id, offset, expected, actual));
             }
         }
         // Whichever generation came before, this one was begun on what recovery found of it.
@@ -182,12 +185,18 @@ impl Look<'_> {
         }))
     }
 
-    /// Where a segment has a valid frame behind its first one.
+    /// Where a segment has a valid frame behind its first one, whether that is valid or not.
     fn second_frame(&mut self, segment: &BegunSegment) -> Result<Option<u64>, RecoveryError> {
         self.reader.open(segment.file, segment.limit());
-        let Ok(first) = self.reader.frame(BLOCK, &segment.home)? else { return Ok(None) };
-        let offset = BLOCK + first.header.frame_bytes() as u64;
-        Ok(self.reader.frame(offset, &segment.home)?.is_ok().then_some(offset))
+        let first = self.reader.frame(BLOCK, &segment.home)?;
+        let mut from = BLOCK + first.map_or(BLOCK, |frame| frame.header.frame_bytes() as u64);
+        while let Some(offset) = self.reader.first_written(from)? {
+            if self.reader.frame(offset, &segment.home)?.is_ok() {
+                return Ok(Some(offset));
+            }
+            from = offset + BLOCK;
+        }
+        Ok(None)
     }
 
     /// Captures a lane of which these segments were begun.
@@ -207,7 +216,7 @@ impl Look<'_> {
                 continue;
             }
             // Nothing that follows is part of the capture. If the lane was sealed since, that and all behind it is news.
-            let walked = self.walk(segment, required.map(|required| required.end))?;
+            let walked = self.walk(segment, required.as_ref())?;
             capture.segments.push(CapturedSegment { header: segment.header, bytes: walked.end });
             capture.lanes.push(CapturedLane {
                 end: LaneEnd {
@@ -271,24 +280,29 @@ impl Look<'_> {
 
     /// Reads the frames of a lane's last segment up to `required`, or else to the first place without one, or to the
     /// seal that it was given since.
-    fn walk(&mut self, segment: &BegunSegment, required: Option<u64>) -> Result<Walked, RecoveryError> {
+    fn walk(
+        &mut self,
+        segment: &BegunSegment,
+        required: Option<&RequiredEnd>,
+    ) -> Result<Walked, RecoveryError> {
         let mut walked = Walked { end: BLOCK, next_lsn: segment.header.first_lsn, last_frame: None };
         self.reader.open(segment.file, segment.limit());
-        while required.is_none_or(|required| walked.end < required) {
+        while required.is_none_or(|required| walked.end < required.end) {
             let header = match self.reader.frame(walked.end, &segment.home)? {
                 Ok(frame) if frame.header.kind == FrameKind::Seal => {
                     self.check_begun(segment.file.id, walked.end)?;
                     break;
                 }
                 Ok(frame) => frame.header,
-                Err(cause) if required.is_some() => {
-                    let testimony = "what was written later says that it was durable".to_owned();
-                    return Err(self.damage(segment, walked.end, cause, testimony));
-                }
-                Err(_) => {
-                    self.check_end(segment, &walked)?;
-                    break;
-                }
+                Err(cause) => match required {
+                    Some(RequiredEnd { testimony, .. }) => {
+                        return Err(self.damage(segment, walked.end, cause, testimony.clone()));
+                    }
+                    None => {
+                        self.check_end(segment, &walked)?;
+                        break;
+                    }
+                },
             };
             if header.first_lsn != walked.next_lsn {
                 let expected = format!("a frame that goes on with record {}", walked.next_lsn);
@@ -298,6 +312,11 @@ impl Look<'_> {
             walked.end += header.frame_bytes() as u64;
             walked.next_lsn = header.next_lsn();
             walked.last_frame = Some(header.time);
+        }
+        if let Some(required) = required
+            && (walked.end, walked.next_lsn) != (required.end, required.next_lsn)
+        {
+            return Err(required.missed(self.storage, segment.file.id, walked.end, walked.next_lsn));
         }
         Ok(walked)
     }

@@ -304,10 +304,7 @@ impl<'s, 'v> Replay<'s, 'v> {
         }
         let required = required.expect("only a required end ends the loop");
         if (walked.end, walked.next_lsn) != (required.end, required.next_lsn) {
-            let expected = format!("record {} to come next: {}", required.next_lsn, required.testimony);
-            let actual =
-                format!("frames up to offset {} and record {} to come next", walked.end, walked.next_lsn);
-            return Err(contradiction(self.storage, segment.file.id, required.end, expected, actual));
+            return Err(required.missed(self.storage, segment.file.id, walked.end, walked.next_lsn));
         }
         if required.sealed {
             self.seal(segment, &walked)?;

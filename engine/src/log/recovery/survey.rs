@@ -104,6 +104,21 @@ pub(super) struct RequiredEnd {
     pub(super) testimony: String,
 }
 
+impl RequiredEnd {
+    /// The error for a segment whose frames end elsewhere, or with another record.
+    pub(super) fn missed(
+        &self,
+        storage: &dyn LogStorage,
+        segment: SegmentId,
+        end: u64,
+        next_lsn: Lsn,
+    ) -> RecoveryError {
+        let expected = format!("record {} to come next: {}", self.next_lsn, self.testimony);
+        let actual = format!("frames up to offset {end} and record {next_lsn} to come next");
+        contradiction(storage, segment, self.end, expected, actual)
+    }
+}
+
 /// All that the beginnings of the segments say that are not covered.
 #[derive(Debug)]
 pub(super) struct Survey {

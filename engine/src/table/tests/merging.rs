@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::model::{Log, Record, View, insert, logs};
 use super::*;
 use crate::order::WriteOrder;
+use crate::random_cases::of_256;
 use crate::slot::Slot;
 use crate::table::entry::{Key, KeyBuffer};
 use crate::table::{InOrder, Strikes};
@@ -61,7 +62,7 @@ fn cut(storage: &MemoryTables, records: &[Record], cuts: &[usize], overlap: usiz
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(96))]
 
     /// Method: a log is cut into tables, which may overlap as they do after a crash; then adjacent ones are merged until
     /// one is left. After each merge the view of all tables is that of the log, made by comparing each claim with each retraction.

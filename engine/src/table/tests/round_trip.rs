@@ -5,11 +5,12 @@ use proptest::prelude::*;
 use super::model::{Log, View, insert, logs};
 use super::*;
 use crate::claim::Value;
+use crate::random_cases::of_256;
 use crate::slot::Slot;
 use crate::table::{AddError, DirTables, Entry};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(64))]
 
     /// Method: the view of the log, made by comparing each claim with each retraction.
     #[test]

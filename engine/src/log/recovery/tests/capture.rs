@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::history::life;
-use super::scripted::{Event, Racing, script, three_segments_each};
+use super::scripted::{Event, Racing, opening_of, script, three_segments_each};
 use super::*;
 use crate::log::covered::Covered;
 use crate::log::recovery::capture::{Capture, capture};
+use crate::random_cases::of_256;
 use crate::ring::aligned::AlignedBuffer;
 
 /// Copies what was captured.
@@ -34,7 +35,7 @@ fn acknowledged(events: &[Event]) -> BTreeMap<(u32, u16), u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(48))]
 
     #[test]
     fn a_capture_recovers_and_holds_what_was_acknowledged_before_it(
@@ -67,7 +68,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(48))]
 
     /// The same behind what tables hold by then.
     #[test]
@@ -115,25 +116,40 @@ fn a_generation_that_is_covered_in_part_has_its_record_in_all_lanes() {
     }
 }
 
-/// Goal: wherever a crash left a log, what is written to it afterwards is captured. Method: each block and name of a log in which lanes go from
-/// one segment to the next was the last one, and fewer lanes, as many and more go on; also behind what tables hold of it.
+/// Checks that a copy has all that the log has, also behind what tables hold of it.
+fn is_copied(disk: &MemoryStorage) -> bool {
+    let (all, _) = read(disk).unwrap();
+    let captured = capture(disk, &Covered::default()).unwrap();
+    let (records, _) = read(&copy(&captured, disk)).unwrap();
+    let covered = covered_of(disk, u64::MAX);
+    let captured = capture(disk, &covered).unwrap();
+    let (behind, _) = read_behind(&copy(&captured, disk), &covered).unwrap();
+    let is_behind = |one: &&Read| !is_covered(&covered, one.0, one.1, one.2);
+    records == all && behind.iter().eq(all.iter().filter(is_behind))
+}
+
+/// Goal: wherever a crash left a log, and wherever another left its next opening, all is captured, and so is what is written afterwards.
+/// Method: each block and name of a log in which lanes go from one segment to the next was the last one, fewer lanes, as many and more
+/// go on, and the same with each step of that.
 #[test]
 fn a_log_that_goes_on_after_a_crash_is_captured_whole() {
     let events = three_segments_each(2);
-    for (last, lanes) in (0..events.len()).flat_map(|last| (1..=3).map(move |lanes| (last, lanes))) {
-        let mut crashed = World { disk: MemoryStorage::new(), lanes: Vec::new() };
-        events[..=last].iter().for_each(|event| event.happen(&mut crashed.disk));
-        let mut world = crashed.restarted(lanes);
-        (0..lanes).for_each(|lane| world.commit(usize::from(lane), &[b"later"]));
-        let (all, _) = world.read();
-        let captured = capture(&world.disk, &Covered::default()).unwrap();
-        let (records, _) = read(&copy(&captured, &world.disk)).unwrap();
-        assert!(records == all, "event {last}, {lanes} lanes: {} of {}", records.len(), all.len());
-        let covered = covered_of(&world.disk, u64::MAX);
-        let captured = capture(&world.disk, &covered).unwrap();
-        let (behind, _) = read_behind(&copy(&captured, &world.disk), &covered).unwrap();
-        let rest: Vec<_> = all.into_iter().filter(|one| !is_covered(&covered, one.0, one.1, one.2)).collect();
-        assert!(behind == rest, "event {last}, {lanes} lanes: {} of {}", behind.len(), rest.len());
+    let mut crashed = MemoryStorage::new();
+    for (last, event) in events.iter().enumerate() {
+        event.happen(&mut crashed);
+        for lanes in 1..=3 {
+            let mut disk = crashed.clone();
+            for (step, event) in opening_of(&crashed, lanes).iter().enumerate() {
+                event.happen(&mut disk);
+                assert!(is_copied(&disk), "event {last}, step {step} to {lanes} lanes");
+            }
+            let mut world = World { disk, lanes: Vec::new() }.restarted(lanes);
+            (0..lanes).for_each(|lane| world.commit(usize::from(lane), &[b"later"]));
+            assert!(is_copied(&world.disk), "event {last}, {lanes} lanes");
+            let captured = capture(&world.disk, &Covered::default()).unwrap();
+            let ends: Vec<_> = captured.lanes.iter().map(|lane| lane.end).collect();
+            assert_eq!(ends, world.read().1.lane_ends, "event {last}, {lanes} lanes");
+        }
     }
 }
 
@@ -162,13 +178,18 @@ fn a_log_that_stands_still_is_captured_to_its_last_frame() {
 
 #[test]
 fn damage_is_reported_and_not_copied() {
-    let mut world = World::new(2);
-    world.fill_segments(0, 1);
-    for value in [b"1", b"2", b"3"] {
-        world.commit(0, &[value]);
-        world.commit(1, &[value]);
+    for lanes in 1..=2 {
+        let mut world = World::new(lanes);
+        world.fill_segments(0, 1);
+        for value in [b"1", b"2", b"3"] {
+            (0..lanes).for_each(|lane| world.commit(usize::from(lane), &[value]));
+        }
+        world.close();
+        damage_is_reported(&world);
     }
-    world.close();
+}
+
+fn damage_is_reported(world: &World) {
     let segments: Vec<_> = world.disk.segments.keys().copied().collect();
     for id in segments {
         let Some(captured) = capture(&world.disk, &Covered::default())
@@ -193,6 +214,26 @@ fn damage_is_reported_and_not_copied() {
         lost.segments.remove(&id);
         capture(&lost, &Covered::default()).unwrap_err();
     }
+}
+
+/// Goal: a lane ends with the record that comes before the next segment's, also where that is left out. Method: another frame of the segment stands
+/// in the place of the last one, and the next opening came as far as its header.
+#[test]
+fn a_frame_in_the_place_of_another_is_not_copied() {
+    let mut world = World::new(1);
+    world.commit(0, &[b"a"]);
+    world.lanes[0].mark();
+    world.drive(0);
+    world.commit(0, &[b"b"]);
+    let last = world.end(0).end_offset as usize - BLOCK_BYTES;
+    let is_header = |event: &Event| matches!(event, Event::Arrived(_, 0, _));
+    let events = opening_of(&world.disk, 1);
+    let header = events.iter().position(is_header).expect("a generation begins with a segment");
+    events[..=header].iter().for_each(|event| event.happen(&mut world.disk));
+    assert!(is_copied(&world.disk));
+    world.segment(0, 1).copy_within(last - BLOCK_BYTES..last, last);
+    let error = capture(&world.disk, &Covered::default()).unwrap_err().to_string();
+    assert_eq!(error, world.refused());
 }
 
 #[test]

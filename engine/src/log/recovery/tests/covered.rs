@@ -8,6 +8,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::random_cases::of_256;
 
 /// A record as it was replayed, with the slots that it strikes.
 type ReadWithSlots = (Read, Option<SlotSet>);
@@ -170,7 +171,7 @@ impl CoveredWorld {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(192))]
 
     #[test]
     fn what_is_covered_and_what_is_behind_it_are_the_whole_log(

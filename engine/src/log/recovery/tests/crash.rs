@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::log::storage::hooked::{Change, Hook, HookedDisk};
+use crate::random_cases::of_256;
 
 /// Stops in the middle of the `operations_left`-th change, and takes no other after it.
 struct Crash {
@@ -112,7 +113,7 @@ fn a_crash_at_any_change_of_an_opening_changes_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(24))]
 
     #[test]
     fn crashes_after_crashes_change_nothing(

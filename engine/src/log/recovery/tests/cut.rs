@@ -11,6 +11,7 @@ use super::*;
 use crate::log::covered::Covered;
 use crate::log::inspect::{Inspected, InspectedHeader, inspect};
 use crate::log::recovery::cut::{Cut, CutError, CutTarget, plan};
+use crate::random_cases::of_256;
 
 /// What is left of the log.
 fn apply(cut: &Cut, disk: &MemoryStorage) -> MemoryStorage {
@@ -44,7 +45,7 @@ fn times(disk: &MemoryStorage) -> BTreeMap<(u32, u16, u64), UnixMicros> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(24))]
 
     #[test]
     fn what_is_left_is_what_was_queued_by_then(
@@ -97,7 +98,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(24))]
 
     /// Where tables hold the beginning of the log, the rest is cut just as exactly; or it is refused, since they may hold what came later.
     #[test]

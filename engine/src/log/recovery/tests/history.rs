@@ -12,6 +12,7 @@ use super::*;
 use crate::log::frame::FRAME_MAGIC;
 use crate::log::lane::{LaneWrite, WriteOutcome};
 use crate::log::layout::array;
+use crate::random_cases::of_256;
 
 #[derive(Debug, Clone)]
 pub(super) enum Step {
@@ -169,7 +170,7 @@ fn crash(world: &mut World, models: &[LaneModel], arriving: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(64))]
 
     #[test]
     fn acknowledged_records_survive_and_frames_are_never_halved(lives in prop::collection::vec(life(), 1..5)) {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::log::SEGMENT_BYTES_LEAST;
 use crate::log::segment::SegmentHeader;
+use crate::random_cases::of_256;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -68,7 +69,7 @@ fn without(disk: &MemoryStorage, lost: &[LostSegments]) -> (Vec<Read>, Covered) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(of_256(192))]
 
     #[test]
     fn whatever_is_gone_the_rest_is_read_and_then_nothing_is_missed(

@@ -114,6 +114,14 @@ pub(super) fn three_segments_each(lanes: u16) -> Vec<Event> {
     recorder.hook.0
 }
 
+/// All that happens to a log that has come to rest when so many lanes go on with it.
+pub(super) fn opening_of(disk: &MemoryStorage, lanes: u16) -> Vec<Event> {
+    let mut recorder = HookedDisk { disk: disk.clone(), hook: Recorder::default() };
+    let (_, recovered) = read(disk).unwrap();
+    open_generation(&mut recorder, &recovered, &small_opening(lanes)).unwrap();
+    recorder.hook.0
+}
+
 fn live(
     recorder: &mut HookedDisk<Recorder>,
     mut lanes: Vec<Lane>,
