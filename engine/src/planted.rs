@@ -39,6 +39,8 @@ pub enum Bug {
     AcceptTooMany,
     /// Some writes are never answered.
     ForgetAnswers,
+    /// A segment for which there was no space is never asked for again.
+    NeverAskAgain,
     /// A claim without a timestamp gets the time of the real clock.
     AskTheClock,
     /// Segments are removed before the manifest is durable that makes them needless.
@@ -97,6 +99,7 @@ impl Bug {
         (Bug::BelieveShortWrites, 6),
         (Bug::AcceptTooMany, 7),
         (Bug::ForgetAnswers, 7),
+        (Bug::NeverAskAgain, 7),
         (Bug::AskTheClock, 8),
         (Bug::RemoveTooEarly, 1),
         (Bug::ListTooEarly, 1),

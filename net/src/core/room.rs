@@ -7,6 +7,7 @@ use slotmap::SlotMap;
 use stemedb_engine::checkpoint::{TableSet, UpkeepFacts};
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::{LaneWrite, WriteId};
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::{Done, Shard};
 use stemedb_engine::slot::{CoreId, SlotMap as Slots};
@@ -463,7 +464,11 @@ impl Room {
     }
 
     pub(super) fn segment_failed(&mut self, no_space: bool, now: Now) {
-        self.segment = SegmentWish::Failed(now.monotonic_us + SEGMENT_RETRY_US);
+        self.segment = if planted::is(Bug::NeverAskAgain) && no_space {
+            SegmentWish::Asked
+        } else {
+            SegmentWish::Failed(now.monotonic_us + SEGMENT_RETRY_US)
+        };
         if let Some(shard) = &mut self.router.shard {
             shard.segment_failed(no_space);
         }

@@ -1,9 +1,10 @@
 //! Whether answers can be true.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::client::{KnownFigures, Question, Reading};
-use crate::model::{Asked, ClaimNumber, Model, Moment, Stored};
+use crate::model::{Asked, Claim, ClaimNumber, Model, Moment, Stored};
 use crate::wording::{BatchAnswer, HealthAnswer, LineError, Page, Response, RetractAnswer};
 
 /// How many answers there were, by status.
@@ -70,9 +71,11 @@ impl Answers {
                 }
                 (Vec::new(), None)
             }
-            Question::Health { certain, lanes_failed, upkeep_failed } => {
+            Question::Health { certain, exactly, lanes_failed, upkeep_failed } => {
                 if !is_turned_away(response) {
-                    check_health(certain, lanes_failed, upkeep_failed, response, model);
+                    let possible = if exactly { certain } else { None }.unwrap_or_else(|| model.possible());
+                    let held = certain.map(|certain| certain..=possible);
+                    check_health(held, lanes_failed, upkeep_failed, response, model);
                 }
                 (Vec::new(), None)
             }
@@ -104,16 +107,15 @@ impl Answers {
 }
 
 fn check_health(
-    certain: Option<usize>,
+    held: Option<RangeInclusive<usize>>,
     lanes_failed: usize,
     upkeep_failed: bool,
     response: &Response,
     model: &Model,
 ) {
     let health: HealthAnswer<'_> = response.json();
-    if let Some(certain) = certain {
-        let (held, possible) = (health.assertion_count, model.possible());
-        assert!((certain..=possible).contains(&held), "{held} claims are held, not {certain} to {possible}");
+    if let Some(held) = held {
+        assert!(held.contains(&health.assertion_count), "{health:?}, with {held:?} claims");
     }
     let lanes_failed = lanes_failed..=model.lanes_failed.len();
     assert!(
@@ -264,13 +266,11 @@ fn check_page(mut reading: Reading, response: &Response, model: &mut Model) -> O
         return Some(reading);
     }
     let Reading { subject, asked, sent, rows, .. } = reading;
-    model.check_list(
-        &rows,
-        asked,
-        sent,
-        |claim| subject.as_ref().is_none_or(|subject| claim.subject == *subject),
-        "a list",
-    );
+    let covers = |claim: &Claim| subject.as_ref().is_none_or(|subject| claim.subject == *subject);
+    model.check_list(&rows, asked, sent, covers, "a list");
+    if subject.is_some() && page.count == rows.len() {
+        model.check_moment(&rows, asked, covers);
+    }
     None
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use stemedb_engine::slot::{CoreId, Slot, SlotMap};
 use stemedb_tests::Random;
 
 use crate::answers::Answers;
@@ -20,6 +21,9 @@ const BATCH_CLAIMS_MAX: u64 = 30;
 
 /// A batch that is longer is sent line by line: an array has to fit into a body.
 const ARRAY_BYTES_MAX: usize = 16_000;
+
+/// Subjects among which one is looked for that a given core owns.
+const SUBJECTS_TRIED_MAX: usize = 10_000;
 
 /// Claims that a client remembers to send once more.
 const RETRIES_MAX: usize = 64;
@@ -42,6 +46,15 @@ pub(crate) struct Client {
     is_ending: bool,
     /// Whether the server has said that it will close the connection.
     was_told_of_end: bool,
+    /// Of who inspects a server at rest, what may be refused all the same.
+    inspects: Option<Inspection>,
+}
+
+/// What an inspector may be refused.
+#[derive(Debug, Clone, Copy)]
+struct Inspection {
+    /// Whether the indexes have a bound that they may have come to.
+    may_be_full: bool,
 }
 
 /// A request whose answer has not come.
@@ -64,9 +77,9 @@ pub(crate) enum Question {
     List(Reading),
     /// For the claim that a lens picks, for each predicate.
     Lens { subject: String, lens: &'static str, as_of_us: Option<i64>, sent: Moment },
-    /// How the server is; how many claims it must hold, if that is known of all its cores, how many lanes had failed, and
+    /// How the server is; how many claims it must hold at least, if that is known of all its cores, or exactly, how many lanes had failed, and
     /// whether the upkeep had.
-    Health { certain: Option<usize>, lanes_failed: usize, upkeep_failed: bool },
+    Health { certain: Option<usize>, exactly: bool, lanes_failed: usize, upkeep_failed: bool },
     /// For the figures, of which some may be known; how many lanes had failed.
     Metrics { known: Option<KnownFigures>, lanes_failed: usize },
     /// Whether it is ready; how many lanes had failed.
@@ -114,7 +127,13 @@ impl Client {
             is_rude: false,
             is_ending: false,
             was_told_of_end: false,
+            inspects: None,
         }
+    }
+
+    /// A client that asks a server at rest, which must do what it is asked. The indexes may be full.
+    pub(crate) fn inspector(random: Random, may_be_full: bool) -> Client {
+        Client { inspects: Some(Inspection { may_be_full }), ..Client::new(random) }
     }
 
     /// How many answers it waits for.
@@ -194,7 +213,11 @@ impl Client {
             91..=92 => {
                 let certain = model.is_open.then(|| model.certain());
                 let (lanes_failed, upkeep_failed) = (model.lanes_failed.len(), model.upkeep_failed);
-                (Question::Health { certain, lanes_failed, upkeep_failed }, get("/v1/health"), 1)
+                (
+                    Question::Health { certain, exactly: false, lanes_failed, upkeep_failed },
+                    get("/v1/health"),
+                    1,
+                )
             }
             93 => {
                 let lanes_failed = model.lanes_failed.len();
@@ -228,11 +251,22 @@ impl Client {
             0 => self.random.within(0..=scenario.value_bytes_max),
             _ => self.random.within(0..=100),
         };
-        let filling = self.random.text(filling_bytes as usize);
         let source = self.random.once_in(2).then(|| self.source(scenario));
+        let subject = self.subject(scenario);
+        self.new_claim(subject, source, filling_bytes, model)
+    }
+
+    fn new_claim(
+        &mut self,
+        subject: String,
+        source: Option<String>,
+        filling_bytes: u64,
+        model: &mut Model,
+    ) -> ClaimNumber {
+        let filling = self.random.text(filling_bytes as usize);
         let timestamp_us = OLDEST_US + self.random.within(0..=50) * 1_000_000;
         let claim = Claim {
-            subject: self.subject(scenario),
+            subject,
             predicate: format!("p{}", self.random.within(0..=2)),
             source,
             value: value_of(model.next_claim(), &filling),
@@ -312,11 +346,32 @@ impl Client {
         (Question::Wrong(status), request, 1)
     }
 
+    /// Asks a server at rest whether it is ready, and each of its cores to store a claim.
+    pub(crate) fn ask_for_progress(&mut self, model: &mut Model, cores: u16, now_us: u64) -> Vec<u8> {
+        let mut requests = get("/ready");
+        let mut questions = vec![Question::Ready { lanes_failed: 0 }];
+        let slots = SlotMap::new(cores);
+        for core in 0..cores {
+            let is_its_own = |subject: &String| slots.owner(Slot::of(subject.as_bytes())) == CoreId(core);
+            let subjects = (0..).map(|number: u64| format!("{ROOT}/of-core/{number}"));
+            let subject = subjects.take(SUBJECTS_TRIED_MAX).find(is_its_own).expect("a core has a subject");
+            let number = self.new_claim(subject, None, 0, model);
+            requests.extend(post("/v1/assert", &claim_json(model.claim(number))));
+            questions.push(Question::Claim(number));
+        }
+        let waits = questions.into_iter().map(|question| Outstanding { sent_us: now_us, question });
+        self.outstanding.extend(waits);
+        requests
+    }
+
     /// Asks a server at rest for its figures.
     pub(crate) fn ask_for_figures(&mut self, known: KnownFigures, now_us: u64) -> Vec<u8> {
-        let question = Question::Metrics { known: Some(known), lanes_failed: 0 };
-        self.outstanding.push_back(Outstanding { sent_us: now_us, question });
-        get("/metrics")
+        let certain = Some(known.claims as usize);
+        let health = Question::Health { certain, exactly: true, lanes_failed: 0, upkeep_failed: false };
+        let metrics = Question::Metrics { known: Some(known), lanes_failed: 0 };
+        let waits = [health, metrics].map(|question| Outstanding { sent_us: now_us, question });
+        self.outstanding.extend(waits);
+        [get("/v1/health"), get("/metrics")].concat()
     }
 
     /// Takes what has come over the connection, and checks the answers in it.
@@ -333,6 +388,10 @@ impl Client {
             let Some(Outstanding { question, .. }) = self.outstanding.pop_front() else {
                 panic!("an answer to nothing: {response:?}")
             };
+            if let Some(Inspection { may_be_full }) = self.inspects {
+                let is_full = || may_be_full && response.error_code() == "memory_full";
+                assert!(response.status < 300 || is_full(), "at rest, {question:?} is refused: {response:?}");
+            }
             let (uncertain, reading) = answers.check(question, &response, model);
             self.reading = self.reading.take().or(reading);
             self.uncertain.extend(uncertain);

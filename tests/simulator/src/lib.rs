@@ -9,6 +9,7 @@
 
 mod answers;
 mod auditor;
+mod calm;
 mod client;
 mod console;
 mod copy;
@@ -32,5 +33,5 @@ mod upkeep;
 mod wording;
 
 pub use console::say;
-pub use simulation::{Outcome, Simulation};
+pub use simulation::{Outcome, Simulation, World};
 pub use totals::Totals;

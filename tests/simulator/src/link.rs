@@ -25,8 +25,12 @@ pub(crate) struct Link {
     pub(crate) down: Option<(Vec<u8>, usize)>,
     /// Whether the core will send no more.
     pub(crate) down_ends: bool,
-    /// Until when nothing moves.
-    pub(crate) stalled_until_us: u64,
+    /// Until when nothing moves towards the core.
+    pub(crate) up_stalled_until_us: u64,
+    /// Until when nothing moves towards the client.
+    pub(crate) down_stalled_until_us: u64,
+    /// Whether the client takes a little at a time, however fast it sends.
+    pub(crate) reads_slowly: bool,
     pub(crate) up_is_foreseen: bool,
     pub(crate) down_is_foreseen: bool,
     /// The client's side of TLS, if it is spoken.
@@ -45,7 +49,9 @@ impl Link {
             is_receiving: true,
             down: None,
             down_ends: false,
-            stalled_until_us: 0,
+            up_stalled_until_us: 0,
+            down_stalled_until_us: 0,
+            reads_slowly: false,
             up_is_foreseen: false,
             down_is_foreseen: false,
             tls,

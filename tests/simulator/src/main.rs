@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use stemedb_simulator::{Simulation, Totals, say};
+use stemedb_simulator::{Outcome, Totals, World, say};
 
 /// Runs the whole server on a simulated disk, network and clock, and checks what it promises.
 ///
@@ -32,9 +32,13 @@ struct Options {
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Print what happens in it.
+    /// Print what happens in it, in one run instead of two that are compared.
     #[arg(long, requires = "seed")]
     trace: bool,
+
+    /// Have all clients speak TLS, in the worlds in which they would not, too.
+    #[arg(long)]
+    tls: bool,
 
     /// Run every so many seeds twice, and check that both runs were the same, event by event. 0 for none.
     #[arg(long, default_value_t = 20)]
@@ -61,7 +65,7 @@ struct Report {
 }
 
 thread_local! {
-    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+    static WORLD: Cell<Option<World>> = const { Cell::new(None) };
 }
 
 fn main() {
@@ -77,26 +81,22 @@ fn main() {
 /// The last words of a seed that failed.
 fn tell_how_to_replay(panic: &PanicHookInfo<'_>, usual: &dyn Fn(&PanicHookInfo<'_>)) {
     usual(panic);
-    if let Some(seed) = SEED.get() {
-        eprintln!(
-            "\nseed {seed} shows a broken promise. To see it again:\n  \
-             cargo run --release --locked -p stemedb-simulator -- --seed {seed} --trace"
-        );
+    if let Some(world) = WORLD.get() {
+        eprintln!("\n{world}");
     }
     // The others need not go on.
     std::process::exit(1);
 }
 
 fn run_one(seed: u64, options: &Options) {
-    SEED.set(Some(seed));
     let began = Instant::now();
-    let outcome = Simulation::new(seed, options.trace).run();
-    SEED.set(None);
+    let world = World { seed, speaks_tls: options.tls };
+    let outcome = run_world(world, options.trace, !options.trace);
     say(format_args!("seed {seed}: the sum of all events is {}", outcome.sum));
     let report = Report {
         first_seed: seed,
         seeds: 1,
-        seeds_run_twice: 0,
+        seeds_run_twice: u64::from(!options.trace),
         seconds: began.elapsed().as_secs_f64(),
         totals: outcome.totals,
     };
@@ -120,7 +120,8 @@ fn run_many(options: &Options) {
                         return;
                     }
                     let twice = options.twice_every != 0 && number.is_multiple_of(options.twice_every);
-                    let run = run_seed(options.first + number, twice);
+                    let world = World { seed: options.first + number, speaks_tls: options.tls };
+                    let run = run_world(world, false, twice).totals;
                     let mut sum = totals.lock().unwrap_or_else(PoisonError::into_inner);
                     sum.0 += &run;
                     sum.1 += u64::from(twice);
@@ -141,15 +142,16 @@ fn run_many(options: &Options) {
     report.print(options.json);
 }
 
-fn run_seed(seed: u64, twice: bool) -> Totals {
-    SEED.set(Some(seed));
-    let outcome = Simulation::new(seed, false).run();
+/// Runs a world, perhaps a second time to compare.
+fn run_world(world: World, trace: bool, twice: bool) -> Outcome {
+    WORLD.set(Some(world));
+    let outcome = world.simulation(trace).run();
     if twice {
-        let again = Simulation::new(seed, false).run();
+        let again = world.simulation(false).run();
         assert_eq!(outcome.sum, again.sum, "two runs of one seed differ");
     }
-    SEED.set(None);
-    outcome.totals
+    WORLD.set(None);
+    outcome
 }
 
 fn progress_bar(seeds: u64) -> ProgressBar {
@@ -199,6 +201,8 @@ impl Report {
             ("  refused by a start", totals.lies_refused),
             ("connections broken", totals.resets),
             ("connections stalled", totals.stalls),
+            ("slow readers", totals.slow_readers),
+            ("inspections without faults", totals.inspections),
             ("messages between cores", totals.messages),
             ("jumps of the wall clock", totals.clock_jumps),
             ("seconds simulated", totals.virtual_us / 1_000_000),

@@ -21,7 +21,10 @@ impl Simulation {
         let unix_s = now.wall.0 as u64 / 1_000_000;
         let tls = self.tls.as_ref().map(|tls| Box::new(tls.connect(&mut self.random, unix_s)));
         let is_secured = tls.is_some();
-        self.links.insert(number, Link::new(client, core, key, tls));
+        let mut link = Link::new(client, core, key, tls);
+        link.reads_slowly = self.scenario.slow_readers.happens(&mut self.random);
+        self.totals.slow_readers += u64::from(link.reads_slowly);
+        self.links.insert(number, link);
         self.connected[client] = Some(number);
         self.auditor.note(self.time_us, "connect", client as u64, core as u64);
         if is_secured {
@@ -52,7 +55,8 @@ impl Simulation {
     pub(crate) fn closed(&mut self, number: LinkNumber) {
         let Some(link) = self.links.remove(&number) else { return };
         // What is still on its way may cross with the end of a connection that was idle.
-        let may_close = !self.calm || !link.up.is_empty() || self.clients[link.client].may_be_left();
+        let may_close =
+            !self.calm.is_held_to() || !link.up.is_empty() || self.clients[link.client].may_be_left();
         assert!(may_close, "without faults, client {} has lost its connection and its answers", link.client);
         self.auditor.note(self.time_us, "close", link.client as u64, link.core as u64);
         self.connected[link.client] = None;
@@ -63,7 +67,7 @@ impl Simulation {
     pub(crate) fn up(&mut self, number: LinkNumber) {
         let Some(link) = self.links.get_mut(&number) else { return };
         link.up_is_foreseen = false;
-        if link.stalled_until_us > self.time_us || !link.moves_up() {
+        if link.up_stalled_until_us > self.time_us || !link.moves_up() {
             self.foresee(number);
             return;
         }
@@ -85,13 +89,19 @@ impl Simulation {
     pub(crate) fn down(&mut self, number: LinkNumber) {
         let Some(link) = self.links.get_mut(&number) else { return };
         link.down_is_foreseen = false;
-        if link.stalled_until_us > self.time_us {
+        if link.down_stalled_until_us > self.time_us {
             self.foresee(number);
             return;
         }
         let (client, core, key) = (link.client, link.core, link.key);
-        let bytes =
+        let mut bytes =
             self.piece(number, |link| link.down.as_ref().map_or(0, |(buffer, sent)| buffer.len() - sent));
+        if self.links[&number].reads_slowly {
+            bytes = bytes.min(self.random.within(1..=600) as usize);
+            let pause_us = self.random.within(1_000..=100_000);
+            self.links.get_mut(&number).expect("it was just there").down_stalled_until_us =
+                self.time_us + pause_us;
+        }
         let link = self.links.get_mut(&number).expect("it was just there");
         if let Some((buffer, sent)) = &mut link.down {
             let piece = *sent..*sent + bytes;
@@ -133,8 +143,19 @@ impl Simulation {
         }
         if self.scenario.stalls.happens(&mut self.random) {
             let stall_us = self.random.within(1_000..=4_000_000);
+            let until_us = self.time_us + stall_us;
             let link = self.links.get_mut(&number).expect("it was just there");
-            link.stalled_until_us = self.time_us + stall_us;
+            let (up, down) = match self.random.within(0..=2) {
+                0 => (true, false),
+                1 => (false, true),
+                _ => (true, true),
+            };
+            if up {
+                link.up_stalled_until_us = until_us;
+            }
+            if down {
+                link.down_stalled_until_us = until_us;
+            }
             self.totals.stalls += 1;
         }
         self.foresee(number);
@@ -144,14 +165,14 @@ impl Simulation {
     pub(crate) fn foresee(&mut self, number: LinkNumber) {
         let latency_us = self.random.within(5..=200);
         let Some(link) = self.links.get_mut(&number) else { return };
-        let at_us = (self.time_us + latency_us).max(link.stalled_until_us);
+        let soon_us = self.time_us + latency_us;
         if link.moves_up() && !link.up_is_foreseen {
             link.up_is_foreseen = true;
-            self.schedule.add(at_us, Event::Up(number));
+            self.schedule.add(soon_us.max(link.up_stalled_until_us), Event::Up(number));
         }
         if link.moves_down() && !link.down_is_foreseen {
             link.down_is_foreseen = true;
-            self.schedule.add(at_us, Event::Down(number));
+            self.schedule.add(soon_us.max(link.down_stalled_until_us), Event::Down(number));
         }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Scenario {
     pub(crate) operations_a_run: u64,
     /// Of the ends of runs, those that are orderly.
     pub(crate) stops: Rate,
+    /// Of the runs, those before whose end faults stop for a while.
+    pub(crate) lulls: Rate,
     /// Of the starts, those during which the machine goes down again.
     pub(crate) start_crashes: Rate,
     /// Of the starts, those before which something on the disk changes.
@@ -81,6 +83,8 @@ pub(crate) struct Scenario {
     pub(crate) resets: Rate,
     /// Pieces of what is sent after which nothing moves for a while.
     pub(crate) stalls: Rate,
+    /// Connections whose client takes its answers a little at a time.
+    pub(crate) slow_readers: Rate,
     /// Requests after which a client says that it will send no more.
     pub(crate) half_closes: Rate,
     /// Pieces of what is sent that are cut in two.
@@ -152,6 +156,7 @@ impl Scenario {
         let mut rate = |range: std::ops::RangeInclusive<u64>, once_in: u64| Rate::of(random, range, once_in);
         Scenario {
             stops: rate(2..=8, 1),
+            lulls: rate(3..=10, 2),
             start_crashes: rate(2..=4, 2),
             lies: rate(2..=6, 3),
             write_errors: rate(50..=500, 4),
@@ -161,6 +166,7 @@ impl Scenario {
             full_disk: rate(2..=10, 6),
             resets: rate(20..=400, 2),
             stalls: rate(20..=200, 3),
+            slow_readers: rate(2..=20, 3),
             half_closes: rate(5..=50, 3),
             cuts: rate(2..=30, 2),
             core_stalls: rate(20..=400, 3),
@@ -207,6 +213,7 @@ impl Scenario {
     pub(crate) fn without_faults(&self) -> Scenario {
         let calm = Rate::NEVER;
         Scenario {
+            lulls: calm,
             start_crashes: calm,
             lies: calm,
             write_errors: calm,
@@ -215,6 +222,7 @@ impl Scenario {
             full_disk: calm,
             resets: calm,
             stalls: calm,
+            slow_readers: calm,
             core_stalls: calm,
             upkeep_starves: false,
             upkeep_stalls: calm,

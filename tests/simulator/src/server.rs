@@ -194,5 +194,7 @@ impl Server {
             running.writes.len()
         );
         assert!(lane.frames_free() <= scenario.lane.frame_buffers, "a lane has made memory of nothing");
+        let index_bytes = shard.index().bytes();
+        assert!(index_bytes <= scenario.index_bytes_max, "the index of core {core} has {index_bytes} bytes");
     }
 }

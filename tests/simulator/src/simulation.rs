@@ -1,6 +1,7 @@
 //! The world of one seed: machine, network, clients, and what happens when.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::lane::LaneWrite;
@@ -12,6 +13,7 @@ use stemedb_tests::Random;
 
 use crate::answers::Answers;
 use crate::auditor::Auditor;
+use crate::calm::Calm;
 use crate::client::Client;
 use crate::disk::{Crash, Disk, SharedDisk};
 use crate::link::{Link, LinkNumber};
@@ -28,6 +30,12 @@ const PATIENCE_US: u64 = 20_000_000;
 /// How long everything may take to come to rest once there are no faults any more, in microseconds. A client may be reading a list, one claim a
 /// page, whose values come late from tables: that is no fault.
 const REST_US_MAX: u64 = 600_000_000;
+
+/// How long a run may take in any world, in microseconds: clients give up after some seconds, and then it ends.
+const RUN_US_MAX: u64 = 4 * 3_600_000_000;
+
+/// How many events may happen at one moment.
+const EVENTS_AT_ONCE_MAX: u64 = 1_000_000;
 
 /// The wall clock when the world begins, microseconds since 1970.
 const BEGINNING_US: i64 = 1_700_000_000_000_000;
@@ -98,14 +106,16 @@ pub struct Simulation {
     pub(crate) answers: Answers,
     pub(crate) auditor: Auditor,
     pub(crate) totals: Totals,
-    /// Whether nothing goes wrong any more.
-    pub(crate) calm: bool,
+    /// How far the world has come in showing that all goes on when nothing goes wrong any more.
+    pub(crate) calm: Calm,
+    /// When it came there.
+    pub(crate) calm_since_us: u64,
+    /// The faults that go on after a time without any.
+    pub(crate) faulty: Option<Scenario>,
     /// What clients may still ask for in this run.
     pub(crate) operations_left: u64,
     /// After how many further writes the machine goes down, in the midst of one.
     pub(crate) writes_until_crash: Option<u64>,
-    /// Whether the figures of the server at rest have been asked for.
-    pub(crate) figures_asked: bool,
     /// Whether a snapshot was taken and nobody but the server has removed it: there must be one.
     pub(crate) has_snapshot: bool,
     /// How and when the run ends is decided.
@@ -117,12 +127,15 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// The world of `seed`. With `trace`, what happens is printed.
-    pub fn new(seed: u64, trace: bool) -> Simulation {
+    /// The world, about to begin. With `trace`, what happens is printed.
+    fn new(World { seed, speaks_tls }: World, trace: bool) -> Simulation {
         let mut random = Random::new(seed);
-        let scenario = Scenario::of(&mut random);
+        let mut scenario = Scenario::of(&mut random);
+        scenario.speaks_tls |= speaks_tls;
         let client = |number: usize| Client::new(random.fork(1000 + number as u64));
-        let clients: Vec<_> = (0..scenario.clients).map(client).collect();
+        let mut clients: Vec<_> = (0..scenario.clients).map(client).collect();
+        let may_be_full = scenario.index_bytes_max != u64::MAX;
+        clients.push(Client::inspector(random.fork(1000 + scenario.clients as u64), may_be_full));
         let auditor = Auditor::new(trace);
         auditor.tell(0, || format!("{scenario:#?}"));
         Simulation {
@@ -140,10 +153,11 @@ impl Simulation {
             answers: Answers::default(),
             auditor,
             totals: Totals::default(),
-            calm: false,
+            calm: Calm::No,
+            calm_since_us: 0,
+            faulty: None,
             operations_left: 0,
             writes_until_crash: None,
-            figures_asked: false,
             has_snapshot: false,
             is_ending: false,
             has_ended: false,
@@ -153,28 +167,23 @@ impl Simulation {
         }
     }
 
-    /// The same with clients that speak TLS.
-    pub fn speaking_tls(mut self) -> Simulation {
-        self.scenario.speaks_tls = true;
-        self
-    }
-
     /// Lets all of it happen. Panics when something does that must not.
     pub fn run(mut self) -> Outcome {
         // The random numbers of TLS are those of a thread.
         self.tls = self.scenario.speaks_tls.then(|| Tls::new(Random::new(self.seed).fork(3)));
-        for client in 0..self.clients.len() {
+        for client in 0..self.scenario.clients {
             self.schedule.add(0, Event::Client(client));
         }
         for _ in 0..self.scenario.runs {
             self.start();
             self.serve(self.scenario.operations_a_run);
         }
-        self.calm = true;
         self.scenario = self.scenario.without_faults();
         self.disk.get().is_full = false;
+        self.enter(Calm::Serving);
         self.start();
         self.serve(self.scenario.operations_a_run);
+        self.enter(Calm::Serving);
         self.start();
         self.scrub();
         self.totals.count_answers(&self.answers);
@@ -193,27 +202,36 @@ impl Simulation {
         self.has_ended = false;
         self.writes_until_crash = None;
         let began_us = self.time_us;
+        let mut events_at_once = 0;
         while !self.has_ended {
             let Some((time_us, event)) = self.schedule.next() else {
                 panic!("nothing happens any more, although the server has not ended")
             };
             assert!(time_us >= self.time_us, "time went back");
+            events_at_once = if time_us == self.time_us { events_at_once + 1 } else { 0 };
+            assert!(events_at_once < EVENTS_AT_ONCE_MAX, "time stands still: {event:?}");
             self.time_us = time_us;
             self.happen(event);
-            if !self.is_ending && self.operations_left == 0 && (!self.calm || self.is_at_rest()) {
-                if self.calm && !self.figures_asked {
-                    self.ask_for_figures();
-                } else {
-                    self.end_run();
-                }
+            if !self.is_ending && self.operations_left == 0 {
+                self.go_on();
             }
             assert!(
-                !self.calm || self.time_us - began_us < REST_US_MAX,
-                "without faults, clients still wait for answers after {} s: {:?}",
+                self.calm == Calm::No || self.time_us - self.calm_since_us < REST_US_MAX,
+                "without faults, clients still wait for answers after {} s of {:?}: {:?}",
                 REST_US_MAX / 1_000_000,
+                self.calm,
                 self.clients.iter().map(Client::outstanding).collect::<Vec<_>>()
             );
+            assert!(
+                self.time_us - began_us < RUN_US_MAX,
+                "a run has not ended after {} s",
+                RUN_US_MAX / 1_000_000
+            );
         }
+        if let Some(faulty) = self.faulty.take() {
+            self.scenario = faulty;
+        }
+        self.calm = Calm::No;
         self.server = None;
         self.schedule = Schedule::new();
         for link in std::mem::take(&mut self.links).into_values() {
@@ -221,31 +239,27 @@ impl Simulation {
             self.clients[link.client].disconnected();
         }
         self.time_us += self.random.within(1_000..=2_000_000);
-        for client in 0..self.clients.len() {
+        for client in 0..self.scenario.clients {
             self.schedule.add(self.time_us, Event::Client(client));
         }
     }
 
-    /// Whether the server serves, no client waits for anything, and log and tables are in order.
-    fn is_at_rest(&self) -> bool {
-        let serves = |server: &Server| {
-            let is_preparing = server.cores.iter().any(|running| running.is_preparing);
-            server.serving == server.cores.len() && server.keeper.is_idle() && !is_preparing
-        };
-        self.server.as_ref().is_some_and(serves)
-            && self.clients.iter().all(|client| client.outstanding() == 0 && !client.is_reading())
-    }
-
     /// Decides how the run ends, and when.
-    fn end_run(&mut self) {
+    pub(crate) fn end_run(&mut self) {
         self.is_ending = true;
-        if self.calm {
+        if self.calm != Calm::No && self.faulty.is_none() {
             self.schedule.add(self.time_us, Event::End(Ending::Stop));
             return;
         }
+        if let Some(faulty) = self.faulty.take() {
+            self.scenario = faulty;
+        }
+        self.calm = Calm::No;
         // Clients do not know, and go on.
         self.operations_left = u64::MAX;
+        let mut is_cut_short = false;
         let ending = if self.scenario.stops.happens(&mut self.random) {
+            is_cut_short = self.random.once_in(3);
             Ending::Stop
         } else {
             if self.random.once_in(2) {
@@ -260,18 +274,10 @@ impl Simulation {
             _ => self.random.within(0..=300_000),
         };
         self.schedule.add(self.time_us + in_us, Event::End(ending));
-    }
-
-    /// Compares the figures of a server at rest with what it holds, over a connection if one is there.
-    fn ask_for_figures(&mut self) {
-        self.figures_asked = true;
-        let known = self.check_rest();
-        let idle = (0..self.clients.len())
-            .find_map(|client| Some((client, self.connected[client]?)))
-            .filter(|(client, _)| !self.clients[*client].is_done_with_connection());
-        if let Some((client, link)) = idle {
-            let request = self.clients[client].ask_for_figures(known, self.time_us);
-            self.send_up(link, &request);
+        if is_cut_short {
+            let after_us = self.random.within(0..=50_000);
+            let crash = self.crash_kind();
+            self.schedule.add(self.time_us + in_us + after_us, Event::End(crash));
         }
     }
 
@@ -411,13 +417,14 @@ impl Simulation {
             .waits_since_us()
             .is_some_and(|since_us| self.time_us - since_us > PATIENCE_US);
         assert!(
-            !is_lost || !self.calm,
+            !is_lost || !self.calm.is_held_to(),
             "without faults, client {number} has had no answer for {} s",
             PATIENCE_US / 1_000_000
         );
         let client = &mut self.clients[number];
         // Where nothing goes wrong, clients hear their answers out.
-        let may_leave = client.is_done_with_connection() && (!self.calm || client.outstanding() == 0);
+        let may_leave =
+            client.is_done_with_connection() && (!self.calm.is_held_to() || client.outstanding() == 0);
         if is_lost || (may_leave && self.random.once_in(20)) {
             self.reset(link);
             return;
@@ -439,6 +446,36 @@ impl Simulation {
                 self.foresee(link);
             }
         }
+    }
+}
+
+/// Which world.
+#[derive(Debug, Clone, Copy)]
+pub struct World {
+    /// What all of it follows from.
+    pub seed: u64,
+    /// Whether its clients speak TLS even if its seed would not have it.
+    pub speaks_tls: bool,
+}
+
+impl World {
+    /// The world, about to begin. With `trace`, what happens in it is printed.
+    pub fn simulation(self, trace: bool) -> Simulation {
+        Simulation::new(self, trace)
+    }
+}
+
+/// What is said of a world that shows a broken promise: how to see it again.
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let World { seed, speaks_tls } = self;
+        let tls = if *speaks_tls { " --tls" } else { "" };
+        write!(
+            f,
+            "seed {seed} shows a broken promise. To see it again, twice, or with what happens in it:\n  \
+             cargo run --release --locked -p stemedb-simulator -- --seed {seed}{tls}\n  \
+             cargo run --release --locked -p stemedb-simulator -- --seed {seed}{tls} --trace"
+        )
     }
 }
 

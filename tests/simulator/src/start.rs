@@ -22,7 +22,7 @@ use stemedb_net::server::recovery::{Hands, RebuildError, Rebuilt, Sources, rebui
 
 use crate::client::KnownFigures;
 use crate::disk::{Crash, Lie, SnapshotLie, StoreFile, StoreLie};
-use crate::model::{Asked, Stored};
+use crate::model::Stored;
 use crate::secured::Tls;
 use crate::server::{Happening, Server};
 use crate::simulation::{Event, Simulation};
@@ -292,8 +292,7 @@ impl Simulation {
         assert_eq!(held, rows.len() as u64, "claims counted, and claims listed");
         let retracted: u64 = indexes().map(Index::retracted_len).sum();
         assert_eq!(retracted, rows.iter().filter(|row| row.retracted).count() as u64, "retracted claims");
-        let sent = self.model.tick();
-        self.model.check_list(&rows, Asked::All, sent, |_| true, "at rest");
+        self.model.rests(&rows);
         let files = LogStorage::list(&self.disk).expect("the disk can be listed");
         let upkeep = server.keeper.facts().snapshot();
         KnownFigures {

@@ -64,6 +64,10 @@ pub struct Totals {
     pub resets: u64,
     /// Connections on which nothing moved for a while.
     pub stalls: u64,
+    /// Connections whose client took its answers a little at a time.
+    pub slow_readers: u64,
+    /// Times at which, without faults, every core had to make progress and all figures had to be right.
+    pub inspections: u64,
     /// Messages between cores.
     pub messages: u64,
     /// Times at which the wall clock was set.
@@ -117,6 +121,8 @@ impl AddAssign<&Totals> for Totals {
         self.lies_refused += other.lies_refused;
         self.resets += other.resets;
         self.stalls += other.stalls;
+        self.slow_readers += other.slow_readers;
+        self.inspections += other.inspections;
         self.messages += other.messages;
         self.clock_jumps += other.clock_jumps;
         self.disk_bytes += other.disk_bytes;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use stemedb_engine::planted::{Bug, plant};
-use stemedb_simulator::Simulation;
+use stemedb_simulator::World;
 
 /// Within how many seeds each bug must show.
 const SEEDS_MAX: u64 = 500;
@@ -63,6 +63,7 @@ fn sign(bug: Bug) -> &'static str {
         Bug::AcknowledgeOutOfOrder | Bug::SkipLsns => "frames are committed in LSN order",
         Bug::AcceptTooMany => " connections",
         Bug::ForgetAnswers => "has had no answer",
+        Bug::NeverAskAgain => "at rest",
         Bug::AskTheClock => "two runs of one seed differ",
         Bug::RemoveTooEarly | Bug::CoverTooMuch | Bug::CoverTooFar => "a sound log is refused",
         Bug::ListTooEarly | Bug::RemoveListedTables => "a sound store is refused",
@@ -85,7 +86,7 @@ fn sign(bug: Bug) -> &'static str {
 /// What a seed says of a planted bug. Two runs that differ say something, too.
 fn broken_promise(bug: Bug, seed: u64) -> Option<String> {
     plant(Some(bug));
-    let run = || Simulation::new(seed, false).run().sum;
+    let run = || World { seed, speaks_tls: false }.simulation(false).run().sum;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let sum = run();
         if bug == Bug::AskTheClock {

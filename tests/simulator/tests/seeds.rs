@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use stemedb_simulator::{Simulation, Totals};
+use stemedb_simulator::{Totals, World};
 
 /// Without optimisation a world takes about a second.
 const SEEDS: u64 = if cfg!(debug_assertions) { 10 } else { 200 };
@@ -15,14 +15,27 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 10 } else { 200 };
 fn tls_breaks_no_promise_and_a_seed_says_all_of_it() {
     let mut totals = Totals::default();
     for seed in 1..=SEEDS.div_ceil(2) {
-        let run = || Simulation::new(seed, false).speaking_tls().run();
-        let (outcome, again) = (run(), run());
-        assert_eq!(outcome.sum, again.sum, "two runs of seed {seed} differ");
-        totals += &outcome.totals;
+        totals += &run_twice(World { seed, speaks_tls: true });
     }
     let Totals { operations, crashes, resets, answers, .. } = totals;
     assert!(operations > 100 * SEEDS && crashes > SEEDS && resets > 0, "{operations}, {crashes}, {resets}");
     assert!([200, 201, 400, 404, 405, 503].iter().all(|status| answers.contains_key(status)), "{answers:?}");
+}
+
+/// Runs a world twice, and says how to see it again if it breaks a promise or differs from itself.
+fn run_twice(world: World) -> Totals {
+    struct LastWords(World);
+    impl Drop for LastWords {
+        fn drop(&mut self) {
+            if thread::panicking() {
+                eprintln!("{}", self.0);
+            }
+        }
+    }
+    let _last_words = LastWords(world);
+    let (outcome, again) = (world.simulation(false).run(), world.simulation(false).run());
+    assert_eq!(outcome.sum, again.sum, "two runs of it differ");
+    outcome.totals
 }
 
 #[test]
@@ -35,9 +48,7 @@ fn no_promise_is_broken_and_a_seed_says_all() {
             if seed > SEEDS {
                 return totals;
             }
-            let (outcome, again) = (Simulation::new(seed, false).run(), Simulation::new(seed, false).run());
-            assert_eq!(outcome.sum, again.sum, "two runs of seed {seed} differ");
-            totals += &outcome.totals;
+            totals += &run_twice(World { seed, speaks_tls: false });
         }
     };
     let mut totals = Totals::default();
@@ -56,6 +67,8 @@ fn no_promise_is_broken_and_a_seed_says_all() {
         lies_refused,
         resets,
         stalls,
+        slow_readers,
+        inspections,
         clock_jumps,
         upkeep_crashes,
         upkeep_failures,
@@ -73,8 +86,22 @@ fn no_promise_is_broken_and_a_seed_says_all() {
         ..
     } = totals;
     assert!(operations > 500 * SEEDS && crashes > 5 * SEEDS, "{operations} operations, {crashes} crashes");
-    let rare = [start_crashes, stops, writes_torn, writes_failed, lies_refused, resets, stalls, clock_jumps];
+    let rare = [
+        start_crashes,
+        stops,
+        writes_torn,
+        writes_failed,
+        lies_refused,
+        resets,
+        stalls,
+        slow_readers,
+        clock_jumps,
+    ];
     assert!(rare.iter().all(|count| *count > 0), "{rare:?}");
+    assert!(
+        inspections > SEEDS,
+        "{inspections}: one at the end of each world, and in the midst of some runs"
+    );
     let of_tables = [upkeep_crashes, merges, segments_removed, tables_removed, starts_on_tables];
     let of_upkeep = [&of_tables[..], &[snapshots, starts_on_snapshots, scrubbed]].concat();
     assert!(checkpoints > SEEDS && of_upkeep.iter().all(|count| *count > 0), "{checkpoints}, {of_upkeep:?}");
