@@ -59,7 +59,7 @@ const QUANTITIES: [Quantity; 5] = [
         name: "memory beside the index",
         unit: Unit::Bytes,
         of: Sample::other_memory_bytes,
-        growth_max: 12.0 * MIB,
+        growth_max: 6.0 * MIB,
         growth_share_max: 0.1,
     },
     Quantity {
