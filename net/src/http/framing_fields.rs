@@ -87,21 +87,26 @@ impl FramingFields {
         }
     }
 
-    /// Takes the value of an `Expect` field.
+    //= RFC 9110 section 5.6.1.2
+    //# A recipient MUST parse and ignore a reasonable number of empty list elements
+    /// Takes the value of an `Expect` field; several are one list.
     pub(super) fn expect(&mut self, value: &[u8], version: Version) -> Result<(), Reject> {
-        //= RFC 9110 section 10.1.1
-        //# A server that receives an Expect field value containing a member other than 100-continue MAY respond with
-        //# a 417 (Expectation Failed) status code
-        if !value.eq_ignore_ascii_case(b"100-continue") {
-            return Err(Reject::ExpectationFailed);
+        let expectations = value.split(|&byte| byte == b',').map(trim_white_space);
+        for expectation in expectations.filter(|expectation| !expectation.is_empty()) {
+            //= RFC 9110 section 10.1.1
+            //# A server that receives an Expect field value containing a member other than 100-continue MAY respond with
+            //# a 417 (Expectation Failed) status code
+            if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Reject::ExpectationFailed);
+            }
+            //= RFC 9110 section 10.1.1
+            //# A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation.
+            //
+            //= RFC 9110 section 15.2
+            //# Since HTTP/1.0 did not define any 1xx status codes, a server MUST NOT send a 1xx response to an HTTP/1.0
+            //# client.
+            self.expects_continue = version == Version::Http11;
         }
-        //= RFC 9110 section 10.1.1
-        //# A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation.
-        //
-        //= RFC 9110 section 15.2
-        //# Since HTTP/1.0 did not define any 1xx status codes, a server MUST NOT send a 1xx response to an HTTP/1.0
-        //# client.
-        self.expects_continue = version == Version::Http11;
         Ok(())
     }
 
@@ -302,7 +307,13 @@ mod tests {
         assert_eq!(expects("100-continue", Version::Http11), Ok(true));
         assert_eq!(expects("100-Continue", Version::Http11), Ok(true));
         assert_eq!(expects("100-continue", Version::Http10), Ok(false));
-        for other in ["", "200-ok", "100-continue, x", "100-continue=1"] {
+        for list in ["100-continue,", ", ,100-continue", "100-continue, 100-continue"] {
+            assert_eq!(expects(list, Version::Http11), Ok(true), "{list:?}");
+        }
+        for nothing in ["", ",", " , ,"] {
+            assert_eq!(expects(nothing, Version::Http11), Ok(false), "{nothing:?}");
+        }
+        for other in ["200-ok", "100-continue, x", ",x", "100-continue=1", "y 100-continue"] {
             assert_eq!(expects(other, Version::Http11), Err(Reject::ExpectationFailed), "{other:?}");
         }
     }

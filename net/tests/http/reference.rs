@@ -78,7 +78,11 @@ fn read_request(bytes: &mut &[u8], limits: &Limits) -> Result<(Request, bool), R
         [host] => check(is_authority(host))?,
         _ => return Err(Refused),
     }
-    check(values("expect").iter().all(|value| value.eq_ignore_ascii_case(b"100-continue")))?;
+    let expectations = values("expect").join(&b',');
+    let mut expectations = expectations.split(|&byte| byte == b',').map(trim);
+    check(
+        expectations.all(|expectation| matches!(&*expectation.to_ascii_lowercase(), b"" | b"100-continue")),
+    )?;
     check(values("if-match").iter().all(|value| *value == b"*"))?;
     let is_encoded = values("content-encoding").iter().any(|value| {
         let codings = value.split(|&byte| byte == b',').map(trim);
@@ -314,6 +318,7 @@ const MESSAGES: &[&str] = &[
     "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
      a;b=\"c\\\"d\" ; e = f\r\n0123456789\r\n2\r\n\r\n\r\n00\r\nA: b\r\nC:d\r\n\r\n",
     "POST /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+    "POST /a HTTP/1.1\r\nHost: x\r\nExpect: , 100-Continue,,100-continue\r\nContent-Length: 3\r\n\r\nabc",
     "POST /a HTTP/1.1\r\nHost: x\r\nContent-Encoding: identity ,, identity\r\nContent-Length: 3\r\n\r\nabc",
     "GET /a HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nIf-Match: *\r\n\r\n",
     "GET / HTTP/1.0\r\n\r\n",

@@ -1,6 +1,6 @@
 //! RFC 9110, section 10.1.1: `Expect: 100-continue`.
 
-use super::{answers_in, assert_refused, echo, post};
+use super::{answers_in, assert_read, assert_refused, echo, post};
 use crate::script::{Manners, Script};
 
 const EXPECTING: &str = "Expect: 100-continue\r\nContent-Length: 5\r\n";
@@ -57,6 +57,21 @@ fn another_expectation_is_answered_with_417() {
         assert_refused(post(&format!("Expect: {expectation}\r\nContent-Length: 5\r\n"), "hello"), 417);
     }
     assert_refused(post("Expect: 100-continue\r\nExpect: x\r\nContent-Length: 5\r\n", "hello"), 417);
+}
+
+//= RFC 9110 section 5.6.1.2
+//# A recipient MUST parse and ignore a reasonable number of empty list elements
+#[test]
+fn empty_elements_of_an_expectation_are_ignored() {
+    for expectation in ["100-continue,", ",100-continue", ", 100-Continue ,,", "100-continue, 100-continue"] {
+        let mut script = Script::new(Manners::Echo);
+        script.receive(post(&format!("Expect: {expectation}\r\nContent-Length: 5\r\n"), ""));
+        assert_eq!(script.sent_text(), "HTTP/1.1 100 Continue\r\n\r\n", "{expectation}");
+    }
+    for nothing in ["", ",", " , ,"] {
+        assert_read(post(&format!("Expect: {nothing}\r\nContent-Length: 1\r\n"), "a"), &[("POST /a", "a")]);
+    }
+    assert_refused(post("Expect: 100-continue,,x\r\nContent-Length: 5\r\n", "hello"), 417);
 }
 
 //= RFC 9110 section 10.1.1
