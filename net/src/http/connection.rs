@@ -387,7 +387,12 @@ impl Connection {
     /// Brings timers and memory up to what the connection now waits for.
     fn settle(&mut self) {
         self.reader.trim();
-        self.timers.wait_for(self.reader.waiting(self.may_begin()), self.is_finished());
+        let waiting = match self.reader.waiting(self.may_begin()) {
+            // The client may wait for leave to send, which waits for the answers before.
+            Waiting::Body if self.replies.withholds_continue() => Waiting::Caller,
+            waiting => waiting,
+        };
+        self.timers.wait_for(waiting, self.is_finished());
     }
 
     fn close(&mut self) {

@@ -96,6 +96,11 @@ impl Replies {
         self.write_continue(output);
     }
 
+    /// Whether the client that sends the newest request is to be given leave for its body, and has not been.
+    pub(super) fn withholds_continue(&self) -> bool {
+        self.waiting.back().is_some_and(|reply| reply.continues)
+    }
+
     /// Takes the answer to a request that has none, and writes all answers whose turn it is.
     pub(super) fn answer(
         &mut self,

@@ -132,6 +132,17 @@ fn the_rate_of_a_body_is_measured_from_its_own_beginning() {
 }
 
 #[test]
+fn the_time_of_a_body_begins_when_the_client_is_told_to_send_it() {
+    let mut script = Script::new(Manners::Silent);
+    script.receive(GET);
+    script.receive("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(script.wait_until(60_000), None, "it waits for the answer to the first request");
+    script.respond(0, "");
+    assert!(script.sent_text().ends_with("HTTP/1.1 100 Continue\r\n\r\n"), "{}", script.sent_text());
+    assert_eq!(script.wait_until(200_000), Some((70_000, Timeout::Body)));
+}
+
+#[test]
 fn a_body_must_come_at_256_bytes_a_second() {
     let mut script = Script::new(Manners::Echo);
     script.receive(POST);
