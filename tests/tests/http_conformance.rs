@@ -180,15 +180,27 @@ fn the_agent_of_one_request_is_not_that_of_the_next() {
 fn a_condition_that_is_not_met_stores_nothing() {
     let (_data, server, mut client) = serve();
     let claim = TestClaim::new("conditional", "is", 1).json();
+    let unknown = format!("/v1/assertion/{}", "0".repeat(64));
+    let mut status = |method, target, fields, body: &str| {
+        let request =
+            http::request_with(method, target, &format!("If-Match: \"a\"\r\n{fields}"), body.as_bytes());
+        send(&mut client, &request).status
+    };
     for target in ["/v1/assert", "/v1/assert/batch"] {
-        let request = http::request_with("POST", target, "If-Match: \"a\"\r\n", claim.as_bytes());
-        assert_eq!(send(&mut server.client(), &request).status, 412);
+        assert_eq!(status("POST", target, "", &claim), 412);
+    }
+    assert_eq!(status("GET", "/v1/query?concept_path=conditional", "", ""), 412);
+    for (method, target, fields, expected) in [
+        ("POST", "/nowhere", "", 404),
+        ("PUT", "/v1/assert", "", 405),
+        ("GET", &*unknown, "", 404),
+        ("GET", "/v1/assertion/zz", "", 400),
+        ("GET", "/v1/query?limit=0", "", 400),
+        ("POST", "/v1/assert", "X-Agent-Id: a\r\nX-Agent-Id: a\r\n", 400),
+    ] {
+        assert_eq!(status(method, target, fields, ""), expected, "{method} {target}");
     }
     assert!(listing::all(&mut client, "/*").is_empty());
-    for (method, target, status) in [("POST", "/nowhere", 404), ("PUT", "/v1/assert", 405)] {
-        let request = http::request_with(method, target, "If-Match: \"a\"\r\n", claim.as_bytes());
-        assert_eq!(send(&mut client, &request).status, status);
-    }
     server.stop();
 }
 

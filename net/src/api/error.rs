@@ -176,6 +176,8 @@ error_codes! {
     AssertionNotFound = "assertion_not_found", NotFound;
     /// The endpoint has other methods; `Allow` lists them.
     MethodNotAllowed = "method_not_allowed", MethodNotAllowed;
+    /// `If-Match` names entity tags, of which nothing here has any.
+    PreconditionFailed = "precondition_failed", PreconditionFailed;
     /// The body, or a line of NDJSON, is longer than allowed.
     BodyTooLarge = "body_too_large", ContentTooLarge;
     /// A write to the log has failed; nothing more is accepted on its lane until a restart.

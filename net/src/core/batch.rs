@@ -267,20 +267,28 @@ impl WaitingClaims {
 
 /// The batches of a core.
 impl Room {
-    /// Finds room for one more batch. Where as many are coming in as may, the slowest gives way, if it is slow by any
-    /// measure: else a few clients who hardly send anything would keep all others out. False if there is none.
-    pub(super) fn admit_batch(&mut self, now: Now, answers: &mut Vec<Answer>) -> bool {
+    /// Which batch gives way to one more, if there is no other room for it. Where as many are coming in as may, that is the slowest, if it
+    /// is slow by any measure: else a few clients who hardly send anything would keep all others out.
+    ///
+    /// # Errors
+    ///
+    /// What is told to who comes when there is no room.
+    pub(super) fn batch_to_give_way(&self, now: Now) -> Result<Option<OperationKey>, ApiError> {
         if self.batches.keys.len() < BATCHES_MAX {
-            return true;
+            return Ok(None);
         }
-        let Some(slowest) = self.slowest_batch(now) else { return false };
+        let message = "as many batches as may are coming in already; try again in a moment";
+        self.slowest_batch(now).map(Some).ok_or_else(|| ApiError::new(ErrorCode::Overloaded, message))
+    }
+
+    /// Ends a batch that is slow, so that another finds room.
+    pub(super) fn give_way(&mut self, slowest: OperationKey, now: Now, answers: &mut Vec<Answer>) {
         let message = format!(
             "the batch came in at less than {} KiB a second while others found no room; lines of it that came whole are stored, and all of it may be sent again",
             GIVES_WAY_BELOW_BYTES_PER_S >> 10
         );
         let error = ApiError::new(ErrorCode::Overloaded, message);
         self.end_batch(slowest, Response::error(&error), now, answers);
-        true
     }
 
     /// The batch whose body has come in slowest of those that have had some time and do not wait for the disk, if it is slow

@@ -63,6 +63,7 @@ use connection::Connection;
 use handshakes::Handshakes;
 use overdue::Rounds;
 use queries::QUERIES_AT_ONCE;
+use requests::NotTaken;
 use response::{Response, SpareBodies};
 use room::{Answer, Room, Told};
 use secured::Secured;
@@ -454,10 +455,11 @@ impl Core {
                         }
                         http.accept(id, taken.mode);
                     }
-                    Err(response) => {
+                    Err(NotTaken::Answered(response)) => {
                         self.room.count_answer(Method::from_name(head.method()), response.head.status);
                         http.respond_owned(id, &response.head, response.body);
                     }
+                    Err(NotTaken::Rejected(reason)) => http.refuse(reason),
                 },
                 Event::Body { id, head, body } => {
                     let response = match endpoint.take().expect("a body follows a head that was accepted") {

@@ -28,6 +28,8 @@ pub(super) struct Operation {
     pub(super) request: RequestId,
     /// The method of the request.
     pub(super) method: Option<Method>,
+    /// Whether what is read is to have an entity tag. A write that wants one is not taken on.
+    pub(super) wants_entity_tag: bool,
     /// When it was taken on, monotonic microseconds.
     pub(super) started_us: u64,
     /// What is waited for.

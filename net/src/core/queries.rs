@@ -48,6 +48,7 @@ pub(super) struct Lookup {
 pub(super) struct WaitingQuery {
     pub(super) request: RequestId,
     pub(super) method: Option<Method>,
+    pub(super) wants_entity_tag: bool,
     /// When it was asked, monotonic microseconds.
     pub(super) asked_us: u64,
     pub(super) query: Query,

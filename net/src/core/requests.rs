@@ -15,10 +15,10 @@ use super::fetches::Unreadable;
 use super::message::{Message, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
 use super::queries::WaitingQuery;
-use super::response::{Response, refused};
+use super::response::{Response, condition_failed, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
-use crate::http::{self, BodyMode, Head, RequestId, ResponseHead, Status};
+use crate::http::{self, BodyMode, Head, Reject, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
 
 /// What is to become of a request, as its head decides.
@@ -28,6 +28,33 @@ pub(super) struct Taken {
     pub(super) mode: BodyMode,
     /// The batch that the body belongs to.
     pub(super) batch: Option<OperationKey>,
+}
+
+/// Why a request goes no further than its head.
+#[derive(Debug)]
+pub(super) enum NotTaken {
+    /// It is answered.
+    Answered(Response),
+    /// Its connection rejects it.
+    Rejected(Reject),
+}
+
+impl From<Response> for NotTaken {
+    fn from(response: Response) -> NotTaken {
+        NotTaken::Answered(response)
+    }
+}
+
+impl From<ApiError> for NotTaken {
+    fn from(error: ApiError) -> NotTaken {
+        NotTaken::Answered(Response::error(&error))
+    }
+}
+
+impl From<Reject> for NotTaken {
+    fn from(reason: Reject) -> NotTaken {
+        NotTaken::Rejected(reason)
+    }
 }
 
 /// Requests, from their heads on.
@@ -40,30 +67,48 @@ impl Room {
         head: &Head,
         now: Now,
         answers: &mut Vec<Answer>,
-    ) -> Result<Taken, Response> {
+    ) -> Result<Taken, NotTaken> {
         let (method, path) = (head.method(), head.path());
         if path == "*" {
-            return Err(Response::about_the_server());
+            return Err(Response::about_the_server().into());
         }
         let endpoint =
             api::route(method, path).map_err(|error| Response::misrouted(error, method, path))?.endpoint;
         let serves_itself =
             matches!(endpoint, Endpoint::Health | Endpoint::Ready | Endpoint::Metrics | Endpoint::ApiDoc);
         if self.phase == Phase::Recovering && !serves_itself {
-            return Err(Response::error(&refused(Refusal::Recovering)));
+            return Err(refused(Refusal::Recovering).into());
         }
+        let mode = if endpoint == Endpoint::AssertBatch { BodyMode::Stream } else { BodyMode::Whole };
+        head.check_body(mode, self.body_bytes_max)?;
+        //= RFC 9110 section 13.1.1
+        //# An origin server that evaluates an If-Match condition MUST NOT perform the requested method if the
+        //# condition evaluates to false.  Instead, the origin server MAY indicate that the conditional request
+        //# failed by responding with a 412 (Precondition Failed) status code.
+        // A write is answered with that when nothing else is wrong with its head, and its body is not looked at; a read in the
+        // place of what was found.
         if endpoint != Endpoint::AssertBatch {
-            return Ok(Taken { endpoint, mode: BodyMode::Whole, batch: None });
+            if head.wants_entity_tag() && matches!(endpoint, Endpoint::Assert | Endpoint::Retract) {
+                if endpoint == Endpoint::Assert {
+                    agent_field(head)?;
+                }
+                return Err(condition_failed().into());
+            }
+            return Ok(Taken { endpoint, mode, batch: None });
         }
-        let asked = Asked { connection, request, method: Method::from_name(method), now };
-        let agent = agent_field(head).map_err(|error| Response::error(&error))?;
-        agent.map(api::agent_of_header).transpose().map_err(|error| Response::error(&error))?;
-        if !self.admit_batch(now, answers) {
-            let message = "as many batches as may are coming in already; try again in a moment";
-            return Err(Response::error(&ApiError::new(ErrorCode::Overloaded, message)));
+        let agent = agent_field(head)?;
+        agent.map(api::agent_of_header).transpose()?;
+        let gives_way = self.batch_to_give_way(now)?;
+        if head.wants_entity_tag() {
+            return Err(condition_failed().into());
         }
+        // Not before it is known that nothing is wrong with the one that takes its place.
+        if let Some(slowest) = gives_way {
+            self.give_way(slowest, now, answers);
+        }
+        let asked = Asked::of(connection, request, head, now);
         let batch = Batch::new(agent.map(<[u8]>::to_vec), self.body_bytes_max);
-        Ok(Taken { endpoint, mode: BodyMode::Stream, batch: Some(self.begin_batch(asked, batch)) })
+        Ok(Taken { endpoint, mode, batch: Some(self.begin_batch(asked, batch)) })
     }
 
     /// Does what a request asks for. Answers at once where nothing has to be waited for.
@@ -76,7 +121,7 @@ impl Room {
         body: &[u8],
         now: Now,
     ) -> Option<Response> {
-        let asked = Asked { connection, request, method: Method::from_name(head.method()), now };
+        let asked = Asked::of(connection, request, head, now);
         let begun = match endpoint {
             Endpoint::Assert => self.assert_one(asked, head, body),
             Endpoint::Retract => self.retract(asked, body),
@@ -86,7 +131,8 @@ impl Room {
             Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
             Endpoint::ApiDoc => {
                 let response = Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON));
-                return Some(self.within_memory(connection, endpoint, response));
+                let response = self.within_memory(connection, endpoint, response);
+                return Some(response.under_condition(asked.wants_entity_tag));
             }
             Endpoint::AssertBatch => panic!("the body of a batch is streamed"),
             Endpoint::Query => panic!("a query waits for its turn"),
@@ -124,9 +170,7 @@ impl Room {
 
     /// Begins to wait for something.
     pub(super) fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
-        let Asked { connection, request, method, now } = asked;
-        let started_us = now.monotonic_us;
-        let operation = self.operations.insert(Operation { connection, request, method, started_us, awaits });
+        let operation = self.operations.insert(asked.operation(awaits));
         Ticket { core: self.router.id, operation, line: 0, bytes: 0 }
     }
 
@@ -139,7 +183,7 @@ impl Room {
         now: Now,
         answers: &mut Vec<Answer>,
     ) {
-        let Operation { connection, request, method, started_us, .. } =
+        let Operation { connection, request, method, wants_entity_tag, started_us, .. } =
             self.operations.remove(key).expect("an operation is finished once");
         let elapsed_us = now.monotonic_us.saturating_sub(started_us);
         match endpoint {
@@ -147,7 +191,7 @@ impl Room {
             Endpoint::Assertion => self.counters.read(Read::Assertion, elapsed_us),
             _ => {}
         }
-        let response = self.within_memory(connection, endpoint, response);
+        let response = self.within_memory(connection, endpoint, response.under_condition(wants_entity_tag));
         self.clients.answers_bytes += response.body.capacity();
         self.count_answer(method, response.head.status);
         answers.push(Answer { connection, told: Told::Response(request, response) });
@@ -170,7 +214,20 @@ pub(super) struct Asked {
     connection: ConnectionKey,
     request: RequestId,
     method: Option<Method>,
+    wants_entity_tag: bool,
     now: Now,
+}
+
+impl Asked {
+    fn of(connection: ConnectionKey, request: RequestId, head: &Head, now: Now) -> Asked {
+        let method = Method::from_name(head.method());
+        Asked { connection, request, method, wants_entity_tag: head.wants_entity_tag(), now }
+    }
+
+    fn operation(self, awaits: Awaits) -> Operation {
+        let Asked { connection, request, method, wants_entity_tag, now } = self;
+        Operation { connection, request, method, wants_entity_tag, started_us: now.monotonic_us, awaits }
+    }
 }
 
 /// One claim.
@@ -178,13 +235,8 @@ impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, .. } = self;
         let claim = intake.read(body, agent_field(head)?, planted::claim_time(asked.now.wall))?;
-        let operation = operations.insert(Operation {
-            connection: asked.connection,
-            request: asked.request,
-            method: asked.method,
-            started_us: asked.now.monotonic_us,
-            awaits: Awaits::Assert { hash: claim.hash, timestamp: claim.timestamp },
-        });
+        let awaits = Awaits::Assert { hash: claim.hash, timestamp: claim.timestamp };
+        let operation = operations.insert(asked.operation(awaits));
         let ticket = Ticket { core: router.id, operation, line: 0, bytes: 0 };
         router.assert(claim.slot, claim.payload, ticket);
         Ok(())
@@ -224,7 +276,7 @@ impl Room {
         if self.clients.is_full() {
             return Err(Response::error(&clients::refusal()));
         }
-        let method = Method::from_name(head.method());
+        let (method, wants_entity_tag) = (Method::from_name(head.method()), head.wants_entity_tag());
         let query = if method == Some(Method::Post) {
             api::query_of_body(&mut self.reader, body, now.wall)
         } else {
@@ -232,14 +284,16 @@ impl Room {
             api::query_of_parameters(pairs.iter().map(|(name, value)| (&**name, &**value)), now.wall)
         };
         match query {
-            Ok(query) => Ok(WaitingQuery { request, method, asked_us: now.monotonic_us, query }),
+            Ok(query) => {
+                Ok(WaitingQuery { request, method, wants_entity_tag, asked_us: now.monotonic_us, query })
+            }
             Err(error) => Err(Response::error(&error)),
         }
     }
 
     /// Begins a query of a connection that has none under way.
     pub(super) fn begin_query(&mut self, connection: ConnectionKey, waiting: WaitingQuery) -> OperationKey {
-        let WaitingQuery { request, method, asked_us, query } = waiting;
+        let WaitingQuery { request, method, wants_entity_tag, asked_us, query } = waiting;
         let owner = match &query.subject {
             SubjectFilter::Exact(path) => Some(self.router.slots.owner(Slot::of(path.as_bytes()))),
             SubjectFilter::Subtree(_) => None,
@@ -247,8 +301,9 @@ impl Room {
         let query = Arc::new(query);
         let open = if owner.is_some() { 1 } else { self.router.slots.cores() };
         let awaits = Awaits::Query { query: Arc::clone(&query), parts: Vec::new(), open };
-        let operation =
-            self.operations.insert(Operation { connection, request, method, started_us: asked_us, awaits });
+        let started_us = asked_us;
+        let operation = Operation { connection, request, method, wants_entity_tag, started_us, awaits };
+        let operation = self.operations.insert(operation);
         self.queries_begun += 1;
         let ticket = Ticket { core: self.router.id, operation, line: 0, bytes: 0 };
         let message = || Message::Query { ticket, query: Arc::clone(&query) };

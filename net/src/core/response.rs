@@ -33,6 +33,19 @@ impl Response {
         response
     }
 
+    //= RFC 9110 section 13.2.1
+    //# A server MUST ignore all received preconditions if its response to the same request without those conditions,
+    //# prior to processing the request content, would have been a status code other than a 2xx (Successful) or 412
+    //# (Precondition Failed).
+    /// The response to a read that would have been answered with this one, had it not wanted an entity tag.
+    pub(super) fn under_condition(self, wants_entity_tag: bool) -> Response {
+        if wants_entity_tag && self.head.status.code() < 300 {
+            Response::error(&condition_failed())
+        } else {
+            self
+        }
+    }
+
     //= RFC 9110 section 9.3.7
     //# An OPTIONS request with an asterisk ("*") as the request target (Section 7.1) applies to the server in general
     //# rather than to a specific resource.
@@ -95,6 +108,15 @@ impl SpareBodies {
             self.0.push(body);
         }
     }
+}
+
+/// What a client is told that wants what it asks for to have an entity tag.
+pub(super) fn condition_failed() -> ApiError {
+    ApiError::in_field(
+        ErrorCode::PreconditionFailed,
+        "If-Match",
+        "cannot be met unless it is *: nothing here has an entity tag",
+    )
 }
 
 /// What a client is told about a write that was refused.

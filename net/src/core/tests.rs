@@ -18,6 +18,7 @@ use crate::metrics::ProcessFigures;
 mod batches;
 mod clients;
 mod clocks;
+mod conditions;
 mod dates;
 mod full_log;
 mod overdue;

@@ -7,7 +7,7 @@ use super::character::{REQUEST_ID, trim_white_space};
 use super::framing_fields::FramingFields;
 use super::host::authority_is_valid;
 use super::method;
-use super::{Limits, QueryPairs, Reject, target};
+use super::{BodyMode, Limits, QueryPairs, Reject, target};
 
 /// How many header fields a request may have.
 pub(super) const FIELDS_MAX: usize = 64;
@@ -137,28 +137,33 @@ impl Head {
         Some(std::str::from_utf8(bytes).expect("letters, digits, dots, underscores and dashes"))
     }
 
-    /// Whether what was asked for can be done with this body and under these conditions.
+    /// Whether an `If-Match` wants what is asked for to have one of some entity tags. Nothing here has any.
+    pub fn wants_entity_tag(&self) -> bool {
+        self.wants_entity_tag
+    }
+
+    /// Whether a body such as the head promises can be taken in this way. [`Connection::accept`](super::Connection::accept) asks
+    /// it too, and whoever must know before that.
     ///
-    //= RFC 9110 section 13.2.1
-    //# A server MUST ignore all received preconditions if its response to the same request without those conditions,
-    //# prior to processing the request content, would have been a status code other than a 2xx (Successful) or 412
-    //# (Precondition Failed).
-    /// To be asked when it is known that the request has a resource and the resource the method.
-    pub(super) fn check_conditions(&self) -> Result<(), Reject> {
-        //= RFC 9110 section 13.1.1
-        //# An origin server that evaluates an If-Match condition MUST NOT perform the requested method if the
-        //# condition evaluates to false.  Instead, the origin server MAY indicate that the conditional request
-        //# failed by responding with a 412 (Precondition Failed) status code.
-        if self.wants_entity_tag {
-            return Err(Reject::PreconditionFailed);
-        }
+    /// # Errors
+    ///
+    /// Why [`Connection::accept`](super::Connection::accept) would reject the request.
+    pub fn check_body(&self, mode: BodyMode, body_bytes_max: usize) -> Result<(), Reject> {
         //= RFC 9110 section 8.4
         //# An origin server MAY respond with a status code of 415 (Unsupported Media Type) if a representation in
         //# the request message has a content coding that is not acceptable.
         if self.is_encoded && !matches!(self.framing, Framing::Absent | Framing::Length(0)) {
             return Err(Reject::UnsupportedContentEncoding);
         }
-        Ok(())
+        match (mode, self.framing) {
+            //= RFC 9110 section 15.5.14
+            //# the server is refusing to process a request because the request content is larger than the server
+            //# is willing or able to process
+            (BodyMode::Whole, Framing::Length(bytes)) if bytes > body_bytes_max as u64 => {
+                Err(Reject::BodyTooLarge { bytes_max: body_bytes_max })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How the body is delimited.

@@ -184,15 +184,9 @@ impl Reader {
     /// send it.
     pub(super) fn accept(&mut self, mode: BodyMode, limits: &Limits) -> Result<bool, Reject> {
         assert!(matches!(self.reading, Reading::Choosing), "a body is accepted once, after its head");
-        self.head.check_conditions()?;
+        self.head.check_body(mode, limits.body_bytes_max)?;
         let framing = self.head.framing();
         if let (BodyMode::Whole, Framing::Length(bytes)) = (mode, framing) {
-            //= RFC 9110 section 15.5.14
-            //# the server is refusing to process a request because the request content is larger than the server
-            //# is willing or able to process
-            if bytes > limits.body_bytes_max as u64 {
-                return Err(Reject::BodyTooLarge { bytes_max: limits.body_bytes_max });
-            }
             self.input.reserve(bytes as usize);
         }
         self.decoded.clear();

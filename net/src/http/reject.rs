@@ -95,9 +95,6 @@ pub enum Reject {
     /// A target of the scheme https on a connection that is not secured.
     #[error("an https resource was asked for over a connection that is not secured")]
     Misdirected,
-    /// `If-Match` with entity tags, of which nothing here has any.
-    #[error("nothing here has an entity tag, so an If-Match with one cannot be met")]
-    PreconditionFailed,
     /// A body in a content coding.
     #[error("a request body must not have a Content-Encoding but identity")]
     UnsupportedContentEncoding,
@@ -155,7 +152,6 @@ impl Reject {
                 Status::NotImplemented
             }
             Reject::Misdirected => Status::MisdirectedRequest,
-            Reject::PreconditionFailed => Status::PreconditionFailed,
             Reject::UnsupportedContentEncoding => Status::UnsupportedMediaType,
             Reject::UnsupportedVersion => Status::HttpVersionNotSupported,
             Reject::ExpectationFailed => Status::ExpectationFailed,
@@ -233,7 +229,6 @@ impl Reject {
             Reject::Connect => "connect_not_supported",
             Reject::UnknownMethod => "unknown_method",
             Reject::Misdirected => "misdirected_request",
-            Reject::PreconditionFailed => "precondition_failed",
             Reject::UnsupportedContentEncoding => "unsupported_content_encoding",
             Reject::ExpectationFailed => "expectation_failed",
             Reject::TargetTooLong { .. } => "target_too_long",
@@ -251,7 +246,7 @@ impl Reject {
 mod tests {
     use super::*;
 
-    const ALL: [Reject; 35] = [
+    const ALL: [Reject; 34] = [
         Reject::TlsHandshake,
         Reject::PlainHttp,
         Reject::InvalidRequestLine,
@@ -277,7 +272,6 @@ mod tests {
         Reject::Connect,
         Reject::UnknownMethod,
         Reject::Misdirected,
-        Reject::PreconditionFailed,
         Reject::UnsupportedContentEncoding,
         Reject::ExpectationFailed,
         Reject::TargetTooLong { bytes_max: 1 },

@@ -83,7 +83,6 @@ fn read_request(bytes: &mut &[u8], limits: &Limits) -> Result<(Request, bool), R
     check(
         expectations.all(|expectation| matches!(&*expectation.to_ascii_lowercase(), b"" | b"100-continue")),
     )?;
-    check(values("if-match").iter().all(|value| *value == b"*"))?;
     let is_encoded = values("content-encoding").iter().any(|value| {
         let codings = value.split(|&byte| byte == b',').map(trim);
         codings.filter(|coding| !coding.is_empty()).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))

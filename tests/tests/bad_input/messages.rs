@@ -9,7 +9,7 @@ const HEAD: &str = "POST /v1/assert HTTP/1.1\r\nHost: test\r\n";
 #[test]
 fn what_is_no_request_is_refused_and_the_connection_closed() {
     let mut watched = Watched::start();
-    let wrong: [(&[u8], u16, &str); 51] = [
+    let wrong: [(&[u8], u16, &str); 50] = [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "tls_handshake"),
         (b"\0\0\0\0\r\n\r\n", 400, "invalid_request_line"),
         (b"hello\r\n\r\n", 400, "invalid_request_line"),
@@ -46,7 +46,6 @@ fn what_is_no_request_is_refused_and_the_connection_closed() {
         (b"POST /v1/assert HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, "unsupported_content_encoding"),
         (b"POST /v1/assert/batch HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 415, "unsupported_content_encoding"),
         (b"POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}", 415, "unsupported_content_encoding"),
-        (b"POST /v1/assert HTTP/1.1\r\nHost: x\r\nIf-Match: \"a\"\r\nContent-Length: 2\r\n\r\n{}", 412, "precondition_failed"),
         (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", 501, "connect_not_supported"),
         (b"POST /v1/assert HTTP/1.1\r\nHost: x\r\nContent-Length: 5x\r\n\r\n", 400, "invalid_content_length"),
         (b"POST /v1/assert HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "invalid_content_length"),
@@ -165,6 +164,16 @@ fn head_is_get_without_the_body() {
     let head = client.request("HEAD", "/v1/assert", b"").expect("an answer");
     assert_eq!((head.status, head.field("allow")), (405, Some("POST")));
     watched.is_well(b"HEAD");
+    watched.stop();
+}
+
+#[test]
+fn a_condition_on_an_entity_tag_is_not_met() {
+    let mut watched = Watched::start();
+    for (method, target) in [("POST", "/v1/assert"), ("POST", "/v1/retract"), ("GET", "/ready")] {
+        let request = http::request_with(method, target, "If-Match: \"a\"\r\n", b"{}");
+        watched.refuses_request(&request, 412, "precondition_failed");
+    }
     watched.stop();
 }
 

@@ -231,3 +231,36 @@ fn where_there_is_no_room_the_slowest_batch_gives_way() {
     assert_eq!(world.cores[0].room.batches.keys.len(), batch::BATCHES_MAX);
     assert_eq!(world.assertions(), 1, "a whole line is stored");
 }
+
+/// Goal: who is refused keeps nobody out. Method: as many slow batches as may come in, then some that are refused for what
+/// stands in their heads.
+#[test]
+fn a_batch_that_is_refused_makes_no_other_give_way() {
+    let mut world = World::with(1, |config| config.connections_max = 200);
+    world.open();
+    let begin = |world: &mut World, fields: &str| {
+        let client = world.connect(0);
+        let head = format!("POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n{fields}\r\n");
+        world.send(client, head.as_bytes());
+        client
+    };
+    let slow: Vec<_> = (0..batch::BATCHES_MAX).map(|_| begin(&mut world, "")).collect();
+    let conditional = begin(&mut world, "if-match: \"a\"\r\n");
+    let answer = world.take(conditional);
+    assert!(answer.starts_with("HTTP/1.1 503"), "without its condition there is no room for it: {answer}");
+    world.now.monotonic_us += 10_000_000;
+    for (fields, status) in [
+        ("content-encoding: gzip\r\n", 415),
+        ("content-encoding: gzip\r\nif-match: \"a\"\r\n", 415),
+        ("if-match: \"a\"\r\n", 412),
+        ("x-agent-id: a\r\nx-agent-id: a\r\n", 400),
+    ] {
+        let refused = begin(&mut world, fields);
+        let answer = world.take(refused);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{fields}: {answer}");
+        assert!(slow.iter().all(|&client| world.take(client).is_empty()), "{fields}");
+    }
+    let taken = begin(&mut world, "");
+    assert_eq!(world.take(taken), "");
+    assert_eq!(slow.iter().filter(|&&client| !world.take(client).is_empty()).count(), 1);
+}

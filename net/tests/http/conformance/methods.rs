@@ -1,6 +1,6 @@
 //! RFC 9110, sections 8, 9, 13 and 14: methods, and fields that change what they do.
 
-use super::{answers_in, assert_read, assert_refused, chunked, echo, post};
+use super::{assert_read, assert_refused, chunked, echo, post};
 use crate::script::{Manners, Script};
 
 //= RFC 9110 section 9.1
@@ -100,29 +100,6 @@ fn a_content_coding_is_answered_with_415() {
 #[test]
 fn a_content_location_changes_nothing() {
     assert_read(post("Content-Location: /b\r\nContent-Length: 1\r\n", "a"), &[("POST /a", "a")]);
-}
-
-//= RFC 9110 section 13.1.1
-//# An origin server that evaluates an If-Match condition MUST NOT perform the requested method if the condition evaluates to
-//# false.
-#[test]
-fn an_if_match_with_tags_is_never_met() {
-    for tags in ["\"a\"", "W/\"a\"", "\"a\", \"b\"", ""] {
-        assert_refused(post(&format!("If-Match: {tags}\r\nContent-Length: 1\r\n"), "a"), 412);
-    }
-    assert_read(post("If-Match: *\r\nContent-Length: 1\r\n", "a"), &[("POST /a", "a")]);
-}
-
-//= RFC 9110 section 13.2.1
-//# A server MUST ignore all received preconditions if its response to the same request without those conditions, prior to
-//# processing the request content, would have been a status code other than a 2xx (Successful) or 412 (Precondition Failed).
-#[test]
-fn a_condition_does_not_hide_another_answer() {
-    let mut script = Script::new(Manners::Hasty);
-    script.receive(post("If-Match: \"a\"\r\n", ""));
-    assert_eq!(answers_in(script.sent_text())[0].body, "hasty");
-    assert_refused(post("If-Match: \"a\"\r\nHost: y\r\n", ""), 400);
-    assert_refused(post("If-Match: \"a\"\r\nExpect: x\r\n", ""), 417);
 }
 
 //= RFC 9110 section 13.1.3
