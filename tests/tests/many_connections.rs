@@ -6,6 +6,7 @@
 //! Nothing is timed here: how much the well-behaved client is slowed down is measured by `bench/interference.py`.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::json;
@@ -118,6 +119,29 @@ fn connections_beyond_the_bound_are_told_to_come_back() {
     });
     let refused = server.metric("stemedb_http_requests_total{method=\"other\",status=\"503\"}");
     assert!(refused >= REFUSED as f64, "{refused} of {REFUSED} refusals counted");
+    server.stop();
+}
+
+/// Goal: a client that has already sent its request reads the refusal to its end. Method: at once 8 KiB, which nobody reads
+/// before the answer.
+#[test]
+fn a_refusal_is_not_destroyed_by_what_was_sent_before_it() {
+    const CLIENTS: usize = 40;
+    let data = Data::new();
+    let server = Start::on(&data).with("STEMEDB_CONNECTIONS_MAX", "1").serve();
+    let mut only = server.client();
+    assert_eq!(only.get("/ready").expect("an answer").status, 200);
+    let request = http::request("POST", "/v1/assert", &[b' '; 8 << 10]);
+    for _ in 0..CLIENTS {
+        let mut client = server.client();
+        client.send(&request).expect("it is received");
+        let response = client.response().expect("an answer");
+        assert_eq!((response.status, &*response.error_code()), (503, "overloaded"));
+        let end = client.stream().read(&mut [0]).expect("an end, and no reset");
+        assert_eq!(end, 0, "nothing follows it");
+    }
+    assert_eq!(only.get("/ready").expect("an answer").status, 200);
+    drop(only);
     server.stop();
 }
 

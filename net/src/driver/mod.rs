@@ -14,6 +14,7 @@ mod segments;
 mod sockets;
 #[cfg(test)]
 mod tests;
+mod turned_away;
 
 use std::collections::VecDeque;
 use std::io;
@@ -39,6 +40,8 @@ use reads::Reads;
 pub use segments::SegmentSource;
 use segments::Segments;
 use sockets::Sockets;
+pub(crate) use turned_away::TURNED_AWAY_MAX;
+use turned_away::TurnedAway;
 
 /// How often connections and the lane are told that time has passed.
 const TICK: Duration = Duration::from_millis(100);
@@ -55,6 +58,7 @@ pub struct Driver {
     ring: Ring,
     clock: Clock,
     sockets: Sockets,
+    turned_away: TurnedAway,
     /// The listener, and the standing accept on it, until the core drains.
     listener: Option<Listener>,
     segments: Segments,
@@ -114,6 +118,7 @@ impl Driver {
             ring,
             clock: Clock::start(),
             sockets: Sockets::new(),
+            turned_away: TurnedAway::default(),
             listener: Some(Listener { socket: Descriptor::from(listener), accept: None, again_us: 0 }),
             segments: Segments::new(segments),
             peers,
@@ -213,6 +218,7 @@ impl Driver {
             Completion::Timer { .. } => {
                 self.timer_wanted = true;
                 self.core.tick(now);
+                self.turned_away.tick(now);
             }
             // The queues of the other cores are looked into in every turn.
             Completion::Message { .. } | Completion::Woken { .. } => {}
@@ -231,7 +237,7 @@ impl Driver {
                 Ok(key) => self.sockets.insert(key, socket),
                 // It would not understand a word before a handshake, for which there is no room.
                 Err(_) if self.core.speaks_tls() => drop(socket),
-                Err(number) => sockets::refuse(&mut self.ring, &socket, number),
+                Err(number) => self.turned_away.refuse(socket, number, now),
             },
             Err(Errno::CANCELLED) => {}
             // The client was faster.

@@ -3,7 +3,7 @@
 use slotmap::SecondaryMap;
 use stemedb_engine::ring::{Descriptor, Errno, Full, OperationId, Received, Ring};
 
-use super::{NO_CONNECTION, key_of, user_of};
+use super::{key_of, user_of};
 use crate::core::{ConnectionKey, Core, Now, Wants};
 
 /// Operations of the ring that sockets leave free, for the log, the timer and messages: connections that do nothing
@@ -166,23 +166,4 @@ impl Sockets {
             self.to_close.push(socket.descriptor);
         }
     }
-}
-
-/// Tells a client that there are too many, and lets go of its socket. `number` is that of the connection.
-pub(super) fn refuse(ring: &mut Ring, socket: &Descriptor, number: u64) {
-    let refusal = refusal(number);
-    let all = 0..refusal.len();
-    // If even that does not fit, the connection is just closed.
-    let _ = ring.send(socket, refusal, all, NO_CONNECTION);
-}
-
-/// What a connection beyond the bound is told before it is closed.
-fn refusal(number: u64) -> Vec<u8> {
-    let body = r#"{"error":{"code":"overloaded","message":"too many connections, come back later"}}"#;
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\nserver: stemedb\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nx-request-id: {number:016x}-0\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
 }

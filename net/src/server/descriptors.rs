@@ -3,13 +3,14 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::core::READS_AT_ONCE;
+use crate::driver::TURNED_AWAY_MAX;
 
 /// Descriptors that are no connections, nor a core's: tables and what upkeep, backups and the executor have open.
 const SPARE: u64 = 256;
 
-/// Descriptors of a core besides its connections: ring and listener, the segments that it writes to or has just left, and one for each
-/// read of a table.
-const A_CORE: u64 = 8 + READS_AT_ONCE as u64;
+/// Descriptors of a core besides its connections: ring and listener, the segments that it writes to or has just left, one for each
+/// read of a table, and those of connections that it has turned away.
+const A_CORE: u64 = 8 + (READS_AT_ONCE + TURNED_AWAY_MAX) as u64;
 
 /// Raises the limit of open files to what is allowed, and gives how many of the `wanted` connections that
 /// leaves room for, on so many cores. Segments and tables must find room as well, or writes stop when clients have used it up.
@@ -46,9 +47,9 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_everything_else() {
-        assert_eq!(room(1_048_576, 1), 1_048_576 - 256 - 24);
-        assert_eq!(room(1_048_576, 64), 1_048_576 - 256 - 64 * 24);
-        assert_eq!(room(1024, 2), 720);
+        assert_eq!(room(1_048_576, 1), 1_048_576 - 256 - 88);
+        assert_eq!(room(1_048_576, 64), 1_048_576 - 256 - 64 * 88);
+        assert_eq!(room(1024, 2), 592);
         assert_eq!(room(64, 2), 32, "of few files, connections get half");
         assert_eq!(room(0, 1), 0);
     }
