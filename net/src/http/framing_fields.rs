@@ -34,6 +34,10 @@ impl FramingFields {
         //# field value can be successfully parsed as a comma-separated list [...], all values in the list are
         //# valid, and all values in the list are the same
         //
+        //= RFC 9112 section 6.3
+        //# If the unrecoverable error is in a request message, the server MUST respond with a 400 (Bad Request) status
+        //# code and then close the connection.
+        //
         //= RFC 9110 section 8.6
         //# a recipient of a Content-Length header field value consisting of the same decimal value repeated as a
         //# comma-separated list (e.g, "Content-Length: 42, 42") MAY either reject the message as invalid or replace

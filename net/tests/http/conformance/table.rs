@@ -27,7 +27,7 @@ fn sentences_in(path: &Path, module: &str) -> Vec<Sentence> {
             of_next_test += 1;
         } else if let (Some(part), Some(sentence)) = (line.strip_prefix("//# "), sentences.last_mut()) {
             let separator = if sentence.text.is_empty() { "" } else { " " };
-            sentence.text += &format!("{separator}{}", part.trim());
+            sentence.text += &format!("{separator}{}", part.trim().replace("  ", " "));
         } else if let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next()) {
             let first = sentences.len() - of_next_test;
             sentences[first..]
@@ -37,6 +37,15 @@ fn sentences_in(path: &Path, module: &str) -> Vec<Sentence> {
         }
     }
     sentences
+}
+
+/// Whether the code quotes a sentence: whole, or what it obeys of it, perhaps with more before and behind.
+fn is_quoted(sentence: &str, by_code: &str) -> bool {
+    /// What a part must have to say anything.
+    const BYTES_MIN: usize = 30;
+    by_code.split("[...]").map(|part| part.trim_matches([' ', ',', ';', '.'])).any(|part| {
+        part.contains(sentence.trim_end_matches('.')) || part.len() >= BYTES_MIN && sentence.contains(part)
+    })
 }
 
 /// The sentences before tests, of all files that have some.
@@ -77,8 +86,10 @@ fn the_table_lists_every_sentence_with_its_code_and_its_test() {
         let place = place.unwrap_or_else(|| panic!("no test {test} begins with this sentence: {row}"));
         assert!(listed.insert(place), "listed twice: {row}");
         let code = repository().join("net/src").join(code.trim_matches('`'));
-        let is_obeyed = sentences_in(&code, "").iter().any(|sentence| sentence.section == section);
-        assert!(is_obeyed, "{} does not quote {section}", code.display());
+        let is_obeyed = sentences_in(&code, "")
+            .iter()
+            .any(|by_code| by_code.section == section && is_quoted(&tested[place].text, &by_code.text));
+        assert!(is_obeyed, "{} does not quote {section}: {}", code.display(), tested[place].text);
     }
     let unlisted: Vec<_> = (0..tested.len()).filter(|place| !listed.contains(place)).collect();
     assert!(
