@@ -103,13 +103,9 @@ impl Behind {
         let forwarded = log.iter().filter(|logged| logged.is_forwarded).count() as u64;
         let answered = log.iter().filter(|logged| logged.answered.is_some()).count() as u64;
         println!("{name}: {} requests, {forwarded} forwarded, {seen} seen, {answered} answered", log.len());
-        assert!(seen <= forwarded, "{seen} requests were seen, but {forwarded} forwarded");
+        assert_eq!(seen, forwarded, "requests that were seen, and forwarded");
         assert!(answered <= seen, "{answered} answers to {seen} requests");
-        for logged in &log {
-            let is_own = |answered: &String| *answered == logged.id || is_of_refusal(answered, logged.status);
-            let is_own = logged.answered.as_ref().is_none_or(is_own);
-            assert!(is_own, "the answer to another request was taken for that to {logged:?}");
-        }
+        check_answers(&log);
 
         let meant: BTreeSet<&str> = log
             .iter()
@@ -147,19 +143,36 @@ fn tell(name: &str, entries: &[Entry], log: &[Logged]) {
 fn assert_own(answer: &Answer, name: &str) {
     if answer.status >= 200
         && let Some(id) = answer.field("x-request-id")
-        && !is_of_refusal(id, answer.status)
+        && refusal(id, answer.status).is_none()
     {
         assert_eq!(answer.field("x-proxy-id"), Some(id), "{name}: the answer to another request: {answer:?}");
     }
 }
 
-/// Whether an id is one that the server makes when it refuses a head in which it could find none: its connection's number
-/// and the request's. Nothing follows such an answer on its connection.
-fn is_of_refusal(id: &str, status: u16) -> bool {
-    let is_made = id.split_once('-').is_some_and(|(connection, request)| {
-        connection.len() == 16 && !request.is_empty() && request.bytes().all(|byte| byte.is_ascii_digit())
-    });
-    is_made && status >= 400
+/// Every answer must be to the request that the proxy takes it for: it bears that request's id, or one that the server made
+/// for a head in which it could find none. Such an answer ends its connection, of which the proxy has one at a time: so
+/// their connections come one after the other, and no more requests were there than the proxy had forwarded since the last.
+fn check_answers(log: &[Logged]) {
+    let (mut connection_before, mut forwarded) = (0, 0);
+    for logged in log.iter().filter(|logged| logged.is_forwarded) {
+        forwarded += 1;
+        let Some(answered) = logged.answered.as_ref().filter(|answered| **answered != logged.id) else {
+            continue;
+        };
+        let (connection, request) = refusal(answered, logged.status)
+            .unwrap_or_else(|| panic!("the answer to another request was taken for that to {logged:?}"));
+        assert!(connection > connection_before, "connection {connection_before} went on after {logged:?}");
+        assert!(request < forwarded, "{request} requests before this of {forwarded} forwarded: {logged:?}");
+        (connection_before, forwarded) = (connection, 0);
+    }
+}
+
+/// The connection and the request that the server names in an id which it makes when it refuses a head in which it could find
+/// none.
+fn refusal(id: &str, status: u16) -> Option<(u64, u64)> {
+    let (connection, request) = id.split_once('-').filter(|(connection, _)| connection.len() == 16)?;
+    let made = (u64::from_str_radix(connection, 16).ok()?, request.parse().ok()?);
+    (status >= 400).then_some(made)
 }
 
 /// How many requests the server has answered since it was started.

@@ -1,8 +1,9 @@
 //! Requests that one reader may take for one thing and the next one for another.
 //!
-//! In the texts, `{front}` is the beginning of a harmless request, its line and `Host`; `{canary}` is a whole request that
-//! stores a claim under the name of the entry, to be found if anybody reads it as a request. `{length}` and `{hex}` say how
-//! long the canary is, `{length+5}` how long it is behind `0\r\n\r\n`.
+//! In the texts, `{front}` is the beginning of a harmless request, its line and `Host`, which is answered with 200 whatever
+//! its body is, as no refusal is; `{canary}` is a whole request that stores a claim under the name of the entry, to be found if
+//! anybody reads it as a request. `{length}` and `{hex}` say how long the canary is, `{length+5}` how long it is behind
+//! `0\r\n\r\n`.
 
 mod chunks;
 mod framing;
@@ -60,7 +61,7 @@ fn canary(name: &str) -> String {
 fn entry(name: String, text: &str, statuses: &[u16]) -> Entry {
     let canary = canary(&name);
     let text = text
-        .replace("{front}", "POST /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\n")
+        .replace("{front}", "GET /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\n")
         .replace("{length}", &canary.len().to_string())
         .replace("{length+5}", &(canary.len() + 5).to_string())
         .replace("{hex}", &format!("{:x}", canary.len()))

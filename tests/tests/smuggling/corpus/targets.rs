@@ -6,32 +6,32 @@ use super::Line;
 pub(super) const LINES: &[Line] = &[
     (
         "absolute",
-        "POST http://localhost/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
-        &[400],
+        "GET http://localhost/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        &[200],
     ),
     (
         "absolute-of-another-host",
-        "POST http://other/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
-        &[400],
+        "GET http://other/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        &[200],
     ),
     (
         "absolute-without-host",
-        "POST http://localhost/v1/query?front={name} HTTP/1.1\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET http://localhost/v1/health?front={name} HTTP/1.1\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "absolute-https",
-        "POST https://localhost/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET https://localhost/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[421],
     ),
     (
         "absolute-other-scheme",
-        "POST ftp://localhost/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET ftp://localhost/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "absolute-with-user",
-        "POST http://localhost@other/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET http://localhost@other/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
@@ -41,7 +41,7 @@ pub(super) const LINES: &[Line] = &[
     ),
     (
         "two-slashes",
-        "POST //localhost/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET //localhost/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[404],
     ),
     (
@@ -68,103 +68,103 @@ pub(super) const LINES: &[Line] = &[
     ("version-0.9-named", "GET /v1/health?front={name} HTTP/0.9\r\nHost: localhost\r\n\r\n{canary}", &[505]),
     (
         "version-1.2",
-        "POST /v1/query?front={name} HTTP/1.2\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{canary}",
+        "GET /v1/health?front={name} HTTP/1.2\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{canary}",
         &[505],
     ),
     ("version-2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nX-Front: {name}\r\n\r\n{canary}", &[505]),
     (
         "version-small",
-        "POST /v1/query?front={name} http/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET /v1/health?front={name} http/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "version-1.10",
-        "POST /v1/query?front={name} HTTP/1.10\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET /v1/health?front={name} HTTP/1.10\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "version-with-space",
-        "POST /v1/query?front={name} HTTP/1.1 \r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET /v1/health?front={name} HTTP/1.1 \r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "version-twice",
-        "POST /v1/query?front={name} HTTP/1.1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET /v1/health?front={name} HTTP/1.1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "two-spaces",
-        "POST  /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET  /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "tabs",
-        "POST\t/v1/query?front={name}\tHTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET\t/v1/health?front={name}\tHTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "vertical-tab",
-        "POST\u{b}/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET\u{b}/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "space-in-target",
-        "POST /v1/query?front={name}&a b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
+        "GET /v1/health?front={name}&a b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n{canary}",
         &[400],
     ),
     (
         "request-in-target",
-        "POST /v1/query?front={name} HTTP/1.1\rHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n{canary}",
+        "GET /v1/health?front={name} HTTP/1.1\rHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n{canary}",
         &[400],
     ),
     (
         "lines-encoded",
-        "POST /v1/query?front={name}%20HTTP/1.1%0d%0aHost:%20x%0d%0a%0d%0aPOST%20/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
-        &[400],
+        "GET /v1/health?front={name}%20HTTP/1.1%0d%0aHost:%20x%0d%0a%0d%0aPOST%20/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        &[200],
     ),
     (
         "lines-encoded-in-path",
-        "POST /v1/query%0d%0a%0d%0a?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health%0d%0a%0d%0a?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[404],
     ),
     (
         "nul-encoded",
-        "POST /v1/query%00?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health%00?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[404],
     ),
     (
         "nul",
-        "POST /v1/query\0?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health\0?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "control-character",
-        "POST /v1/query\u{1}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health\u{1}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "delete-character",
-        "POST /v1/query\u{7f}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health\u{7f}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "beyond-ascii",
-        "POST /v1/query\u{e9}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health\u{e9}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "not-utf-8",
-        "POST /v1/query\u{1a}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health\u{1a}?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "backslash",
-        "POST \\v1\\query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET \\v1\\health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "fragment",
-        "POST /v1/query?front={name}#/v1/assert HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1/health?front={name}#/v1/assert HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
@@ -179,32 +179,32 @@ pub(super) const LINES: &[Line] = &[
     ),
     (
         "slash-encoded",
-        "POST /v1%2fquery?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET /v1%2fhealth?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "method-small",
-        "post /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "post /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[501],
     ),
     (
         "method-unknown",
-        "GPOST /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GGET /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[501],
     ),
     (
         "method-with-nul",
-        "PO\0ST /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "PO\0ST /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "method-with-colon",
-        "POST: /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "GET: /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
         "no-method",
-        "/v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
+        "/v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{canary}",
         &[400],
     ),
     (
@@ -214,18 +214,18 @@ pub(super) const LINES: &[Line] = &[
     ),
     (
         "pipelined-head",
-        "HEAD /v1/query?front={name} HTTP/1.1\r\nHost: localhost\r\n\r\n{canary}",
-        &[400, 201],
+        "HEAD /v1/health?front={name} HTTP/1.1\r\nHost: localhost\r\n\r\n{canary}",
+        &[200, 201],
     ),
     (
         "pipelined-prefix",
         "{front}Content-Length: 0\r\n\r\nGET /v1/health HTTP/1.1\r\nX: {canary}",
-        &[400, 200],
+        &[200, 200],
     ),
     (
         "pipelined-unfinished",
         "{front}Content-Length: 0\r\n\r\nPOST /v1/assert?canary={name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n",
-        &[400, 400],
+        &[200, 400],
     ),
-    ("pipelined-many", "{front}\r\n{front}\r\n{front}\r\n{canary}", &[400, 400, 400, 201]),
+    ("pipelined-many", "{front}\r\n{front}\r\n{front}\r\n{canary}", &[200, 200, 200, 201]),
 ];
