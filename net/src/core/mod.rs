@@ -12,6 +12,7 @@
 //!
 //! The order of calls in each turn of a driver: whatever happened, then [`Core::turn`], then the wants.
 
+mod asked;
 mod batch;
 mod clients;
 mod connection;
@@ -30,6 +31,7 @@ mod room;
 mod router;
 mod secured;
 mod snapshot;
+mod states;
 mod tls;
 mod wants;
 
@@ -503,9 +505,13 @@ impl Core {
         if connection.query_waiting.is_none() || connection.in_line {
             return;
         }
-        if self.room.queries_begun >= QUERIES_AT_ONCE {
+        if self.room.queries_asked.len() >= QUERIES_AT_ONCE {
             connection.in_line = true;
             self.room.line.push_back(key);
+            if self.room.line.len() > 2 * self.connections.len() {
+                let connections = &self.connections;
+                self.room.line.retain(|&key| connections.contains_key(key));
+            }
         } else if let Some(query) = connection.query_waiting.take() {
             connection.query = Some(self.room.begin_query(key, query));
         }
@@ -513,7 +519,7 @@ impl Core {
 
     /// Lets the connections first in line begin their queries, as far as others have come to their end.
     fn call_next(&mut self) {
-        while self.room.queries_begun < QUERIES_AT_ONCE
+        while self.room.queries_asked.len() < QUERIES_AT_ONCE
             && let Some(key) = self.room.line.pop_front()
         {
             if let Some(connection) = self.connections.get_mut(key) {

@@ -9,8 +9,6 @@ use stemedb_engine::time::UnixMicros;
 
 use super::batch::Batch;
 use super::connection::ConnectionKey;
-use super::fetches::Unreadable;
-use super::room::CoreState;
 use crate::api::{Method, Rows};
 use crate::http::RequestId;
 
@@ -45,17 +43,17 @@ pub(super) enum Awaits {
     Batch(Box<Batch>),
     /// All cores to do their part of a retraction, its owner first.
     Retract { open: u16, retracted: u64 },
-    /// The rows of `open` more cores.
-    Query { query: Arc<Query>, parts: Vec<Rows>, open: u16 },
-    /// `open` more cores to look for a claim.
-    Lookup { hash: ClaimHash, body: Option<Result<Vec<u8>, Unreadable>>, open: u16 },
-    /// The state of `open` more cores.
-    Snapshots { purpose: SnapshotPurpose, states: Vec<CoreState>, open: u16 },
+    /// The rows of all cores that were asked.
+    Query { query: Arc<Query>, parts: Vec<Rows> },
+    /// The core that has a claim, or all others to have looked for it.
+    Lookup { hash: ClaimHash },
+    /// All cores to tell how they are.
+    States { purpose: StatesPurpose },
 }
 
-/// What the state of all cores is wanted for.
+/// What the states of all cores are wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SnapshotPurpose {
+pub(super) enum StatesPurpose {
     Health,
     Ready,
     Metrics,

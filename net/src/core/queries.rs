@@ -23,6 +23,9 @@ pub(super) const QUERIES_A_TURN: usize = 16;
 /// Queries of a core's own clients that are worked on at once.
 pub(super) const QUERIES_AT_ONCE: usize = 64;
 
+/// Claims that a core's clients have asked for by their hashes and that not all cores have looked for.
+pub(super) const LOOKUPS_MAX: usize = 16 << 10;
+
 /// Claims that a core looks up by their hashes in one turn.
 pub(super) const LOOKUPS_A_TURN: usize = 1024;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stemedb_engine::planted;
 use stemedb_engine::query::{Query, SubjectFilter};
-use stemedb_engine::shard::{Outcome, Refusal};
+use stemedb_engine::shard::{Admission, Outcome, Refusal};
 use stemedb_engine::slot::Slot;
 
 use super::Now;
@@ -13,13 +13,21 @@ use super::clients;
 use super::connection::ConnectionKey;
 use super::fetches::Unreadable;
 use super::message::{Message, Ticket};
-use super::operation::{Awaits, Operation, OperationKey, SnapshotPurpose};
-use super::queries::WaitingQuery;
+use super::operation::{Awaits, Operation, OperationKey, StatesPurpose};
+use super::queries::{LOOKUPS_MAX, WaitingQuery};
 use super::response::{Response, condition_failed, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
+use super::states::STATES_MAX;
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
 use crate::http::{self, BodyMode, Head, Reject, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
+
+/// What single claims of a core's clients may take that are on their way to the disk, here or on another core, in bytes. One that
+/// is on its way already takes no room of a lane, so that lanes do not bound them; nor do connections, which come and go.
+pub(super) const SINGLES_BYTES_MAX: usize = 64 << 20;
+
+/// What each of them is counted for beside the bytes of its record: what waits for it here and where its slot is.
+pub(super) const SINGLE_BYTES: usize = 256;
 
 /// What is to become of a request, as its head decides.
 #[derive(Debug)]
@@ -126,9 +134,9 @@ impl Room {
             Endpoint::Assert => self.assert_one(asked, head, body),
             Endpoint::Retract => self.retract(asked, body),
             Endpoint::Assertion => self.assertion(asked, head),
-            Endpoint::Health => self.ask_for_states(asked, SnapshotPurpose::Health),
-            Endpoint::Ready => self.ask_for_states(asked, SnapshotPurpose::Ready),
-            Endpoint::Metrics => self.ask_for_states(asked, SnapshotPurpose::Metrics),
+            Endpoint::Health => self.question_states(asked, StatesPurpose::Health),
+            Endpoint::Ready => self.question_states(asked, StatesPurpose::Ready),
+            Endpoint::Metrics => self.question_states(asked, StatesPurpose::Metrics),
             Endpoint::ApiDoc => {
                 let response = Response::json(Status::Ok, |out| out.extend_from_slice(api::OPENAPI_JSON));
                 let response = self.within_memory(connection, endpoint, response);
@@ -147,11 +155,14 @@ impl Room {
 
     /// Takes what became of a write that this core asked for.
     pub(super) fn outcome(&mut self, ticket: Ticket, outcome: Outcome, now: Now, answers: &mut Vec<Answer>) {
-        self.batches.open_bytes -= ticket.bytes as usize;
         if let Outcome::Retracted(_) | Outcome::Refused(_) = outcome
             && self.retractions.is_asked(ticket)
         {
             return self.retracted(ticket, outcome, now, answers);
+        }
+        match ticket.admission() {
+            Admission::Single => self.singles_open_bytes -= SINGLE_BYTES + ticket.bytes as usize,
+            Admission::Stream => self.batches.open_bytes -= ticket.bytes as usize,
         }
         // The operation is gone if its connection broke, or if it was answered with an error already.
         let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
@@ -233,11 +244,16 @@ impl Asked {
 /// One claim.
 impl Room {
     fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
-        let Room { intake, operations, router, .. } = self;
+        let Room { intake, operations, router, singles_open_bytes, .. } = self;
         let claim = intake.read(body, agent_field(head)?, planted::claim_time(asked.now.wall))?;
+        let bytes = claim.payload.len();
+        if *singles_open_bytes + SINGLE_BYTES + bytes > SINGLES_BYTES_MAX {
+            return Err(refused(Refusal::Busy));
+        }
+        *singles_open_bytes += SINGLE_BYTES + bytes;
         let awaits = Awaits::Assert { hash: claim.hash, timestamp: claim.timestamp };
         let operation = operations.insert(asked.operation(awaits));
-        let ticket = Ticket { core: router.id, operation, line: 0, bytes: 0 };
+        let ticket = Ticket { core: router.id, operation, line: 0, bytes: bytes as u32 };
         router.assert(claim.slot, claim.payload, ticket);
         Ok(())
     }
@@ -299,12 +315,12 @@ impl Room {
             SubjectFilter::Subtree(_) => None,
         };
         let query = Arc::new(query);
-        let open = if owner.is_some() { 1 } else { self.router.slots.cores() };
-        let awaits = Awaits::Query { query: Arc::clone(&query), parts: Vec::new(), open };
+        let cores = if owner.is_some() { 1 } else { self.router.slots.cores() };
+        let awaits = Awaits::Query { query: Arc::clone(&query), parts: Vec::new() };
         let started_us = asked_us;
         let operation = Operation { connection, request, method, wants_entity_tag, started_us, awaits };
         let operation = self.operations.insert(operation);
-        self.queries_begun += 1;
+        self.queries_asked.begin(operation, cores);
         let ticket = Ticket { core: self.router.id, operation, line: 0, bytes: 0 };
         let message = || Message::Query { ticket, query: Arc::clone(&query) };
         match owner {
@@ -314,11 +330,9 @@ impl Room {
         operation
     }
 
-    /// The connection of a query is gone: nobody waits for what is found.
+    /// The connection of a query is gone: nobody waits for what is found. It counts until all cores have found it.
     pub(super) fn forget_query(&mut self, key: OperationKey) {
-        if self.operations.remove(key).is_some() {
-            self.queries_begun -= 1;
-        }
+        self.operations.remove(key);
     }
 
     /// One core has found what it has for a query.
@@ -329,27 +343,23 @@ impl Room {
         now: Now,
         answers: &mut Vec<Answer>,
     ) {
-        // Gone if its connection broke.
+        let is_last = self.queries_asked.told(ticket.operation);
+        // Gone if its connection broke, or it was answered with an error.
         let Some(operation) = self.operations.get_mut(ticket.operation) else { return };
-        let Awaits::Query { query, parts, open } = &mut operation.awaits else {
-            panic!("rows belong to a query")
-        };
-        *open -= 1;
+        let Awaits::Query { query, parts } = &mut operation.awaits else { panic!("rows belong to a query") };
         match rows {
             Ok(rows) => parts.push(rows),
             // What the other cores find comes too late then.
             Err(unreadable) => {
-                self.queries_begun -= 1;
                 let response = Response::error(&unreadable.error());
                 return self.finish(ticket.operation, Endpoint::Query, response, now, answers);
             }
         }
-        if *open == 0 {
+        if is_last {
             let Query { limit, lens, .. } = **query;
             let body = self.spare_bodies.take();
             let response =
                 Response::json_in(body, Status::Ok, |out| api::write_page(out, parts, limit, lens));
-            self.queries_begun -= 1;
             self.finish(ticket.operation, Endpoint::Query, response, now, answers);
         }
     }
@@ -360,8 +370,12 @@ impl Room {
     fn assertion(&mut self, asked: Asked, head: &Head) -> Result<(), ApiError> {
         let route = api::route(head.method(), head.path()).expect("the request was routed by its head");
         let hash = api::hash_of_path(route.parameter.expect("the pattern has a parameter"))?;
-        let awaits = Awaits::Lookup { hash, body: None, open: self.router.slots.cores() };
-        let ticket = self.begin(asked, awaits);
+        if self.lookups_asked.len() >= LOOKUPS_MAX {
+            let message = "as many claims as may are being looked up already; try again in a moment";
+            return Err(ApiError::new(ErrorCode::Overloaded, message));
+        }
+        let ticket = self.begin(asked, Awaits::Lookup { hash });
+        self.lookups_asked.begin(ticket.operation, self.router.slots.cores());
         self.router.send_all(|| Message::Lookup { ticket, hash });
         Ok(())
     }
@@ -374,18 +388,17 @@ impl Room {
         now: Now,
         answers: &mut Vec<Answer>,
     ) {
-        let Awaits::Lookup { hash, body, open } = &mut self.operations[ticket.operation].awaits else {
+        let is_last = self.lookups_asked.told(ticket.operation);
+        // A claim is on one core only: it is answered when that one has found it.
+        let Some(operation) = self.operations.get(ticket.operation) else { return };
+        let Awaits::Lookup { hash } = &operation.awaits else {
             panic!("a claim that was looked up belongs to a lookup")
         };
-        *open -= 1;
-        *body = body.take().or(found.transpose());
-        if *open > 0 {
-            return;
-        }
-        let response = match body.take() {
-            Some(Ok(body)) => Response { head: ResponseHead::json(Status::Ok), body },
-            Some(Err(unreadable)) => Response::error(&unreadable.error()),
-            None => {
+        let response = match found {
+            Ok(Some(body)) => Response { head: ResponseHead::json(Status::Ok), body },
+            Err(unreadable) => Response::error(&unreadable.error()),
+            Ok(None) if !is_last => return,
+            Ok(None) => {
                 let message = format!("no claim has the hash {hash}");
                 let error = ApiError::new(ErrorCode::AssertionNotFound, message);
                 Response::error(&error)
@@ -397,31 +410,48 @@ impl Room {
 
 /// Questions about the server.
 impl Room {
-    fn ask_for_states(&mut self, asked: Asked, purpose: SnapshotPurpose) -> Result<(), ApiError> {
-        let awaits = Awaits::Snapshots { purpose, states: Vec::new(), open: self.router.slots.cores() };
-        let ticket = self.begin(asked, awaits);
-        self.router.send_all(|| Message::Snapshot { ticket });
+    fn question_states(&mut self, asked: Asked, purpose: StatesPurpose) -> Result<(), ApiError> {
+        if self.state_questions.len() >= STATES_MAX {
+            let message =
+                "as many questions about the server as may wait for an answer already; try again in a moment";
+            return Err(ApiError::new(ErrorCode::Overloaded, message));
+        }
+        let ticket = self.begin(asked, Awaits::States { purpose });
+        self.state_questions.add(ticket.operation);
         Ok(())
     }
 
-    /// One core has told how it is.
-    pub(super) fn snapped(&mut self, ticket: Ticket, state: CoreState, now: Now, answers: &mut Vec<Answer>) {
-        let Awaits::Snapshots { purpose, states, open } = &mut self.operations[ticket.operation].awaits
-        else {
-            panic!("a state belongs to a question about the server")
-        };
-        states.push(state);
-        *open -= 1;
-        if *open > 0 {
-            return;
+    /// Asks all cores how they are, if somebody wants to know and they are not being asked.
+    pub(super) fn ask_for_states(&mut self) {
+        if let Some(operation) = self.state_questions.begin() {
+            let ticket = Ticket { core: self.router.id, operation, line: 0, bytes: 0 };
+            self.router.send_all(|| Message::Snapshot { ticket });
         }
-        let (purpose, states) = (*purpose, std::mem::take(states));
-        let (endpoint, response) = match purpose {
-            SnapshotPurpose::Health => (Endpoint::Health, self.health(&states, now)),
-            SnapshotPurpose::Ready => (Endpoint::Ready, ready(&states)),
-            SnapshotPurpose::Metrics => (Endpoint::Metrics, self.metrics(states, now)),
+    }
+
+    /// One core has told how it is.
+    pub(super) fn snapped(&mut self, state: CoreState, now: Now, answers: &mut Vec<Answer>) {
+        let Some((waiting, states)) = self.state_questions.told(state, self.router.slots.cores()) else {
+            return;
         };
-        self.finish(ticket.operation, endpoint, response, now, answers);
+        // The same for all, however many ask at once.
+        let (mut health, mut is_ready, mut metrics) = (None, None, None);
+        for key in waiting {
+            let Awaits::States { purpose } = self.operations[key].awaits else {
+                panic!("states belong to a question about the server")
+            };
+            let (endpoint, response) = match purpose {
+                StatesPurpose::Health => {
+                    (Endpoint::Health, health.get_or_insert_with(|| self.health(&states, now)))
+                }
+                StatesPurpose::Ready => (Endpoint::Ready, is_ready.get_or_insert_with(|| ready(&states))),
+                StatesPurpose::Metrics => {
+                    (Endpoint::Metrics, metrics.get_or_insert_with(|| self.metrics(&states, now)))
+                }
+            };
+            let response = response.clone();
+            self.finish(key, endpoint, response, now, answers);
+        }
     }
 
     fn health(&self, states: &[CoreState], now: Now) -> Response {
@@ -438,13 +468,12 @@ impl Room {
         Response::json(Status::Ok, |out| health.write_json(out))
     }
 
-    fn metrics(&self, mut states: Vec<CoreState>, now: Now) -> Response {
-        states.sort_by_key(|state| state.figures.core);
+    fn metrics(&self, states: &[CoreState], now: Now) -> Response {
         let server = ServerSnapshot {
             recovery_us: self.log.recovery_us,
             restarts: u64::from(self.log.generation.saturating_sub(1)),
             segments_given_up: self.log.segments_given_up,
-            ready: unready(&states).is_none(),
+            ready: unready(states).is_none(),
             process: (self.process)(),
             upkeep: self.log.upkeep.snapshot(),
             snapshots: self.log.snapshots.figures(),
@@ -452,7 +481,8 @@ impl Room {
             jobs: self.log.jobs.all(),
             now_unix_s: now.wall.0.max(0).unsigned_abs() / 1_000_000,
         };
-        let figures: Vec<CoreSnapshot> = states.into_iter().map(|state| state.figures).collect();
+        let mut figures: Vec<CoreSnapshot> = states.iter().map(|state| state.figures.clone()).collect();
+        figures.sort_by_key(|figures| figures.core);
         let mut response = Response::json(Status::Ok, |out| metrics::render(out, &server, &figures));
         response.head.content_type = metrics::CONTENT_TYPE;
         response

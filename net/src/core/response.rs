@@ -7,7 +7,7 @@ use crate::api::{self, ApiError, ErrorCode, RouteError};
 use crate::http::{ResponseHead, Status};
 
 /// A response to be handed to the connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Response {
     pub(super) head: ResponseHead,
     pub(super) body: Vec<u8>,

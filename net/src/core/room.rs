@@ -14,6 +14,7 @@ use stemedb_engine::slot::{CoreId, SlotMap as Slots};
 use stemedb_engine::snapshots::{Piece, SnapshotFacts};
 
 use super::Now;
+use super::asked::Asked;
 use super::clients::Clients;
 use super::connection::ConnectionKey;
 use super::fetches::{FetchKey, Fetched, Fetches, TableRead, Unreadable, Waiter};
@@ -28,6 +29,7 @@ use super::response::{Response, SpareBodies};
 use super::retractions::Retractions;
 use super::router::Router;
 use super::snapshot::Snapshotting;
+use super::states::StateQuestions;
 use crate::api::Method;
 use crate::http::{self, RequestId, Status};
 use crate::json;
@@ -143,9 +145,14 @@ pub(super) struct Room {
     /// How it stands with the certificate, where TLS is spoken.
     pub(super) tls: Option<TlsSnapshot>,
     pub(super) body_bytes_max: usize,
+    /// What single claims of this core's clients take that are on their way to the disk, in bytes.
+    pub(super) singles_open_bytes: usize,
     /// Queries of this core's clients that are under way.
-    pub(super) queries_begun: usize,
-    /// Connections whose next query waits for its turn.
+    pub(super) queries_asked: Asked,
+    /// Claims that this core's clients look up.
+    pub(super) lookups_asked: Asked,
+    pub(super) state_questions: StateQuestions,
+    /// Connections whose next query waits for its turn. Of those that are gone, no more than there are others.
     pub(super) line: VecDeque<ConnectionKey>,
     pub(super) clients: Clients,
     queries: VecDeque<RunningQuery>,
@@ -201,7 +208,10 @@ impl Room {
                 .as_ref()
                 .map(|tls| TlsSnapshot { not_after_unix_s: tls.not_after_unix_s, reloads_failed: 0 }),
             body_bytes_max,
-            queries_begun: 0,
+            singles_open_bytes: 0,
+            queries_asked: Asked::default(),
+            lookups_asked: Asked::default(),
+            state_questions: StateQuestions::default(),
             line: VecDeque::new(),
             clients: Clients::new(config.clients_bytes_max),
             queries: VecDeque::new(),
@@ -246,7 +256,7 @@ impl Room {
                 let state = Box::new(self.state());
                 self.router.send(from, Message::Snapped { ticket, state });
             }
-            Message::Snapped { ticket, state } => self.snapped(ticket, *state, now, answers),
+            Message::Snapped { state, .. } => self.snapped(*state, now, answers),
         }
     }
 
@@ -257,6 +267,7 @@ impl Room {
         loop {
             self.write_copies();
             self.pass_on_outcomes();
+            self.ask_for_states();
             if let Some(message) = self.router.next_own() {
                 self.message(self.router.id, message, now, answers);
             } else if !self.resume_batches(answers) {
@@ -282,8 +293,9 @@ impl Room {
                 break;
             }
             let mut query = self.queries.pop_front().expect("no more than there are");
-            // The client of another core is not known here: its query runs to its end.
+            // The client of another core is not known here: its query runs to its end, and counts there until then.
             if query.asker == self.router.id && !self.operations.contains_key(query.ticket.operation) {
+                self.queries_asked.told(query.ticket.operation);
                 continue;
             }
             let Some(shard) = &self.router.shard else { return };
@@ -390,6 +402,12 @@ impl Room {
             || self.fetches.has_done()
             || !self.lookups.is_empty()
             || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
+    }
+
+    /// How many queries this core works on, those that wait for reads of tables aside, and how many claims it is to look up.
+    #[cfg(test)]
+    pub(super) fn work_counts(&self) -> (usize, usize) {
+        (self.queries.len(), self.lookups.len())
     }
 
     /// Asks the lane for its next writes and whether it wants a segment.

@@ -1,0 +1,154 @@
+//! Goal: what clients that are gone have asked for stays within bounds on every core, however often they come again while
+//! another core, or the disk, has no time for it; and all who ask when that is over are answered. Method: two cores of which
+//! one does not turn, or does not write, while connections come, ask and break.
+
+use super::super::queries::{LOOKUPS_MAX, QUERIES_AT_ONCE};
+use super::super::requests::{SINGLE_BYTES, SINGLES_BYTES_MAX};
+use super::super::states::STATES_MAX;
+use super::*;
+
+/// A client of core 0 asks this and is gone, before core 1 turns.
+fn ask_and_break(world: &mut World, requests: &[u8]) {
+    let client = world.connect(0);
+    world.cores[0].received(client.1, requests, world.now);
+    world.turn(0);
+    world.cores[0].broken(client.1);
+}
+
+#[test]
+fn queries_of_clients_that_are_gone_are_bounded_on_all_cores() {
+    let mut world = world_of_large_claims();
+    for _ in 0..1000 {
+        ask_and_break(&mut world, LARGE_QUERY.as_bytes());
+        let (queries, _) = world.cores[1].room.work_counts();
+        assert!(queries <= QUERIES_AT_ONCE, "core 1 works on {queries} queries");
+        assert!(world.cores[0].room.operations.len() <= QUERIES_AT_ONCE);
+        let connections = world.cores[0].connections.len() + 1;
+        assert!(world.cores[0].room.line.len() <= 2 * connections, "those that are gone wait for no turn");
+    }
+    assert_eq!(world.cores[1].room.work_counts().0, QUERIES_AT_ONCE, "nothing less than may be is begun");
+    // Who asks now is answered when those queries are done, and then there is room for all.
+    let client = world.connect(0);
+    world.cores[0].received(client.1, LARGE_QUERY.as_bytes(), world.now);
+    (0..1000).for_each(|_| _ = world.turn(0));
+    assert_eq!(world.take(client), "", "core 1 has not turned");
+    world.run();
+    assert!(world.take(client).starts_with(OK));
+    assert_eq!(world.cores[0].room.queries_asked.len(), 0);
+}
+
+#[test]
+fn lookups_of_clients_that_are_gone_are_bounded_on_all_cores() {
+    let mut world = World::serving(2);
+    let (_, created) = world.post(0, "/v1/assert", &claim(&subject_on(1, 2), 1));
+    let request = format!("GET /v1/assertion/{} HTTP/1.1\r\nhost: x\r\n\r\n", &created[9..73]);
+    for _ in 0..LOOKUPS_MAX / 64 + 10 {
+        ask_and_break(&mut world, request.repeat(64).as_bytes());
+    }
+    assert_eq!(world.cores[1].room.work_counts().1, LOOKUPS_MAX);
+    assert_eq!(world.cores[0].room.operations.len(), LOOKUPS_MAX);
+    let (status, body) = world.ask(0, &request);
+    assert!(status.starts_with("HTTP/1.1 503") && body.contains(r#""overloaded""#), "{status} {body}");
+    world.run();
+    assert_eq!(world.ask(0, &request).0, OK);
+    assert!(world.cores[0].room.operations.is_empty());
+}
+
+/// Goal: an answer of the core that has the claim keeps no memory while others have not looked. Method: only the core that has it
+/// turns.
+#[test]
+fn a_claim_is_shown_as_soon_as_one_core_has_found_it() {
+    let mut world = World::serving(2);
+    let (_, created) = world.post(0, "/v1/assert", &claim(&subject_on(0, 2), 1));
+    let client = world.connect(0);
+    let request = format!("GET /v1/assertion/{} HTTP/1.1\r\nhost: x\r\n\r\n", &created[9..73]);
+    world.cores[0].received(client.1, request.as_bytes(), world.now);
+    (0..3).for_each(|_| _ = world.turn(0));
+    assert!(world.take(client).starts_with(OK));
+    world.run();
+    assert_eq!(world.take(client), "", "it is answered once");
+    assert!(world.cores[0].room.operations.is_empty());
+}
+
+#[test]
+fn questions_about_the_server_are_bounded_while_a_core_does_not_turn() {
+    let mut world = World::serving(2);
+    let questions: String = ["/v1/health", "/ready", "/metrics", "/ready"]
+        .map(|path| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+        .concat();
+    for _ in 0..STATES_MAX / 64 {
+        ask_and_break(&mut world, questions.repeat(16).as_bytes());
+    }
+    assert_eq!(world.cores[0].room.operations.len(), STATES_MAX);
+    assert!(world.cores[1].room.router.messages_waiting() <= 1, "one answer for all");
+    let refused = world.connect(0);
+    world.cores[0].received(refused.1, questions.as_bytes(), world.now);
+    world.turn(0);
+    let answers = world.take(refused);
+    assert_eq!(answers.matches("HTTP/1.1 503").count(), 4, "{answers}");
+    assert_eq!(answers.matches(r#""overloaded""#).count(), 4, "{answers}");
+    world.run();
+    assert_eq!(world.cores[0].room.operations.len(), 0);
+    assert_eq!(world.get(0, "/ready").0, OK);
+}
+
+/// Goal: what is asked about the server is answered by states from after the question. Method: a claim becomes visible on the other
+/// core between two questions, of which the second finds the first under way.
+#[test]
+fn a_question_is_not_answered_with_what_was_told_before_it() {
+    let mut world = World::serving(2);
+    let health = "GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n";
+    let (first, second) = (world.connect(0), world.connect(0));
+    world.cores[0].received(first.1, health.as_bytes(), world.now);
+    // Core 1 has told, and its answer is on its way.
+    world.turn(0);
+    world.disk_is_on = false;
+    let writer = world.connect(1);
+    world.cores[1].received(writer.1, post("/v1/assert", &claim(&subject_on(1, 2), 1)).as_bytes(), world.now);
+    world.hold_messages = true;
+    for _ in 0..5 {
+        world.turn(1);
+        world.do_writes(1);
+    }
+    assert!(world.take(writer).starts_with(CREATED));
+    world.cores[0].received(second.1, health.as_bytes(), world.now);
+    world.turn(0);
+    world.hold_messages = false;
+    world.disk_is_on = true;
+    world.run();
+    assert!(world.take(first).contains(r#""assertion_count":0"#));
+    assert!(world.take(second).contains(r#""assertion_count":1"#));
+}
+
+#[test]
+fn claims_of_clients_that_are_gone_are_bounded_while_the_disk_hangs() {
+    let mut world = World::serving(2);
+    world.disk_is_on = false;
+    // The same claim again and again takes no room of the lane: it is on its way already.
+    let value = "v".repeat(60 << 10);
+    let body =
+        format!(r#"{{"subject":"{}","predicate":"is","object":"{value}","timestamp":1}}"#, subject_on(1, 2));
+    let request = post("/v1/assert", &body);
+    let claims_max = SINGLES_BYTES_MAX / (SINGLE_BYTES + (60 << 10));
+    for _ in 0..claims_max / 10 + 10 {
+        ask_and_break(&mut world, request.repeat(10).as_bytes());
+    }
+    let operations = world.cores[0].room.operations.len();
+    assert!(operations <= claims_max, "{operations} claims wait");
+    assert!(operations > claims_max * 9 / 10, "only {operations} claims wait");
+    world.turn(1);
+    let client = world.connect(0);
+    world.cores[0].received(client.1, request.as_bytes(), world.now);
+    world.turn(0);
+    let answer = world.take(client);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#""overloaded""#), "{answer}");
+    assert!(answer.contains("retry-after: 1"), "{answer}");
+
+    world.disk_is_on = true;
+    (0..2).for_each(|core| _ = world.do_writes(core));
+    world.run();
+    assert_eq!(world.cores[0].room.operations.len(), 0);
+    assert_eq!(world.cores[0].room.singles_open_bytes, 0);
+    assert_eq!(world.ask(0, &request).0, OK, "it is stored, once");
+    assert_eq!(world.assertions(), 1);
+}
