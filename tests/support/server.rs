@@ -163,10 +163,15 @@ fn in_group(group: &Path, program: &Path) -> Command {
 
 impl Server {
     /// Kills it, as `kill -9` does, and waits for its end.
-    pub fn kill(mut self) {
+    pub fn kill(self) {
+        let (status, text) = self.kill_in_its_end();
+        assert_eq!(status.signal(), Some(9), "it had ended before it was killed:\n{text}");
+    }
+
+    /// The same of a server that may end by itself. Gives its status and what it said.
+    pub fn kill_in_its_end(mut self) -> (ExitStatus, String) {
         self.child.kill().expect("a child that was not waited for is there");
-        let status = self.child.wait().expect("a child can be waited for");
-        assert_eq!(status.signal(), Some(9), "it had ended before it was killed:\n{}", self.text());
+        self.ended(PATIENCE)
     }
 
     /// Sends SIGTERM. [`Server::ended`] waits for the end.

@@ -1,9 +1,10 @@
-//! `kill -9`: under load, while the server starts, and now and then an orderly stop in its stead.
+//! `kill -9`: under load, while the server starts, and now and then an orderly stop in its stead, or in the midst of one.
 //!
 //! What the kernel was given is not lost by this, so it tests the order of things in the server: that nothing is
 //! acknowledged or shown before it is written, that recovery reads what a process left that ended anywhere, with any
 //! number of lanes before and after. That written data are on the disk is the matter of `image` and `faults`.
 
+use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::Duration;
 
@@ -25,12 +26,26 @@ const LARGE_ONCE_IN: u64 = 8;
 const ACKNOWLEDGED_MAX: u64 = 1500;
 const DELAY_US_MAX: u64 = 3000;
 
-/// One start in so many is killed before it serves, at most so long after it listens.
+/// One start in so many is killed, soon after one of these steps, or some time after the first. It may serve by then.
 const START_KILLED_ONCE_IN: u64 = 4;
+const STEPS: [&str; 4] = ["Bound to", "Opened and locked", "Starting WAL recovery", "Opened generation"];
+const STEP_KILLED_AFTER_US_MAX: u64 = 1000;
 const START_KILLED_AFTER_US_MAX: u64 = 80_000;
 
-/// One round in so many ends with SIGTERM.
+/// What a start says when it serves.
+const COMPLETE: &str = "Startup complete";
+
+/// Starts killed of which some cannot have served before.
+const STARTS_KILLED_ENOUGH: u64 = 20;
+
+/// One round in so many ends with SIGTERM, and one in so many of these with SIGKILL at most so long after that.
 const TERMINATED_ONCE_IN: u64 = 10;
+const STOP_KILLED_ONCE_IN: u64 = 2;
+const STOP_KILLED_AFTER_US_MAX: u64 = 20_000;
+
+/// What is counted.
+const KILLED_EARLY: &str = "starts killed before they served";
+const KILLED_LATE: &str = "starts killed that served already";
 
 /// How long an orderly stop may take before the test gives up.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +67,12 @@ pub(super) fn run(rounds: u64, mut random: Random, figures: &mut Figures, done: 
         figures.add_tally(history.tally());
         first = last;
     }
+    let killed_early = figures.count(KILLED_EARLY);
+    let killed = killed_early + figures.count(KILLED_LATE);
+    assert!(
+        killed_early > 0 || killed < STARTS_KILLED_ENOUGH,
+        "all of {killed} starts served before they were killed"
+    );
 }
 
 fn one_round(data: &Data, history: &History, round: u64, random: &mut Random, figures: &mut Figures) {
@@ -62,12 +83,12 @@ fn one_round(data: &Data, history: &History, round: u64, random: &mut Random, fi
     let load = Load::new(history, server.address(), round, mix, random.fork(round));
     let acknowledged = random.within(0..=ACKNOWLEDGED_MAX);
     let delay = Duration::from_micros(random.within(0..=DELAY_US_MAX));
-    let is_orderly = random.once_in(TERMINATED_ONCE_IN);
+    let end = End::drawn(random);
     load.during(|load| {
         load.wait_for(acknowledged);
         thread::sleep(delay);
         load.server_ends();
-        end(server, is_orderly, figures);
+        end.come(server, figures);
     });
     load.codes().iter().for_each(|(code, count)| figures.add(&format!("answers {code}"), *count));
 }
@@ -86,24 +107,62 @@ fn configured(data: &Data, cores: u64, random: &mut Random) -> Start {
         .with("STEMEDB_SPIN_US", (100 * random.within(0..=1)).to_string())
 }
 
-/// Kills some starts before they serve.
+/// Kills some starts.
 fn kill_starts(data: &Data, random: &mut Random, figures: &mut Figures) {
     while random.once_in(START_KILLED_ONCE_IN) {
         let cores = random.within(1..=CORES_MAX);
         let server = configured(data, cores, random).begin();
-        thread::sleep(Duration::from_micros(random.within(0..=START_KILLED_AFTER_US_MAX)));
-        server.kill();
-        figures.add("starts killed", 1);
+        let delay_us_max = if random.once_in(4) {
+            START_KILLED_AFTER_US_MAX
+        } else {
+            server.wait_for_line(STEPS[random.within(0..=STEPS.len() as u64 - 1) as usize]);
+            STEP_KILLED_AFTER_US_MAX
+        };
+        thread::sleep(Duration::from_micros(random.within(0..=delay_us_max)));
+        let (status, text) = server.kill_in_its_end();
+        assert_eq!(status.signal(), Some(9), "it ended by itself:\n{text}");
+        figures.add(if text.contains(COMPLETE) { KILLED_LATE } else { KILLED_EARLY }, 1);
     }
 }
 
-fn end(server: Server, is_orderly: bool, figures: &mut Figures) {
-    if !is_orderly {
-        server.kill();
-        return figures.add("kills under load", 1);
+/// How the server of a round ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Kill,
+    Stop,
+    /// It is killed so long after it was told to stop.
+    KillInStop(Duration),
+}
+
+impl End {
+    fn drawn(random: &mut Random) -> End {
+        if !random.once_in(TERMINATED_ONCE_IN) {
+            return End::Kill;
+        }
+        let after = Duration::from_micros(random.within(0..=STOP_KILLED_AFTER_US_MAX));
+        if random.once_in(STOP_KILLED_ONCE_IN) { End::KillInStop(after) } else { End::Stop }
     }
-    server.terminate();
-    let (status, text) = server.ended(STOP_PATIENCE);
-    assert!(status.success(), "after SIGTERM it ended with {status}:\n{text}");
-    figures.add("orderly stops under load", 1);
+
+    fn come(self, server: Server, figures: &mut Figures) {
+        let (status, text) = match self {
+            End::Kill => {
+                server.kill();
+                return figures.add("kills under load", 1);
+            }
+            End::Stop => {
+                server.terminate();
+                server.ended(STOP_PATIENCE)
+            }
+            End::KillInStop(after) => {
+                server.terminate();
+                thread::sleep(after);
+                server.kill_in_its_end()
+            }
+        };
+        if matches!(self, End::KillInStop(_)) && status.signal() == Some(9) {
+            return figures.add("orderly stops under load, cut short by a kill", 1);
+        }
+        assert!(status.success(), "after SIGTERM it ended with {status}:\n{text}");
+        figures.add("orderly stops under load", 1);
+    }
 }
