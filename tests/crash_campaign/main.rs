@@ -26,7 +26,8 @@ contents; what was refused must not; what was not answered is there wholly or no
 retraction has struck all of its claims or none; the server's own counts must be those of its listings.
 
 The first broken promise ends the campaign with status 1, says which it was and what the server said, and leaves
-the data directory for inspection. A seed repeats all that is drawn by lot; when the disk and the threads
+the data directory for inspection: below target/*/tests-scratch, of 'image' and 'full-disk' within the image of its
+file system. Of 'faults' nothing is left, whose disk is in the memory of the campaign. A seed repeats all that is drawn by lot; when the disk and the threads
 get there is not repeatable, so a failure may take a few runs to come again.
 
 docs/reliability/crashes.md has the figures of full campaigns, and argues for each kind why it is sound.";
