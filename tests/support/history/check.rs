@@ -41,7 +41,7 @@ fn row_violation(
     row: &Row,
     cut: Cut,
 ) -> Option<Violation> {
-    if claim.refused && claim.certain.is_none() {
+    if claim.is_refused() {
         return Some(Violation::Refused { name });
     }
     if !name.claim(contents).is_told_by(row) {
@@ -148,12 +148,12 @@ pub(super) fn settle(state: &mut State, rows: &[Row], now: Tick) {
                     claim.active = Some(now);
                 }
             }
-            // It must never come: it stays in the history, so that this is found out.
-            None if claim.refused => {}
-            None => absent.push(*name),
+            None => {
+                state.tally.unanswered_absent += u64::from(!claim.is_refused());
+                absent.push(*name);
+            }
         }
     }
-    state.tally.unanswered_absent += absent.len() as u64;
     absent.iter().for_each(|name| drop(state.claims.remove(name)));
     absent.sort_unstable();
     state.absent.extend(absent);

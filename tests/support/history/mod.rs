@@ -1,7 +1,7 @@
 //! What clients have asked of a server and been told, and whether what a server holds later agrees with it.
 //!
 //! Nothing here knows how the server works. A claim that was sent may be there from then on; once it was acknowledged or
-//! shown to a query it must be there for ever; one that was refused must never be there. What was still unanswered at
+//! shown to a query it must be there for ever; one that was refused as often as it was sent must not be there. What was still unanswered at
 //! a crash is settled by what the next listing shows: there for ever, or not at all until it is sent again. A
 //! retraction strikes all claims of its group that were certain before it was sent, or none.
 //!
@@ -62,7 +62,7 @@ struct State {
 pub struct Tally {
     /// Claims acknowledged, each time that one was.
     pub acknowledged: u64,
-    /// Claims refused.
+    /// Claims refused, each time that one was.
     pub refused: u64,
     /// Claims that a crash left without an answer and that were there after it.
     pub unanswered_there: u64,
@@ -99,8 +99,7 @@ impl History {
         let mut state = self.lock();
         let tick = state.tick();
         for name in names {
-            // One that was refused for the moment at which it came may be taken at another.
-            state.claims.entry(*name).or_insert_with(|| ClaimRecord::sent(tick)).refused = false;
+            state.claims.entry(*name).or_insert_with(|| ClaimRecord::sent(tick)).open += 1;
         }
     }
 
@@ -121,11 +120,12 @@ impl History {
         }
     }
 
-    /// Notes that a claim was refused, so that nothing of it may be there.
+    /// Notes that a request to store a claim was refused: by this one nothing of it may be there.
     pub fn refused(&self, name: Name) {
         let mut state = self.lock();
         state.tally.refused += 1;
-        state.claims.get_mut(&name).expect("it was sent").refused = true;
+        let claim = state.claims.get_mut(&name).expect("it was sent");
+        claim.open = claim.open.checked_sub(1).expect("a request is refused once");
     }
 
     /// Notes that a group of claims is about to be retracted.
@@ -145,6 +145,11 @@ impl History {
         let record = state.retraction(retraction);
         record.answered = Some(tick);
         record.fate = Fate::Happened;
+    }
+
+    /// Notes that a retraction was refused, so that it strikes nothing.
+    pub fn retraction_refused(&self, retraction: Retraction) {
+        self.lock().retraction(retraction).fate = Fate::Never;
     }
 
     /// Notes an answer that the server should not have given.

@@ -10,8 +10,8 @@ pub(super) struct ClaimRecord {
     pub(super) sent: Tick,
     /// Since when it is known to be there.
     pub(super) certain: Option<Tick>,
-    /// It was answered with 4xx.
-    pub(super) refused: bool,
+    /// How often it was sent, less how often that was refused: as often it may have been stored.
+    pub(super) open: u64,
     /// Its hash, if an answer has told it.
     pub(super) hash: Option<String>,
     /// Since when it is known to be retracted.
@@ -36,7 +36,7 @@ pub(super) enum Fate {
     Open,
     /// It was acknowledged, or a listing after a crash has shown it.
     Happened,
-    /// A listing after a crash has shown that it never happened.
+    /// It was refused, or a listing after a crash has shown that it never happened.
     Never,
 }
 
@@ -49,7 +49,12 @@ pub struct Retraction {
 
 impl ClaimRecord {
     pub(super) fn sent(tick: Tick) -> ClaimRecord {
-        ClaimRecord { sent: tick, certain: None, refused: false, hash: None, retracted: None, active: None }
+        ClaimRecord { sent: tick, certain: None, open: 0, hash: None, retracted: None, active: None }
+    }
+
+    /// Whether each request to store it was refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.open == 0 && self.certain.is_none()
     }
 
     /// Notes that `row` was shown at `tick`.

@@ -64,7 +64,7 @@ fn what_was_acknowledged_and_is_there_is_right() {
     assert_eq!(history.check_and_settle(&rows), []);
     let tally = history.tally();
     assert_eq!((tally.unanswered_there, tally.unanswered_absent), (1, 1));
-    assert_eq!(history.take_absent(9), [name(3)]);
+    assert_eq!(history.take_absent(9), [name(3), name(4)]);
 }
 
 #[test]
@@ -117,9 +117,31 @@ fn a_refused_claim_that_is_there_is_found() {
     let history = history();
     history.sent(&[name(1)]);
     history.refused(name(1));
-    assert_eq!(history.check_and_settle(&[]), []);
     let rows = [row(&history, name(1), "active")];
     assert_eq!(history.check_and_settle(&rows), [Violation::Refused { name: name(1) }]);
+    assert_eq!(history.check_and_settle(&[]), []);
+    assert_eq!(history.tally().unanswered_absent, 0, "it was answered");
+    assert_eq!(history.check_and_settle(&rows), [Violation::Invented { path: name(1).path() }]);
+    history.sent(&[name(1)]);
+    assert_eq!(history.check_and_settle(&rows), [], "it was sent again");
+}
+
+#[test]
+fn a_claim_that_was_refused_less_often_than_it_was_sent_may_be_there() {
+    for is_there in [false, true] {
+        let history = history();
+        history.sent(&[name(1)]);
+        history.sent(&[name(1)]);
+        history.refused(name(1));
+        let rows = [row(&history, name(1), "active")];
+        let rows = if is_there { &rows[..] } else { &[] };
+        assert_eq!(history.check_and_settle(rows), [], "there: {is_there}");
+    }
+    let history = history();
+    acknowledge(&history, name(1));
+    history.sent(&[name(1)]);
+    history.refused(name(1));
+    assert_eq!(history.check_and_settle(&[]), [Violation::Lost { name: name(1) }], "it was taken before");
 }
 
 #[test]
@@ -188,6 +210,18 @@ fn a_lost_retraction_is_found() {
     history.retraction_acknowledged(retraction);
     let rows = listing(&history, &names, ["active"; 3]);
     assert!(history.check_and_settle(&rows).contains(&Violation::LostRetraction { group: GROUP }));
+}
+
+#[test]
+fn a_refused_retraction_that_happened_is_found() {
+    let history = history();
+    let names = with_group(&history);
+    let retraction = history.retraction_sent(GROUP);
+    history.retraction_refused(retraction);
+    let rows = listing(&history, &names, ["retracted"; 3]);
+    assert_eq!(history.check_and_settle(&rows), names.map(|name| Violation::Unasked { name }));
+    let rows = listing(&history, &names, ["active"; 3]);
+    assert_eq!(history.check_and_settle(&rows), []);
 }
 
 #[test]

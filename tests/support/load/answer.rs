@@ -22,6 +22,9 @@ pub(super) enum Expected {
     Refused,
 }
 
+/// The code of a write of which it is not known whether it was stored. All others say that it was not.
+const UNDECIDED: &str = "storage_failed";
+
 /// How long a client waits that was told to come later, so that refusals are not all that is measured.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -55,7 +58,8 @@ impl Worker<'_> {
         if !self.is_expected(&code) {
             return self.unexpected(name, response, expected);
         }
-        if response.status < 500 {
+        // Of a claim that must be refused it was noted when it was sent.
+        if !Worker::is_undecided(&code) && expected != Expected::Refused {
             self.load.history.refused(name);
         }
         self.load.count_code(&code);
@@ -66,9 +70,12 @@ impl Worker<'_> {
     pub(super) fn batch_answered(&self, lines: &[(Name, bool)], response: &Response) {
         if response.status != 200 {
             let code = response.error_code();
-            match self.is_expected(&code) {
-                true => self.load.count_code(&code),
-                false => self.load.history.unexpected(format!("a batch was answered with {response:?}")),
+            if self.is_expected(&code) {
+                self.load.count_code(&code);
+                // There are too few batches for one of them to give way to others, of which lines may be stored.
+                self.lines_refused(lines, &code);
+            } else {
+                self.load.history.unexpected(format!("a batch was answered with {response:?}"));
             }
             return thread::sleep(PAUSE);
         }
@@ -100,12 +107,23 @@ impl Worker<'_> {
         self.load.note_acknowledged(&taken);
     }
 
+    /// Notes that these lines were refused. Of those that must be, that was noted when they were sent.
+    fn lines_refused(&self, lines: &[(Name, bool)], code: &str) {
+        if !Worker::is_undecided(code) {
+            let valid = lines.iter().filter(|(_, is_valid)| *is_valid);
+            valid.for_each(|(name, _)| self.load.history.refused(*name));
+        }
+    }
+
     fn line_rejected(&self, lines: &[(Name, bool)], error: &Value) {
         let line = line_of(error).and_then(|line| lines.get(line));
         let code = error["code"].as_str().unwrap_or_default();
         match line {
             Some((_, false)) => {}
-            Some((_, true)) if self.is_expected(code) => self.load.count_code(code),
+            Some(line @ (_, true)) if self.is_expected(code) => {
+                self.lines_refused(std::slice::from_ref(line), code);
+                self.load.count_code(code);
+            }
             _ => self.load.history.unexpected(format!("a line of a batch was refused with {error}")),
         }
     }
@@ -117,6 +135,11 @@ impl Worker<'_> {
         code == "overloaded"
             || (ends && code == "shutting_down")
             || self.load.mix.codes_expected.contains(&code)
+    }
+
+    /// Whether what was refused with this code may be stored all the same.
+    pub(super) fn is_undecided(code: &str) -> bool {
+        code == UNDECIDED
     }
 
     pub(super) fn count_expected(&self, code: &str) {

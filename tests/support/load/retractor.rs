@@ -72,7 +72,12 @@ fn retract(
     }
     let code = response.error_code();
     match worker.is_expected(&code) {
-        true => worker.count_expected(&code),
+        true => {
+            if !Worker::is_undecided(&code) {
+                worker.load.history.retraction_refused(retraction);
+            }
+            worker.count_expected(&code);
+        }
         false => worker.load.history.unexpected(format!("a retraction was answered with {response:?}")),
     }
     Ok(None)

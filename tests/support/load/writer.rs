@@ -74,9 +74,8 @@ pub(super) fn twins(worker: &mut Worker<'_>) -> io::Result<()> {
     let mut clients = [worker.connect()?, worker.connect()?];
     while !worker.is_stopped() {
         let name = worker.next_name(0);
-        let request = assert_request(worker, name, Expected::Either);
         for client in &mut clients {
-            client.send(&request)?;
+            client.send(&assert_request(worker, name, Expected::Either))?;
         }
         let mut created = 0;
         let mut taken = 0;
@@ -139,8 +138,10 @@ fn chunked_batch(client: &mut Client, body: &[u8]) -> io::Result<crate::Response
 /// Breaks off in the middle of the last line, of which nothing may be stored then.
 fn broken_batch(worker: &mut Worker<'_>, mut client: Client, lines: &[(Name, bool)]) -> io::Result<()> {
     let body = batch_body(worker, lines);
-    let (last, _) = lines.last().expect("a batch has lines");
-    worker.load.history.refused(*last);
+    let (last, is_valid) = lines.last().expect("a batch has lines");
+    if *is_valid {
+        worker.load.history.refused(*last);
+    }
     let cut = &body[..body.len() - 2];
     // Without the last chunk, which has no bytes and says that the body ends.
     let mut chunks = http::chunked(cut, CHUNK_BYTES);
