@@ -13,5 +13,5 @@ pub fn skip(lack: impl Display) {
         env::var_os(SKIP_NOTHING).is_none(),
         "{SKIP_NOTHING} is set, and this machine lacks something: {lack}"
     );
-    println!("skipped: {lack}");
+    eprintln!("skipped: {lack}");
 }

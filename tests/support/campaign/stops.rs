@@ -5,22 +5,23 @@
 //! afterwards and tells for how long it has run.
 //!
 //! The clock is that of libfaketime, preloaded into the server alone: what clock_gettime(2) tells of CLOCK_REALTIME is moved by
-//! as much as a file says, CLOCK_MONOTONIC stays as it is. The system's clock is never set. Where the library is not
-//! installed, clocks do not jump.
+//! as much as a file says, CLOCK_MONOTONIC stays as it is. The system's clock is never set. After each jump the server is asked
+//! for the time. Where the library is not installed, clocks do not jump, which is said.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
 use super::{Figures, check};
+use crate::claims::TestClaim;
 use crate::history::History;
 use crate::left_behind::{self, Held, Leftover};
 use crate::load::{Load, Mix};
-use crate::{Data, Random, Server, Start, process};
+use crate::{Data, Random, Server, Start, process, skip};
 
 const ROUNDS_A_DIRECTORY: u64 = 10;
 
@@ -42,7 +43,15 @@ const CLOCK_S_MAX: u64 = 180 * 86_400;
 const ACKNOWLEDGED_AFTER: u64 = 300;
 
 /// The code of a claim that seems to come from the future when the clock has jumped back.
-const CODES: &[&str] = &["timestamp_in_future"];
+const IN_FUTURE: &str = "timestamp_in_future";
+const CODES: &[&str] = &[IN_FUTURE];
+
+/// A time after all clocks, and what the refusal of a claim of then says before the server's own.
+const FAR_FUTURE_US: u64 = 9_999_999_999_000_000;
+const SERVER_HAS: &str = "where the server has ";
+
+/// How long the server's answer may take to be read, in seconds.
+const CLOCK_DIFFERENCE_S_MAX: i64 = 60;
 
 /// Where Debian and its descendants, and Fedora, install libfaketime for threads.
 const LIBRARIES: [&str; 3] = [
@@ -52,6 +61,9 @@ const LIBRARIES: [&str; 3] = [
 ];
 
 pub(super) fn run(rounds: u64, mut random: Random, figures: &mut Figures, done: &mut dyn FnMut(u64)) {
+    if FakeClock::library().is_none() {
+        skip("clocks do not jump: libfaketime is not installed (on Debian, apt-get install faketime)");
+    }
     let mut first = 0;
     while first < rounds {
         let data = Data::new();
@@ -83,7 +95,7 @@ fn one_round(data: &Data, history: &History, round: u64, random: &mut Random, fi
         for _ in 0..TROUBLES {
             thread::sleep(Duration::from_micros(random.within(0..=RUNS_US_MAX)));
             match &clock {
-                Some(clock) if random.once_in(2) => clock.jump(random, figures),
+                Some(clock) if random.once_in(2) => clock.jump(&server, random, figures),
                 _ => stop_and_continue(&server, random, figures),
             }
         }
@@ -163,10 +175,13 @@ struct FakeClock {
 impl FakeClock {
     /// A clock that is right so far, if the library is there.
     fn new(directory: &Path) -> Option<FakeClock> {
-        let library = LIBRARIES.into_iter().find(|path| Path::new(path).exists())?;
-        let clock = FakeClock { library, file: directory.join("clock") };
-        clock.set("+0s");
+        let clock = FakeClock { library: FakeClock::library()?, file: directory.join("clock") };
+        clock.set(0);
         Some(clock)
+    }
+
+    fn library() -> Option<&'static str> {
+        LIBRARIES.into_iter().find(|path| Path::new(path).exists())
     }
 
     fn preloaded(&self, start: Start) -> Start {
@@ -178,16 +193,22 @@ impl FakeClock {
             .with("NO_FAKE_STAT", "1")
     }
 
-    fn jump(&self, random: &mut Random, figures: &mut Figures) {
-        let sign = if random.once_in(2) { '+' } else { '-' };
-        self.set(&format!("{sign}{}s", random.within(0..=CLOCK_S_MAX)));
+    fn jump(&self, server: &Server, random: &mut Random, figures: &mut Figures) {
+        let sign = if random.once_in(2) { 1 } else { -1 };
+        let wrong_s = sign * random.within(0..=CLOCK_S_MAX).cast_signed();
+        self.set(wrong_s);
+        let (told, real) = (server_clock_s(server), real_clock_s());
+        assert!(
+            (told - wrong_s - real).abs() <= CLOCK_DIFFERENCE_S_MAX,
+            "the server's clock was set to {wrong_s:+} s at {real}, and the server says {told}"
+        );
         figures.add("jumps of the clock", 1);
     }
 
     /// Puts a whole new file in place of the old one: the server reads it at any moment.
-    fn set(&self, offset: &str) {
+    fn set(&self, wrong_s: i64) {
         let fresh = self.file.with_extension("new");
-        fs::write(&fresh, offset)
+        fs::write(&fresh, format!("{wrong_s:+}s"))
             .and_then(|()| fs::rename(&fresh, &self.file))
             .expect("the directory is writable");
     }
@@ -197,4 +218,23 @@ impl FakeClock {
         ["faketime_shm", "sem.faketime_sem"]
             .map(|prefix| left_behind::hold(Leftover::File(format!("/dev/shm/{prefix}_{pid}").into())))
     }
+}
+
+/// What the server takes for the time, in seconds since 1970: it tells whoever is ahead of it.
+fn server_clock_s(server: &Server) -> i64 {
+    let mut claim = TestClaim::new("clock".to_owned(), "says", "tomorrow");
+    claim.timestamp_us = FAR_FUTURE_US;
+    let response = server.client().post("/v1/assert", claim.json()).expect("a running server answers");
+    assert_eq!((response.status, response.error_code().as_str()), (400, IN_FUTURE), "{response:?}");
+    let body = response.json();
+    let message = body["error"]["message"].as_str().expect("an error has a message");
+    let (_, told) =
+        message.split_once(SERVER_HAS).unwrap_or_else(|| panic!("no time of the server in {message:?}"));
+    let seconds: String = told.chars().take_while(char::is_ascii_digit).collect();
+    seconds.parse().unwrap_or_else(|_| panic!("no time of the server in {message:?}"))
+}
+
+fn real_clock_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("this machine's clock is past 1970");
+    since.as_secs().cast_signed()
 }
