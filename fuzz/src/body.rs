@@ -1,14 +1,18 @@
 //! JSON bodies, against another reader of JSON.
 
 use serde_json::Value as Model;
-use stemedb_engine::claim::{Agent, Assertion, Claim, Value as ClaimValue};
+use stemedb_engine::claim::{Agent, Assertion, Value as ClaimValue};
 use stemedb_engine::time::UnixMicros;
-use stemedb_net::api::{AssertContext, ClaimReader};
+use stemedb_net::api::{AssertContext, ClaimReader, ClaimRequest};
 use stemedb_net::json::{DEPTH_MAX, JsonError, Kind, Reader, Value};
 
-use crate::refusal::{self, Members};
+use crate::refusal::{self, CLASSES, Members};
+use crate::world::NOW;
 
 const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How far in the future a timestamp may lie.
+const FUTURE_US_MAX: i64 = 300_000_000;
 
 /// A bound that inputs reach.
 const SMALL_BYTES_MAX: usize = 64;
@@ -78,35 +82,38 @@ fn assert_same(value: Value<'_, '_>, model: &Model) {
 
 /// The body of an assert: the claim that is read says what the body says, and survives its encoding.
 pub fn assert_body(input: &[u8]) {
-    let context =
-        AssertContext { now: UnixMicros(1_700_000_000_000_000), future_us_max: 300_000_000, agent: None };
+    let context = AssertContext { now: NOW, future_us_max: FUTURE_US_MAX, agent: None };
+    let latest = UnixMicros(NOW.0 + FUTURE_US_MAX);
     let mut reader = ClaimReader::new(BODY_BYTES_MAX);
     let request = match reader.read(input, &context) {
         Ok(request) => request,
         Err(error) => {
             assert!((400..500).contains(&error.code.status().code()), "{error:?} is the client's mistake");
-            refusal::check(&error, input, 1.7e9);
+            refusal::check(&error, input, latest.as_seconds());
             return;
         }
     };
     let members = Members::of(input).expect("claims are objects");
     assert!(!members.repeats(), "a field that is given twice may mean either");
     let value = members.raw(&["value", "object"]).expect("a value is required");
-    assert_digits_kept(&request.claim, value);
+    assert_typed(&request.claim.value, value);
+    assert!(request.claim.timestamp.unix_micros() <= latest);
 
     let mut payload = Vec::new();
     stemedb_engine::claim::assertion::encode(&request.claim, &request.signatures, &mut payload);
     let assertion = Assertion::decode(&payload).expect("it was just encoded");
     assert_eq!(assertion.claim, request.claim);
+    assert_eq!(assertion.signatures.iter().collect::<Vec<_>>(), request.signatures);
 
     match serde_json::from_slice::<Model>(input) {
-        Ok(model) => assert_says(&request.claim, &model, value),
+        Ok(model) => assert_says(&request, &model, value),
         Err(error) => assert!(error.to_string().contains("out of range"), "accepted {input:?}: {error}"),
     }
 }
 
 /// Compares the claim with the body it was read from, in which `raw` is the value.
-fn assert_says(claim: &Claim<'_>, body: &Model, raw: &str) {
+fn assert_says(request: &ClaimRequest<'_>, body: &Model, raw: &str) {
+    let claim = &request.claim;
     let members = body.as_object().expect("claims are objects");
     let given = |names: &[&str]| {
         let mut present = names.iter().filter_map(|name| members.get(*name));
@@ -120,7 +127,14 @@ fn assert_says(claim: &Claim<'_>, body: &Model, raw: &str) {
     assert_eq!(text(&["source"]), claim.source.map(|source| source.as_str()));
     assert_eq!(text(&["epoch"]), claim.epoch.map(|epoch| epoch.as_str()));
     assert_eq!(text(&["lifecycle"]).unwrap_or("approved"), claim.lifecycle.name());
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let class = given(&["source_class"]).map_or_else(
+        || class_of(claim.subject.as_str()),
+        |class| match class.as_u64() {
+            Some(number) => CLASSES[number as usize],
+            None => class.as_str().expect("a class has a number and a name"),
+        },
+    );
+    assert_eq!(claim.source_class.name(), class);
     let hash = |name| text(&[name]).map(str::to_ascii_lowercase);
     assert_eq!(hash("parent_hash"), claim.parent.map(|parent| parent.to_string()));
     assert_eq!(hash("source_hash"), claim.source_hash.map(|source_hash| hex(&source_hash)));
@@ -136,9 +150,17 @@ fn assert_says(claim: &Claim<'_>, body: &Model, raw: &str) {
     assert!(derived_from.eq(claim.derived_from.iter().map(|hash| hash.to_string())));
     let metadata = claim.metadata.map(|metadata| parsed(metadata.as_str()));
     assert_eq!(given(&["metadata"]).cloned(), metadata);
-    let seconds = given(&["timestamp"]).map_or(1.7e9, |value| value.as_f64().expect("a number"));
-    let micros = claim.timestamp.unix_micros();
-    assert!((micros.as_seconds() - seconds).abs() <= 2e-6, "{seconds} s became {micros:?}");
+    assert_eq!(request.timestamp_given, given(&["timestamp"]).is_some());
+    let seconds = given(&["timestamp"]).map_or(NOW.as_seconds(), |value| value.as_f64().expect("a number"));
+    assert_time(claim.timestamp.unix_micros(), seconds);
+    let signatures = given(&["signatures"]).map_or(&[][..], |value| value.as_array().expect("an array"));
+    assert_eq!(request.signatures.len(), signatures.len());
+    for (signature, model) in request.signatures.iter().zip(signatures) {
+        let text = |name: &str| model[name].as_str().map(str::to_ascii_lowercase);
+        assert_eq!(text("agent_id"), Some(hex(&signature.agent_key)));
+        assert_eq!(text("signature"), Some(hex(&signature.signature)));
+        assert_time(signature.timestamp, model["timestamp"].as_f64().expect("a number"));
+    }
 
     let mut values = ["value", "object"].iter().filter_map(|name| members.get(*name));
     let value = values.next().expect("a value is required, null being one");
@@ -146,25 +168,36 @@ fn assert_says(claim: &Claim<'_>, body: &Model, raw: &str) {
     assert_value_says(&claim.value, inner_value(value, raw));
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An f64 has the microseconds of any year near ours, but for the last bit.
+fn assert_time(micros: UnixMicros, seconds: f64) {
+    let bits_lost = seconds.abs() * f64::EPSILON;
+    assert!((micros.as_seconds() - seconds).abs() <= 2e-6 + bits_lost, "{seconds} s became {micros:?}");
+}
+
+/// The class of a claim that names none: its subject's scheme implies one.
+fn class_of(subject: &str) -> &'static str {
+    const SCHEMES: [(&str, &str); 8] = [
+        ("rfc://", "regulatory"),
+        ("fda://", "regulatory"),
+        ("ietf://", "regulatory"),
+        ("peer://", "clinical"),
+        ("pubmed://", "clinical"),
+        ("community://", "community"),
+        ("blog://", "anecdotal"),
+        ("anon://", "anecdotal"),
+    ];
+    let implied = SCHEMES.iter().find(|(scheme, _)| subject.starts_with(scheme));
+    implied.map_or("expert", |(_, class)| class)
+}
+
 /// What a value in its typed form holds; any other value itself.
 fn inner_value<'m>(value: &'m Model, raw: &str) -> &'m Model {
-    const TYPES: [&str; 5] = ["Text", "Number", "Boolean", "Reference", "Json"];
-    let Some(members) = value.as_object() else {
-        return value;
-    };
-    if Members::of(raw.as_bytes()).is_none_or(|written| written.0.len() != members.len()) {
-        // A key repeats.
-        return value;
-    }
-    let entries: Vec<_> = members.iter().collect();
-    match entries[..] {
-        [(name, inner)] if TYPES.contains(&&name[..]) => inner,
-        [_, _] => match (members.get("type").and_then(Model::as_str), members.get("value")) {
-            (Some(name), Some(inner)) if TYPES.contains(&name) => inner,
-            _ => value,
-        },
-        _ => value,
-    }
+    let Some((name, _)) = refusal::typed(raw) else { return value };
+    value.get(&name).or_else(|| value.get("value")).expect("a typed form has a value")
 }
 
 fn assert_value_says(value: &ClaimValue<'_>, model: &Model) {
@@ -177,16 +210,31 @@ fn assert_value_says(value: &ClaimValue<'_>, model: &Model) {
     }
 }
 
-/// Integers that an f64 might not hold are not numbers: their digits are kept. Other numbers are what their digits say.
-fn assert_digits_kept(claim: &Claim<'_>, raw: &str) {
-    let integer = raw.strip_prefix('-').unwrap_or(raw);
-    if !integer.starts_with(|first: char| first.is_ascii_digit()) {
-        return;
+/// A value has the type that it names, or else that of the JSON it is.
+fn assert_typed(value: &ClaimValue<'_>, raw: &str) {
+    let typed = refusal::typed(raw);
+    let (name, raw) = match &typed {
+        Some((name, inner)) => (&name[..], inner.get()),
+        None => match raw.as_bytes()[0] {
+            b'"' => ("Text", raw),
+            b't' | b'f' => ("Boolean", raw),
+            b'-' | b'0'..=b'9' => ("Number", raw),
+            _ => ("Json", raw),
+        },
+    };
+    match name {
+        "Number" => assert_digits_kept(value, raw),
+        name => assert_eq!(value.value_type().name(), name, "of {raw}"),
     }
+}
+
+/// Integers that an f64 might not hold are not numbers: their digits are kept. Other numbers are what their digits say.
+fn assert_digits_kept(value: &ClaimValue<'_>, raw: &str) {
+    let integer = raw.strip_prefix('-').unwrap_or(raw);
     let is_integer = integer.bytes().all(|byte| byte.is_ascii_digit());
     let number: f64 = raw.parse().expect("a number");
     let is_exact = !is_integer || integer.parse::<u64>().is_ok_and(|integer| integer <= 1 << 53);
-    match claim.value {
+    match value {
         ClaimValue::Number(value) => assert!(is_exact && value.value() == number, "{value:?} of {raw}"),
         ClaimValue::Json(json) => {
             assert_eq!(json.as_str(), raw);

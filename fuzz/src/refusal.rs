@@ -27,6 +27,13 @@ const FIELDS: &[&[&str]] = &[
     &["metadata"],
 ];
 
+/// The names of source classes, by number.
+pub(crate) const CLASSES: [&str; 6] =
+    ["regulatory", "clinical", "observational", "expert", "community", "anecdotal"];
+
+/// The longest text or JSON of a value.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+
 /// An object as it is written: keys may repeat, and values are text.
 pub(crate) struct Members(pub(crate) Vec<(String, Box<RawValue>)>);
 
@@ -73,12 +80,9 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// Checks that `error` is true of the body of an assert that was made at `now_s`, as far as that can be said in few words.
-pub(crate) fn check(error: &ApiError, body: &[u8], now_s: f64) {
+/// Checks that `error` is true of the body of an assert, of a server that takes timestamps up to `latest_s`.
+pub(crate) fn check(error: &ApiError, body: &[u8], latest_s: f64) {
     let text = String::from_utf8_lossy(body);
-    if error.field.as_deref() == Some("signatures") {
-        return;
-    }
     if error.code == ErrorCode::JsonTooDeep {
         assert!(nesting(body) > DEPTH_MAX, "{error:?}: {text:?}");
         return;
@@ -94,6 +98,12 @@ pub(crate) fn check(error: &ApiError, body: &[u8], now_s: f64) {
     };
     let raw = |names: &[&str]| members.raw(names);
     let number = |name: &str| raw(&[name]).and_then(|raw| raw.parse::<f64>().ok());
+    let signature = error.message.strip_prefix("signatures[").and_then(|rest| rest.split_once(']'));
+    if let Some((index, _)) = signature {
+        let index = index.parse().expect("a signature has a number");
+        assert!(is_true_of_signature(error.code, raw(&["signatures"]), index), "{error:?}: {text:?}");
+        return;
+    }
     let is_true = match error.code {
         // What remains of a pair of surrogates is passed over where a value is not looked into.
         ErrorCode::InvalidJson => is_json.is_err(),
@@ -105,8 +115,11 @@ pub(crate) fn check(error: &ApiError, body: &[u8], now_s: f64) {
             number("confidence").is_none_or(|number| !(0.0..=1.0).contains(&number))
         }
         ErrorCode::InvalidTimestamp => number("timestamp").is_none_or(|seconds| seconds < 0.0),
-        ErrorCode::TimestampInFuture => number("timestamp").is_some_and(|seconds| seconds > now_s),
-        ErrorCode::MissingTimestamp => matches!(raw(&["timestamp"]), None | Some("null")),
+        ErrorCode::TimestampInFuture => number("timestamp").is_some_and(|seconds| seconds > latest_s),
+        ErrorCode::MissingTimestamp => {
+            matches!(raw(&["timestamp"]), None | Some("null"))
+                && elements(raw(&["signatures"])).is_some_and(|signatures| !signatures.is_empty())
+        }
         ErrorCode::InvalidConceptPath => !is_text(raw(FIELDS[0]), 512),
         ErrorCode::InvalidPredicate => !is_text(raw(FIELDS[1]), 256),
         ErrorCode::InvalidSource => !is_text(raw(&["source"]), 512),
@@ -114,15 +127,91 @@ pub(crate) fn check(error: &ApiError, body: &[u8], now_s: f64) {
             let known = ["proposed", "under_review", "approved", "deprecated", "rejected"];
             !known.iter().any(|name| string(raw(&["lifecycle"])).as_deref() == Some(name))
         }
-        ErrorCode::InvalidParentHash => !is_hash(raw(&["parent_hash"])),
-        ErrorCode::InvalidSourceHash => !is_hash(raw(&["source_hash"])),
-        ErrorCode::InvalidAgentId => !is_hash(raw(&["agent_id"])),
+        ErrorCode::InvalidParentHash => !is_hex_of(raw(&["parent_hash"]), 32),
+        ErrorCode::InvalidSourceHash => !is_hex_of(raw(&["source_hash"]), 32),
+        ErrorCode::InvalidAgentId => !is_hex_of(raw(&["agent_id"]), 32),
         ErrorCode::InvalidMetadata => {
             raw(&["metadata"]).is_none_or(|raw| !raw.starts_with('{') || raw.len() > 8 << 10)
         }
-        _ => error.code.status().code() < 500,
+        ErrorCode::InvalidValue => raw(FIELDS[2]).is_some_and(is_no_value),
+        ErrorCode::InvalidSourceClass => !CLASSES.iter().enumerate().any(|(number, name)| {
+            let given = raw(&["source_class"]);
+            given == Some(&number.to_string()) || string(given).as_deref() == Some(*name)
+        }),
+        ErrorCode::InvalidDerivedFrom => elements(raw(&["derived_from"])).is_none_or(|hashes| {
+            hashes.len() > 64 || hashes.iter().any(|hash| !is_hex_of(Some(hash.get()), 32))
+        }),
+        ErrorCode::InvalidEpoch => !is_text(raw(&["epoch"]), 128),
+        // Whatever is wrong with one signature is told with its number.
+        ErrorCode::InvalidSignature => {
+            elements(raw(&["signatures"])).is_none_or(|signatures| signatures.len() > 16)
+        }
+        _ => false,
     };
     assert!(is_true, "{error:?}: {text:?}");
+}
+
+/// Whether `code` is true of the signature at `index` of a claim's.
+fn is_true_of_signature(code: ErrorCode, signatures: Option<&str>, index: usize) -> bool {
+    const NAMES: [&str; 3] = ["agent_id", "signature", "timestamp"];
+    let signatures = elements(signatures).unwrap_or_default();
+    let Some(signature) = signatures.get(index) else { return false };
+    let Some(members) = Members::of(signature.get().as_bytes()) else {
+        return code == ErrorCode::InvalidSignature;
+    };
+    let raw = |name| members.raw(&[name]);
+    match code {
+        ErrorCode::UnknownField => members.0.iter().any(|(key, _)| !NAMES.contains(&&key[..])),
+        ErrorCode::DuplicateField => {
+            NAMES.iter().any(|name| members.0.iter().filter(|(key, _)| key == name).count() > 1)
+        }
+        ErrorCode::MissingField => raw("agent_id").is_none() || raw("signature").is_none(),
+        ErrorCode::MissingTimestamp => raw("timestamp").is_none(),
+        ErrorCode::InvalidSignature => {
+            let seconds = raw("timestamp").and_then(|raw| raw.parse::<f64>().ok());
+            !is_hex_of(raw("agent_id"), 32)
+                || !is_hex_of(raw("signature"), 64)
+                || seconds.is_none_or(|seconds| seconds < 0.0)
+        }
+        _ => false,
+    }
+}
+
+/// Whether no value of a claim is written like this: it is too long, or not of the type that it names.
+fn is_no_value(raw: &str) -> bool {
+    let Some((name, inner)) = typed(raw) else {
+        return raw.len() > VALUE_BYTES_MAX;
+    };
+    let inner = inner.get();
+    let fits = match &name[..] {
+        "Text" => inner.starts_with('"'),
+        "Number" => inner.starts_with(|first: char| first == '-' || first.is_ascii_digit()),
+        "Boolean" => matches!(inner, "true" | "false"),
+        "Reference" => is_text(Some(inner), 512),
+        _ => true,
+    };
+    !fits || inner.len() > VALUE_BYTES_MAX
+}
+
+/// The type that a value names, and what it holds; `None` if it stands for itself.
+pub(crate) fn typed(raw: &str) -> Option<(String, Box<RawValue>)> {
+    const TYPES: [&str; 5] = ["Text", "Number", "Boolean", "Reference", "Json"];
+    let members = Members::of(raw.as_bytes())?;
+    let (name, inner) = match &members.0[..] {
+        [(name, inner)] => (name.clone(), inner),
+        [(first, name), (second, inner)] | [(second, inner), (first, name)]
+            if first == "type" && second == "value" =>
+        {
+            (string(Some(name.get()))?, inner)
+        }
+        _ => return None,
+    };
+    TYPES.contains(&&name[..]).then(|| (name, inner.clone()))
+}
+
+/// The elements of an array as they are written; `None` of anything else.
+pub(crate) fn elements(raw: Option<&str>) -> Option<Vec<Box<RawValue>>> {
+    serde_json::from_str(raw?).ok()
 }
 
 fn string(raw: Option<&str>) -> Option<String> {
@@ -135,8 +224,10 @@ fn is_text(raw: Option<&str>, bytes_max: usize) -> bool {
         .is_some_and(|text| (1..=bytes_max).contains(&text.len()) && !text.chars().any(char::is_control))
 }
 
-fn is_hash(raw: Option<&str>) -> bool {
-    string(raw).is_some_and(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+/// Whether it is a string of so many bytes in hexadecimal digits.
+fn is_hex_of(raw: Option<&str>, bytes: usize) -> bool {
+    string(raw)
+        .is_some_and(|text| text.len() == 2 * bytes && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// How deeply objects and arrays are nested at most, as far as the body is JSON.
