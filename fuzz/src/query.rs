@@ -10,7 +10,7 @@ use stemedb_net::api::{ApiError, RetractRequest, query_of_body, query_of_paramet
 use stemedb_net::json::Reader;
 
 use crate::program::Program;
-use crate::world::{BODY_BYTES_MAX, NOW, World};
+use crate::world::{BODY_BYTES_MAX, NOW, Response, World};
 
 const PATH: &str = "/v1/query";
 
@@ -40,7 +40,7 @@ fn of_url(text: &[u8]) {
     };
     let parameters = pairs.iter().map(|(name, value)| (&name[..], &value[..]));
     let by_url = query_of_parameters(parameters.clone(), NOW);
-    assert_eq!(response.status == 200, by_url.is_ok(), "{}", response.body);
+    assert_answered(&response, &by_url);
     let body = body_of(parameters);
     let by_body = query_of_body(&mut Reader::new(1 << 20), body.as_bytes(), NOW);
     assert_alike(&by_url, &by_body, &body);
@@ -57,11 +57,9 @@ fn of_url(text: &[u8]) {
 /// Any body.
 fn of_body(body: &[u8]) {
     let response = SERVER.with_borrow_mut(|server| server.post(0, PATH, "", body));
-    assert!(response.status == 200 || (400..500).contains(&response.status), "{}", response.body);
-    let answer = serde_json::from_str::<Value>(&response.body).expect("answers are JSON");
     let mut reader = Reader::new(BODY_BYTES_MAX);
     let by_body = query_of_body(&mut reader, body, NOW);
-    assert_eq!(response.status == 200, by_body.is_ok(), "{answer}");
+    assert_answered(&response, &by_body);
     // The same in the URL, as far as that can say it: there is no null, and everything is text.
     let Ok(members) = serde_json::from_slice::<Map<String, Value>>(body) else {
         // Numbers beyond the range of an f64 are JSON, but not to this reader.
@@ -164,6 +162,16 @@ fn is_number(text: &str) -> bool {
     begins
         && text.ends_with(|last: char| last.is_ascii_digit())
         && serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
+/// The answer to a query is a page, or says what is wrong with the query.
+fn assert_answered(response: &Response, query: &Result<Query, ApiError>) {
+    let answer = serde_json::from_str::<Value>(&response.body).expect("answers are JSON");
+    let expected = match query {
+        Ok(_) => (200, None),
+        Err(error) => (error.code.status().code(), Some(error.code.as_str())),
+    };
+    assert_eq!((response.status, answer["error"]["code"].as_str()), expected, "{answer}");
 }
 
 /// Two spellings of one query: equal if they can be read, else wrong in the same way.
