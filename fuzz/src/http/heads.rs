@@ -6,7 +6,7 @@
 
 use stemedb_net::http::{Event, Head, Reject, Version};
 
-use super::Treatment;
+use super::{Bounds, Treatment};
 
 /// The heads of a stream of which a connection receives one byte at a time, so that an event tells where it stands.
 pub(super) struct Heads<'s> {
@@ -15,19 +15,33 @@ pub(super) struct Heads<'s> {
     pub(super) received: usize,
     /// Where the next head begins; unknown in a body.
     begin: Option<usize>,
+    bounds: &'s Bounds,
+    /// What a body may be refused for, as the head before it says.
+    refusable: Refusable,
+}
+
+/// What in a head a body may be refused for.
+#[derive(Default)]
+struct Refusable {
+    has_condition: bool,
+    has_expectation: bool,
+    is_encoded: bool,
+    is_chunked: bool,
+    is_too_large: bool,
 }
 
 impl<'s> Heads<'s> {
-    pub(super) fn new(stream: &'s [u8]) -> Heads<'s> {
-        Heads { stream, received: 0, begin: Some(0) }
+    pub(super) fn new(stream: &'s [u8], bounds: &'s Bounds) -> Heads<'s> {
+        Heads { stream, received: 0, begin: Some(0), bounds, refusable: Refusable::default() }
     }
 
     pub(super) fn note(&mut self, event: &Event<'_>) {
         match event {
             Event::Head { head, .. } => {
                 if let Some(begin) = self.begin {
-                    assert_alike(&self.stream[begin..], self.received - begin, head);
+                    assert_alike(&self.stream[begin..], self.received - begin, head, self.bounds);
                 }
+                self.refusable = Refusable::of(head, self.bounds);
                 self.begin = match Treatment::of(head) {
                     Treatment::AnsweredEarly => self.after(head.content_length().unwrap_or(0)),
                     Treatment::Body(_) => None,
@@ -35,12 +49,17 @@ impl<'s> Heads<'s> {
             }
             Event::Body { .. } | Event::End { .. } => self.begin = Some(self.received),
             Event::Chunk { .. } => {}
-            Event::Rejected { reason, .. } => {
-                // Otherwise it is a body that was rejected.
-                if let Some(begin) = self.begin {
-                    check_refused(&self.stream[begin..], *reason);
+            Event::Rejected { reason, .. } => match self.begin {
+                Some(begin) => check_refused(&self.stream[begin..], *reason, self.bounds),
+                None => {
+                    let is_all = self.received == self.stream.len();
+                    assert!(
+                        self.refusable.is_reason(*reason) || (is_all && *reason == Reject::Truncated),
+                        "{reason:?} of a body in {:?}",
+                        String::from_utf8_lossy(self.stream)
+                    );
                 }
-            }
+            },
         }
     }
 
@@ -51,12 +70,42 @@ impl<'s> Heads<'s> {
     }
 }
 
+impl Refusable {
+    fn of(head: &Head, bounds: &Bounds) -> Refusable {
+        let has = |name: &str| head.fields().any(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+        Refusable {
+            has_condition: has("if-match"),
+            has_expectation: has("expect"),
+            is_encoded: has("content-encoding"),
+            is_chunked: head.is_chunked(),
+            is_too_large: head
+                .content_length()
+                .is_some_and(|bytes| bytes > bounds.limits.body_bytes_max as u64),
+        }
+    }
+
+    fn is_reason(&self, reason: Reject) -> bool {
+        match reason {
+            Reject::PreconditionFailed => self.has_condition,
+            Reject::ExpectationFailed => self.has_expectation,
+            Reject::UnsupportedContentEncoding => self.is_encoded,
+            Reject::BodyTooLarge { .. } => self.is_chunked || self.is_too_large,
+            Reject::InvalidChunk
+            | Reject::ChunkOverhead
+            | Reject::InvalidTrailer
+            | Reject::TrailerTooLarge { .. } => self.is_chunked,
+            _ => false,
+        }
+    }
+}
+
 /// `rest` begins with the head, which has `head_bytes`.
-fn assert_alike(rest: &[u8], head_bytes: usize, head: &Head) {
+fn assert_alike(rest: &[u8], head_bytes: usize, head: &Head, bounds: &Bounds) {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut fields);
     let parsed = request.parse(rest);
     assert_eq!(parsed, Ok(httparse::Status::Complete(head_bytes)), "{:?}", String::from_utf8_lossy(rest));
+    assert!(!exceeds(bounds, rest, head_bytes, &request), "{:?}", String::from_utf8_lossy(rest));
     assert_eq!(request.method, Some(head.method()));
     let version = if head.version() == Version::Http10 { 0 } else { 1 };
     assert_eq!(request.version, Some(version));
@@ -86,20 +135,35 @@ fn path_and_query<'t>(method: &str, target: &'t str) -> (String, &'t str) {
     (String::from_utf8(decoded).expect("what is encoded is UTF-8"), query)
 }
 
+/// Whether the head of `head_bytes` with which `rest` begins, or its target, is longer than it may be.
+fn exceeds(bounds: &Bounds, rest: &[u8], head_bytes: usize, request: &httparse::Request<'_, '_>) -> bool {
+    // An empty line before a head is no part of it.
+    let head_bytes = if rest.starts_with(b"\r\n") { head_bytes - 2 } else { head_bytes };
+    let target_bytes = request.path.map_or(0, str::len);
+    head_bytes > bounds.limits.head_bytes_max || target_bytes > bounds.limits.target_bytes_max
+}
+
 /// Where the connection refused a head with which `rest` begins, there is none to `httparse` either, or the reason is one
 /// that only the connection has.
-fn check_refused(rest: &[u8], reason: Reject) {
+fn check_refused(rest: &[u8], reason: Reject, bounds: &Bounds) {
     let mut fields = [httparse::EMPTY_HEADER; 64];
-    let parsed = httparse::Request::new(&mut fields).parse(rest);
-    if let Ok(httparse::Status::Complete(_)) = parsed {
-        let is_ours =
-            is_stricter(reason) || (reason == Reject::InvalidRequestLine && rest.starts_with(b"\r\n\r\n"));
+    let mut request = httparse::Request::new(&mut fields);
+    let parsed = request.parse(rest);
+    if let Ok(httparse::Status::Complete(head_bytes)) = parsed {
+        let is_ours = match reason {
+            Reject::InvalidRequestLine => rest.starts_with(b"\r\n\r\n"),
+            Reject::Misdirected => !bounds.is_secured,
+            Reject::HeadTooLarge { .. } | Reject::TargetTooLong { .. } => {
+                exceeds(bounds, rest, head_bytes, &request)
+            }
+            reason => is_stricter(reason),
+        };
         assert!(is_ours, "{reason:?} of {:?}", String::from_utf8_lossy(rest));
     }
 }
 
 /// Whether a head may be refused for this although it is well-formed to `httparse`, which takes a line feed for the end of a
-/// line, does not look into targets and fields, and has no bounds but that of their number.
+/// line, and does not look into targets and fields.
 fn is_stricter(reason: Reject) -> bool {
     matches!(
         reason,
@@ -116,9 +180,6 @@ fn is_stricter(reason: Reject) -> bool {
             | Reject::TransferEncodingInHttp10
             | Reject::Connect
             | Reject::UnknownMethod
-            | Reject::Misdirected
             | Reject::ExpectationFailed
-            | Reject::TargetTooLong { .. }
-            | Reject::HeadTooLarge { .. }
     )
 }

@@ -12,22 +12,48 @@ use heads::Heads;
 
 const NOW_MS: u64 = 0;
 
-/// A stream of requests, behind one byte from which the pieces and the order of the answers follow.
+/// A stream of requests, behind one byte from which the pieces and the order of the answers follow, and one that chooses the
+/// bounds of the connection.
 pub fn http(input: &[u8]) {
-    let Some((&seed, stream)) = input.split_first() else {
+    let [seed, choices, stream @ ..] = input else {
         return;
     };
-    let whole = Exchange::new(stream, Answers::AtOnce).run([stream]);
+    let (seed, bounds) = (*seed, &Bounds::of(*choices));
+    let whole = Exchange::new(bounds, Answers::AtOnce).run([stream]);
     responses::check(&whole);
-    let in_pieces = Exchange::new(stream, Answers::AtOnce).run(Pieces::new(stream, seed));
+    let in_pieces = Exchange::new(bounds, Answers::AtOnce).run(Pieces::new(stream, seed));
     assert_eq!(whole, in_pieces, "pieces changed the meaning of {:?}", String::from_utf8_lossy(stream));
-    let late = Exchange::new(stream, Answers::Late { seed }).run(Pieces::new(stream, seed));
+    let late = Exchange::new(bounds, Answers::Late { seed }).run(Pieces::new(stream, seed));
     assert_eq!(whole, late, "late answers changed the meaning of {:?}", String::from_utf8_lossy(stream));
     // Single bytes tell where each head ends.
-    let mut single = Exchange::new(stream, Answers::AtOnce);
-    single.heads = Some(Heads::new(stream));
+    let mut single = Exchange::new(bounds, Answers::AtOnce);
+    single.heads = Some(Heads::new(stream, bounds));
     let single = single.run(stream.chunks(1));
     assert_eq!(whole, single, "single bytes changed the meaning of {:?}", String::from_utf8_lossy(stream));
+}
+
+/// What a connection takes, the same in every exchange.
+struct Bounds {
+    limits: Limits,
+    is_secured: bool,
+}
+
+impl Bounds {
+    /// The usual ones for zero; each bit makes one so small that an input can reach it.
+    fn of(choices: u8) -> Bounds {
+        let usual = Limits::default();
+        let chosen = |bit: u8, small: usize, usual: usize| if choices & bit == 0 { usual } else { small };
+        let head_bytes_max = [usual.head_bytes_max, 512, 160, 64][usize::from(choices) % 4];
+        let limits = Limits {
+            head_bytes_max,
+            target_bytes_max: chosen(0x04, 24, usual.target_bytes_max.min(head_bytes_max)),
+            input_bytes_max: chosen(0x08, head_bytes_max, usual.input_bytes_max),
+            body_bytes_max: chosen(0x10, 40, usual.body_bytes_max),
+            output_bytes_max: chosen(0x20, 200, usual.output_bytes_max),
+            ..usual
+        };
+        Bounds { limits, is_secured: choices & 0x80 != 0 }
+    }
 }
 
 /// What a connection made of what it received.
@@ -57,7 +83,8 @@ impl Request {
 #[derive(Debug, Clone, Copy)]
 enum Answers {
     AtOnce,
-    /// Some time later, in an order that follows from the seed; bodies are paused meanwhile.
+    /// Some time later, in an order that follows from the seed; bodies are paused meanwhile, some requests hold up those behind
+    /// them, and the peer takes what is sent bit by bit.
     Late {
         seed: u8,
     },
@@ -71,6 +98,8 @@ struct Exchange<'s> {
     sent: Vec<u8>,
     unanswered: Vec<RequestId>,
     answered: usize,
+    /// Bytes that were taken to be sent and have not been.
+    unsent_bytes: usize,
     is_paused: bool,
     is_ended: bool,
     heads: Option<Heads<'s>>,
@@ -103,20 +132,21 @@ enum Then {
 }
 
 impl<'s> Exchange<'s> {
-    fn new(stream: &[u8], answers: Answers) -> Exchange<'s> {
+    fn new(bounds: &Bounds, answers: Answers) -> Exchange<'s> {
         let outstanding_max = match answers {
             Answers::AtOnce => 64,
             Answers::Late { seed } => 1 + usize::from(seed % 8),
         };
-        let limits = Limits { requests_outstanding_max: outstanding_max, ..Limits::default() };
-        assert!(stream.len() < limits.body_bytes_max, "no body is too large");
+        let limits = Limits { requests_outstanding_max: outstanding_max, ..bounds.limits.clone() };
+        let connection = Connection::new(Arc::new(limits), 1, NOW_MS);
         Exchange {
-            connection: Connection::new(Arc::new(limits), 1, NOW_MS),
+            connection: if bounds.is_secured { connection.secured() } else { connection },
             answers,
             outcome: Outcome::default(),
             sent: Vec::new(),
             unanswered: Vec::new(),
             answered: 0,
+            unsent_bytes: 0,
             is_paused: false,
             is_ended: false,
             heads: None,
@@ -128,10 +158,7 @@ impl<'s> Exchange<'s> {
         let mut pieces = pieces.into_iter();
         loop {
             while self.take_event() {}
-            while let Some(output) = self.connection.take_output(NOW_MS) {
-                self.sent.extend_from_slice(&output);
-                self.connection.sent(output.len(), NOW_MS);
-            }
+            let has_sent = self.send();
             if self.connection.should_close() {
                 break;
             }
@@ -140,6 +167,9 @@ impl<'s> Exchange<'s> {
                 self.connection.resume();
             } else if self.is_answer_due() {
                 self.answer_one();
+            } else if (has_sent || self.unsent_bytes > 0) && self.is_stuck() {
+                // Further requests may begin then.
+                self.note_sent(self.unsent_bytes);
             } else if let Some(piece) = pieces.next() {
                 assert!(self.connection.wants_receive(), "nothing is asked, and nothing may come");
                 self.connection.receive(piece, NOW_MS);
@@ -154,14 +184,42 @@ impl<'s> Exchange<'s> {
         Outcome { sent: sent.replace("HTTP/1.1 100 Continue\r\n\r\n", ""), ..self.outcome }
     }
 
+    /// Takes what is to be sent. A late peer takes some bytes of it at a time. Whether any were taken.
+    fn send(&mut self) -> bool {
+        let mut has_sent = false;
+        if let Answers::Late { seed } = self.answers {
+            let bytes = self.unsent_bytes.min(usize::from(seed));
+            self.note_sent(bytes);
+            has_sent = bytes > 0;
+        }
+        while let Some(output) = self.connection.take_output(NOW_MS) {
+            self.sent.extend_from_slice(&output);
+            self.unsent_bytes = output.len();
+            if matches!(self.answers, Answers::AtOnce) {
+                self.note_sent(output.len());
+                has_sent = true;
+            }
+        }
+        has_sent
+    }
+
+    fn note_sent(&mut self, bytes: usize) {
+        self.unsent_bytes -= bytes;
+        self.connection.sent(bytes, NOW_MS);
+    }
+
     /// Whether a request is to be answered before anything else happens.
     fn is_answer_due(&self) -> bool {
         let waiting_max = match self.answers {
             Answers::AtOnce => 0,
             Answers::Late { seed } => usize::from(seed / 8 % 8),
         };
-        let is_stuck = self.is_ended || !self.connection.wants_receive();
-        !self.unanswered.is_empty() && (is_stuck || self.unanswered.len() > waiting_max)
+        !self.unanswered.is_empty() && (self.is_stuck() || self.unanswered.len() > waiting_max)
+    }
+
+    /// Whether nothing more comes in unless something else happens first.
+    fn is_stuck(&self) -> bool {
+        self.is_ended || !self.connection.wants_receive()
     }
 
     fn answer_one(&mut self) {
@@ -188,7 +246,13 @@ impl<'s> Exchange<'s> {
         }
         let (id, then) = note(event, &mut self.outcome.requests);
         match then {
-            Then::Accept(mode) => self.connection.accept(id, mode),
+            Then::Accept(mode) => {
+                self.connection.accept(id, mode);
+                if matches!(self.answers, Answers::Late { seed } if (id.number() + u64::from(seed)) % 5 == 0)
+                {
+                    self.connection.hold(id);
+                }
+            }
             Then::Answer => {
                 self.unanswered.push(id);
                 if matches!(self.answers, Answers::AtOnce) {
@@ -244,6 +308,39 @@ fn note(event: Event<'_>, requests: &mut Vec<Request>) -> (RequestId, Then) {
             // How much of a body was given out before the error depends on the pieces, and nobody uses it.
             request.body.clear();
             (id, Then::Nothing)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is compared would be compared in vain if no input came to a bound.
+    #[test]
+    fn inputs_of_the_corpus_reach_each_bound() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/http");
+        for (name, requests, reason) in [
+            ("bound-of-a-head", 2, Some(Reject::HeadTooLarge { bytes_max: 64 })),
+            ("bound-of-a-head-exact", 2, None),
+            ("bound-of-a-head-in-its-target", 1, Some(Reject::TargetTooLong { bytes_max: 64 })),
+            ("bound-of-a-head-in-its-method", 1, Some(Reject::UnknownMethod)),
+            ("bound-of-a-target", 2, Some(Reject::TargetTooLong { bytes_max: 24 })),
+            ("bound-of-a-body", 2, Some(Reject::BodyTooLarge { bytes_max: 40 })),
+            ("bound-of-a-body-in-chunks", 1, Some(Reject::BodyTooLarge { bytes_max: 40 })),
+            ("bound-of-a-body-streamed", 2, None),
+            ("bound-of-output", 8, None),
+            ("trailer-too-large", 1, Some(Reject::TrailerTooLarge { bytes_max: 4096 })),
+            ("chunk-overhead", 1, Some(Reject::ChunkOverhead)),
+            ("if-match", 1, Some(Reject::PreconditionFailed)),
+            ("content-encoding", 1, Some(Reject::UnsupportedContentEncoding)),
+            ("https", 2, None),
+            ("https-without-tls", 1, Some(Reject::Misdirected)),
+        ] {
+            let input = std::fs::read(corpus.join(name)).expect("a file of the corpus");
+            let outcome = Exchange::new(&Bounds::of(input[1]), Answers::AtOnce).run([&input[2..]]);
+            assert_eq!(outcome.requests.len(), requests, "{name}");
+            assert_eq!(outcome.requests.last().and_then(|request| request.rejected), reason, "{name}");
         }
     }
 }
