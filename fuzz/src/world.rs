@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::index::{Index, IndexConfig};
 use stemedb_engine::log::lane::{Lane, LaneConfig, LaneStart, LaneWrite};
 use stemedb_engine::log::{BLOCK_BYTES, Generation, SegmentNumber};
@@ -53,9 +54,14 @@ pub(crate) struct Response {
 impl World {
     /// A server with an empty log. Batches pause when more than `batch_bytes_open_max` bytes of claims wait for the disk.
     pub(crate) fn new(cores: u16, batch_bytes_open_max: usize) -> World {
+        World::with_limits(cores, batch_bytes_open_max, Limits::default())
+    }
+
+    /// The same with other bounds of connections, but for that of a body.
+    pub(crate) fn with_limits(cores: u16, batch_bytes_open_max: usize, limits: Limits) -> World {
         let slots = SlotMap::new(cores);
         let now = Now { monotonic_us: 1_000_000, wall: NOW };
-        let limits = Arc::new(Limits { body_bytes_max: BODY_BYTES_MAX, ..Limits::default() });
+        let limits = Arc::new(Limits { body_bytes_max: BODY_BYTES_MAX, ..limits });
         let core = |id| {
             let mut core = Core::new(CoreConfig {
                 id,
@@ -103,6 +109,16 @@ impl World {
         self.cores.iter().map(|core| core.shard().map_or(0, |shard| shard.index().len())).sum()
     }
 
+    /// Whether a core holds the claim of this hash.
+    pub(crate) fn has_claim(&self, hash: &ClaimHash) -> bool {
+        let mut indexes = self.cores.iter().filter_map(Core::shard).map(Shard::index);
+        indexes.find_map(|index| index.claim(hash)).is_some_and(|view| {
+            let mut canonical = Vec::new();
+            view.claim().encode_canonical(&mut canonical);
+            ClaimHash::of_canonical(&canonical) == *hash
+        })
+    }
+
     pub(crate) fn connect(&mut self, core: usize) -> Client {
         let core = core % self.cores.len();
         let key = self.cores[core].accepted(self.now).expect("clients of a world leave");
@@ -142,16 +158,15 @@ impl World {
         self.run();
     }
 
-    /// The next write that waits fails.
-    pub(crate) fn fail_write(&mut self) {
+    /// The next write that waits fails. False if none waits.
+    pub(crate) fn fail_write(&mut self) -> bool {
         const EIO: i32 = 5;
-        for (core, writes) in self.cores.iter_mut().zip(&mut self.writes) {
-            if let Some(write) = writes.pop_front() {
-                core.write_done(write.id, write.buffer, Err(EIO), 100, self.now);
-                break;
-            }
-        }
+        let mut waiting = self.cores.iter_mut().zip(&mut self.writes);
+        let next = waiting.find_map(|(core, writes)| Some((core, writes.pop_front()?)));
+        let Some((core, write)) = next else { return false };
+        core.write_done(write.id, write.buffer, Err(EIO), 100, self.now);
         self.run();
+        true
     }
 
     /// Breaks the connection, whatever is under way. Gives what was received.
