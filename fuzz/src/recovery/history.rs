@@ -77,7 +77,7 @@ impl History {
             }
         }
         let (found, _) = read(&history.disk.memory).expect("no disk was damaged");
-        history.settle(found);
+        history.settle(found, &Records::new());
         history
     }
 
@@ -92,23 +92,32 @@ impl History {
     /// Recovers and opens the next generation; `None` if there was a crash before that was done.
     fn start(&mut self, lanes: u16, frames_in_flight: usize) -> Option<Server> {
         let (found, recovered) = read(&self.disk.memory).expect("no disk was damaged");
-        self.settle(found);
+        self.settle(found, &Records::new());
         let generation = recovered.next_generation;
         self.lanes.insert(generation, lanes);
         let lanes = open(&mut self.disk, &recovered, lanes, frames_in_flight).ok()?;
         if !recovered.unfinished_retractions.is_empty() {
             // Copies that complete them.
             let (found, _) = read(&self.disk.memory).expect("no disk was damaged");
-            self.settle(found);
+            self.settle(found, &Records::new());
         }
         let slots = SlotMap::new(lanes.len() as u16);
         Some(Server { generation, slots, pending: lanes.iter().map(|_| Records::new()).collect(), lanes })
     }
 
-    /// Takes what recovery found for the truth, after it was found to hold what it must.
-    fn settle(&mut self, found: Records) {
+    /// Takes what recovery found for the truth: all that was acknowledged, and of the rest what was `pending`, or what an
+    /// opening writes, which is copies of retractions.
+    fn settle(&mut self, found: Records, pending: &Records) {
         for (place, record) in &self.records {
             assert_eq!(found.get(place), Some(record), "{place:?} was acknowledged");
+        }
+        for (place, record) in found.iter().filter(|(place, _)| !self.records.contains_key(place)) {
+            let mut earlier = self.records.range(..(place.0, LaneId(0), 0)).map(|(_, record)| record);
+            let is_copy = record.kind == RecordKind::Retraction && earlier.any(|other| other == record);
+            assert!(
+                is_copy || pending.get(place) == Some(record),
+                "a record that nobody wrote, at {place:?}: {record:?}"
+            );
         }
         self.records = found;
     }
@@ -228,11 +237,7 @@ impl History {
         // Of what was pending, nothing but what is found from now on counts.
         let (found, _) = read(&self.disk.memory).expect("no disk was damaged");
         let pending: Records = server.pending.into_iter().flatten().collect();
-        for (place, record) in &found {
-            let written = self.records.get(place).or_else(|| pending.get(place));
-            assert_eq!(written, Some(record), "a record that nobody wrote, at {place:?}");
-        }
-        self.settle(found);
+        self.settle(found, &pending);
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) fn retracted(records: &Records, lanes: &BTreeMap<Generation, u16>) ->
 
 /// What a log that nothing has damaged says of itself.
 pub(super) struct Sound {
-    /// The generation of each begun segment.
-    generations: BTreeMap<SegmentId, Generation>,
+    /// Of each begun segment the generation, and the first record that it can hold.
+    begun: BTreeMap<SegmentId, (Generation, u64)>,
     /// The newest generation whose record is there.
     newest: Option<Generation>,
     /// The first blocks of segments, and the headers of frames: whatever is valid and not among them was forged.
@@ -60,14 +60,14 @@ pub(super) struct Sound {
 impl Sound {
     pub(super) fn of(disk: &MemoryStorage) -> Sound {
         let mut sound = Sound {
-            generations: BTreeMap::new(),
+            begun: BTreeMap::new(),
             newest: None,
             headers: BTreeSet::new(),
             last_frames: BTreeMap::new(),
         };
         for (id, file) in &disk.segments {
-            let Some(home) = home(file) else { continue };
-            sound.generations.insert(*id, home.generation);
+            let Some((header, home)) = home(file) else { continue };
+            sound.begun.insert(*id, (header.generation, header.first_lsn.0));
             sound.headers.insert(file[..BLOCK_BYTES].to_vec());
             let frames: Vec<(usize, FrameHeader)> = frames(file, &home).collect();
             for (block, _) in &frames {
@@ -92,7 +92,7 @@ impl Sound {
     /// which no accident does.
     pub(super) fn is_forged(&self, disk: &MemoryStorage, touched: &BTreeSet<SegmentId>) -> bool {
         touched.iter().filter_map(|id| disk.segments.get(id)).any(|file| {
-            let Some(home) = home(file) else { return false };
+            let Some((_, home)) = home(file) else { return false };
             let is_unknown = |at: usize, bytes: usize| !self.headers.contains(&file[at..at + bytes]);
             is_unknown(0, BLOCK_BYTES)
                 || frames(file, &home).any(|(block, _)| is_unknown(block * BLOCK_BYTES, FRAME_HEADER_BYTES))
@@ -103,7 +103,7 @@ impl Sound {
     pub(super) fn is_testified_for(&self, damage: &Damage) -> bool {
         // The record of a generation says where all lanes ended before it.
         let is_older = |id: &SegmentId| {
-            self.generations.get(id).is_some_and(|generation| Some(*generation) < self.newest)
+            self.begun.get(id).is_some_and(|(generation, _)| Some(*generation) < self.newest)
         };
         let in_last_frames = |(id, block): &(SegmentId, usize)| {
             !is_older(id) && self.last_frames.get(id).is_some_and(|(first, _)| block >= first)
@@ -112,19 +112,25 @@ impl Sound {
         is_in_one_block || damage.touched.iter().all(is_older)
     }
 
-    /// Whether no later frame testifies for a record.
-    pub(super) fn is_last_of_its_lane(&self, place: &Place) -> bool {
+    /// Whether a record may be gone without an error: its segment was damaged, and nothing later in its lane that is unharmed
+    /// says that it was there. Of one block, the header of a later segment is one such thing, and a later frame another.
+    pub(super) fn may_be_lost(&self, place: &Place, damage: &Damage) -> bool {
         let (generation, lane, lsn) = *place;
-        self.last_frames.iter().any(|(id, (_, first_lsn))| {
-            id.lane == lane && self.generations[id] == generation && lsn >= *first_lsn
-        })
+        let in_lane = || self.begun.iter().filter(|(id, _)| id.lane == lane);
+        let mut holding = in_lane().rev().filter(|(_, begun)| **begun <= (generation, lsn));
+        let (segment, _) = holding.next().expect("a record is in a segment");
+        let is_harmed = damage.touched.contains(segment);
+        let is_testified_for = in_lane().any(|(id, _)| id > segment && !damage.touched.contains(id));
+        let is_last = || self.last_frames.get(segment).is_some_and(|(_, first_lsn)| lsn >= *first_lsn);
+        is_harmed && !is_testified_for && (!damage.is_in_one_block() || is_last())
     }
 }
 
-/// What the frames of a segment must refer to, if it was begun.
-fn home(file: &[u8]) -> Option<FrameHome> {
+/// The header of a segment, and what its frames must refer to, if it was begun.
+fn home(file: &[u8]) -> Option<(SegmentHeader, FrameHome)> {
     let (header, checksum) = SegmentHeader::decode(file.get(..BLOCK_BYTES)?).ok()?;
-    Some(FrameHome::new(&header, checksum))
+    let home = FrameHome::new(&header, checksum);
+    Some((header, home))
 }
 
 /// All valid frames of a segment, wherever they begin.
