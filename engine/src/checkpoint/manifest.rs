@@ -202,7 +202,14 @@ impl Manifest {
         };
         let follows =
             |one: &ListedTable, next: &ListedTable| one.checkpoints.end() < next.checkpoints.start();
-        self.tables.iter().all(table_is_sound) && self.tables.is_sorted_by(follows)
+        let sum_fits = |count: fn(&TableFacts) -> u64| {
+            let mut counts = self.tables.iter().map(|table| count(&table.facts));
+            counts.try_fold(0_u64, u64::checked_add).is_some()
+        };
+        self.tables.iter().all(table_is_sound)
+            && self.tables.is_sorted_by(follows)
+            && sum_fits(|facts| facts.entries)
+            && sum_fits(|facts| facts.bytes)
     }
 }
 
@@ -306,13 +313,15 @@ mod tests {
     }
 
     #[test]
-    fn tables_that_overlap_or_come_from_the_future_are_refused() {
-        let wrong: [fn(&mut Manifest); 5] = [
+    fn tables_that_overlap_come_from_the_future_or_are_beyond_all_counts_are_refused() {
+        let wrong: [fn(&mut Manifest); 7] = [
             |manifest| manifest.tables[0].checkpoints = 1..=5,
             |manifest| manifest.tables.swap(0, 1),
             |manifest| manifest.tables[1].checkpoints = 6..=6,
             |manifest| manifest.tables[0].checkpoints = 0..=3,
             |manifest| manifest.tables[0].facts.number = TableNumber(9),
+            |manifest| manifest.tables[0].facts.entries = u64::MAX,
+            |manifest| manifest.tables[1].facts.bytes = u64::MAX,
         ];
         for change in wrong {
             let mut manifest = manifest();

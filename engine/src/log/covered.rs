@@ -145,7 +145,7 @@ impl Covered {
     ///
     /// When the bytes are anything else.
     pub fn decode(bytes: &[u8]) -> Result<Covered, CoveredError> {
-        let mut reader = Reader { rest: bytes, bytes: bytes.len() };
+        let mut reader = Reader { rest: bytes, bytes: bytes.len(), lanes_are_sorted: true };
         let fixed = reader.take(FIXED_BYTES)?;
         let number = |at| u32::from_le_bytes(array(fixed, at));
         let (version, ends, record_bytes, zero, retractions) =
@@ -179,7 +179,7 @@ impl Covered {
         if !reader.rest.is_empty() {
             return Err(CoveredError::Length { actual: bytes.len() });
         }
-        if !flags_are_sound || !covered.is_sound() {
+        if !flags_are_sound || !reader.lanes_are_sorted || !covered.is_sound() {
             return Err(CoveredError::Inconsistent { covered: Box::new(covered) });
         }
         Ok(covered)
@@ -204,6 +204,8 @@ struct Reader<'a> {
     rest: &'a [u8],
     /// How many there were.
     bytes: usize,
+    /// Whether all lists of lanes so far were in order, none twice.
+    lanes_are_sorted: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -221,7 +223,32 @@ impl<'a> Reader<'a> {
         let struck = SlotSet::from_bytes(&array(fixed, 8));
         let lanes = (0..lanes)
             .map(|_| Ok(LaneId(u16::from_le_bytes(array(self.take(2)?, 0)))))
-            .collect::<Result<_, CoveredError>>()?;
+            .collect::<Result<Vec<_>, CoveredError>>()?;
+        self.lanes_are_sorted &= lanes.is_sorted_by(|one, next| one < next);
+        let lanes = lanes.into_iter().collect();
         Ok(CoveredRetraction { payload: self.take(payload_bytes)?.to_vec(), lanes, struck })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lanes_of_a_retraction_are_there_once_and_in_order() {
+        let retraction = CoveredRetraction {
+            payload: vec![7; RETRACTION_NAME_BYTES],
+            lanes: [LaneId(0), LaneId(3)].into(),
+            struck: SlotSet::default(),
+        };
+        let covered = Covered { retractions: vec![retraction], ..Covered::default() };
+        let bytes = covered.encode();
+        assert_eq!(Covered::decode(&bytes), Ok(covered));
+        let lanes = FIXED_BYTES + RETRACTION_FIXED_BYTES;
+        for other in [[3, 0, 0, 0], [3, 0, 3, 0]] {
+            let mut bytes = bytes.clone();
+            bytes[lanes..lanes + 4].copy_from_slice(&other);
+            assert!(matches!(Covered::decode(&bytes), Err(CoveredError::Inconsistent { .. })), "{other:?}");
+        }
     }
 }

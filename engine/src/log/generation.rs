@@ -81,6 +81,10 @@ impl GenerationRecord {
         if ends.checked_mul(END_BYTES) != Some(rest.len()) {
             return Err(GenerationRecordError::Length { actual: payload.len() });
         }
+        let mut reserved = rest.chunks_exact(END_BYTES).map(|end| &end[2..4]).chain([&fixed[20..24]]);
+        if reserved.any(|bytes| bytes.iter().any(|byte| *byte != 0)) {
+            return Err(GenerationRecordError::Reserved);
+        }
         let slots = u16::from_le_bytes(array(fixed, 6));
         if slots != SLOTS {
             return Err(GenerationRecordError::Slots { actual: slots });
@@ -131,6 +135,9 @@ pub enum GenerationRecordError {
         /// Its length in bytes.
         actual: usize,
     },
+    /// Bytes are in use that this version has no use for.
+    #[error("the generation's record has bytes that are not 0 where this version has 0; a newer one wrote it")]
+    Reserved,
     /// The log was written with another number of slots.
     #[error("the log was written with {actual} slots, but this version has {SLOTS}")]
     Slots {
@@ -195,6 +202,9 @@ mod tests {
             bytes[at] = to;
             GenerationRecord::decode(&bytes).unwrap_err()
         };
+        for reserved in [20, 23, 26, 27, 58, 59] {
+            assert_eq!(changed(reserved, 1), GenerationRecordError::Reserved);
+        }
         assert_eq!(changed(7, 8), GenerationRecordError::Slots { actual: 2048 });
         assert!(matches!(changed(4, 0), GenerationRecordError::Inconsistent { .. }), "no lanes");
         assert!(matches!(changed(5, 5), GenerationRecordError::Inconsistent { .. }), "more lanes than slots");
