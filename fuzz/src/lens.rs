@@ -25,7 +25,7 @@ const PREDICATES: [&str; 4] = ["is", "is", "is", "has"];
 const EPOCHS: [&str; 2] = ["2024", "2025"];
 
 /// Claims, retractions and questions: whatever the order of insertion, the answers are those of the model, and each lens by
-/// itself agrees with it.
+/// itself has the same winner in every order.
 pub fn lens(input: &[u8]) {
     let mut program = Program::new(input);
     let seed = program.number() as u64;

@@ -19,6 +19,7 @@ mod frame;
 mod http;
 mod json;
 mod lens;
+mod manifest;
 // The list of claims that the tests of the index hold against it: written once, it is right or wrong for both.
 #[path = "../../engine/tests/index_model/model.rs"]
 mod model;
@@ -38,6 +39,7 @@ pub use frame::{frame, segment_header};
 pub use http::http;
 pub use json::json;
 pub use lens::lens;
+pub use manifest::manifest;
 pub use query::query;
 pub use recovery::recovery;
 pub use server::server;
@@ -70,4 +72,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "server", run: server },
     Target { name: "recovery", run: recovery },
     Target { name: "table", run: table },
+    Target { name: "manifest", run: manifest },
 ];
+
+/// A checked-in input.
+#[cfg(test)]
+fn corpus_file(target: &str, name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target).join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

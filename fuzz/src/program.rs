@@ -61,13 +61,17 @@ impl<'s> Iterator for Pieces<'s> {
     }
 }
 
+/// The next state of the generator of Knuth's MMIX, whose upper bits are good enough here.
+pub(crate) fn next_random(state: u64) -> u64 {
+    state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+}
+
 /// The numbers below `count`, in an order that follows from `seed`.
 pub(crate) fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     let mut numbers: Vec<usize> = (0..count).collect();
-    // The generator of Knuth's MMIX; its upper bits are good enough to shuffle by.
     let mut state = seed;
     for last in (1..count).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = next_random(state);
         numbers.swap(last, (state >> 33) as usize % (last + 1));
     }
     numbers

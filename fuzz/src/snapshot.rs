@@ -125,7 +125,8 @@ fn check_content(mut taken: Vec<u8>, program: &mut Program<'_>, is_structure_dam
     }
 }
 
-/// Uses an index of unknown content in every way there is.
+/// Uses an index of unknown content: finds its claims, lists them, takes a snapshot of it, asks each lens, adds a claim and
+/// retracts.
 fn exercise(mut index: Index) {
     let listed = list(&index);
     assert_eq!(listed.len() as u64, index.len());

@@ -1,4 +1,4 @@
-//! Hands every target its checked-in corpus, and what a few hundred seeded changes make of it.
+//! Hands every target its checked-in corpus, and what some thousands of seeded changes make of it.
 //!
 //! No substitute for a fuzzer that sees coverage, but it runs everywhere, and what a fuzzer once found stays found.
 
@@ -29,7 +29,7 @@ macro_rules! survives_its_corpus {
 }
 
 survives_its_corpus! {
-    claim assertion retraction json segment_header frame json_body assert_body http batch query lens snapshot server recovery table
+    claim assertion retraction json segment_header frame json_body assert_body http batch query lens snapshot server recovery table manifest
 }
 
 fn survives(name: &str) {

@@ -315,11 +315,11 @@ fn note(event: Event<'_>, requests: &mut Vec<Request>) -> (RequestId, Then) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus_file;
 
     /// What is compared would be compared in vain if no input came to a bound.
     #[test]
     fn inputs_of_the_corpus_reach_each_bound() {
-        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/http");
         for (name, requests, reason) in [
             ("bound-of-a-head", 2, Some(Reject::HeadTooLarge { bytes_max: 64 })),
             ("bound-of-a-head-exact", 2, None),
@@ -337,7 +337,7 @@ mod tests {
             ("https", 2, None),
             ("https-without-tls", 1, Some(Reject::Misdirected)),
         ] {
-            let input = std::fs::read(corpus.join(name)).expect("a file of the corpus");
+            let input = corpus_file("http", name);
             let outcome = Exchange::new(&Bounds::of(input[1]), Answers::AtOnce).run([&input[2..]]);
             assert_eq!(outcome.requests.len(), requests, "{name}");
             assert_eq!(outcome.requests.last().and_then(|request| request.rejected), reason, "{name}");

@@ -149,3 +149,27 @@ fn read(tables: &MemoryTables, number: TableNumber) -> Result<Content, TableErro
     }
     Ok(Content { claims, retractions })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus_file;
+
+    /// Were the format to change, checksums would be put into wrong places, and every forged table be refused.
+    #[test]
+    fn the_checksums_of_a_sound_table_fit_already() {
+        for name in ["many-blocks", "retraction-of-half-the-slots", "three-tables"] {
+            let input = corpus_file("table", name);
+            let logs = Log::read_several(&mut Program::new(&input[3..]));
+            assert!(logs.iter().any(|log| !log.claims.is_empty()), "{name}");
+            for log in &logs {
+                let tables = MemoryTables::new();
+                build(&tables, MERGED, log, 1 << 20);
+                let sound = tables.bytes(MERGED).expect("it was built");
+                let mut repaired = sound.clone();
+                damage::repair(&mut repaired);
+                assert!(repaired == sound, "{name}: a checksum is elsewhere");
+            }
+        }
+    }
+}

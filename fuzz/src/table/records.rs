@@ -9,7 +9,7 @@ use stemedb_engine::table::{Entry, TableRetraction};
 use stemedb_engine::time::UnixMicros;
 
 use super::Content;
-use crate::program::Program;
+use crate::program::{Program, next_random};
 
 /// Records an input can make at most.
 const RECORDS_MAX: usize = 60;
@@ -157,7 +157,7 @@ fn text(lsn: u64, bytes: usize, is_plain: bool) -> String {
     let mut state = lsn;
     let mut text = format!("{lsn}:");
     while text.len() < bytes {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = next_random(state);
         text.push(if is_plain { '.' } else { char::from(b' ' + (state >> 40) as u8 % 95) });
     }
     text
