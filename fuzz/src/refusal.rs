@@ -253,3 +253,48 @@ pub(crate) fn nesting(body: &[u8]) -> usize {
 pub(crate) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A claim with every field, all of them sound.
+    fn sound() -> String {
+        let hash = "ab".repeat(32);
+        let signature = "cd".repeat(64);
+        format!(
+            r#"{{"concept_path":"a","predicate":"is","value":{{"Reference":"a/b"}},"confidence":0.5,"timestamp":1700000000,
+            "source":"s","source_class":"clinical","lifecycle":"proposed","parent_hash":"{hash}","derived_from":["{hash}"],
+            "epoch":"2024","agent_id":"{hash}","source_hash":"{hash}","metadata":{{"k":1}},
+            "signatures":[{{"agent_id":"{hash}","signature":"{signature}","timestamp":1700000000}}]}}"#
+        )
+    }
+
+    #[test]
+    fn of_a_sound_claim_no_refusal_is_true() {
+        let body = sound();
+        for code in ErrorCode::ALL {
+            for message in ["wrong", "signatures[0] is wrong", "signatures[1] is wrong"] {
+                let error = ApiError::new(*code, message);
+                let checked = std::panic::catch_unwind(|| check(&error, body.as_bytes(), 1.7e9));
+                assert!(checked.is_err(), "{error:?} passed");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_claim_is_true_of_it() {
+        for (code, from, to) in [
+            (ErrorCode::InvalidValue, "{\"Reference\":\"a/b\"}", "{\"Reference\":\"\"}"),
+            (ErrorCode::InvalidValue, "{\"Reference\":\"a/b\"}", "{\"value\":1,\"type\":\"Text\"}"),
+            (ErrorCode::InvalidSourceClass, "\"clinical\"", "6"),
+            (ErrorCode::InvalidSourceClass, "\"clinical\"", "\"Clinical\""),
+            (ErrorCode::InvalidDerivedFrom, "\"derived_from\":[", "\"derived_from\":[1,"),
+            (ErrorCode::InvalidEpoch, "\"2024\"", "\"\\u0007\""),
+            (ErrorCode::InvalidSignature, "\"signatures\":[", "\"signatures\":{},\"others\":["),
+        ] {
+            let body = sound().replacen(from, to, 1);
+            check(&ApiError::new(code, "wrong"), body.as_bytes(), 1.7e9);
+        }
+    }
+}

@@ -143,3 +143,30 @@ fn assert_excusable(status: u16, body: &[u8], disk_has_failed: bool) {
     };
     assert!(is_excusable, "{status}: {:?}", body.escape_ascii());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_server_is_excused_only_by_a_failed_write() {
+        let is_excused = |status, code: &str, disk_has_failed| {
+            let body = format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"…\"}}}}");
+            std::panic::catch_unwind(|| assert_excusable(status, body.as_bytes(), disk_has_failed)).is_ok()
+        };
+        assert!(is_excused(503, "overloaded", false));
+        for (status, code) in [(500, "storage_failed"), (503, "not_ready")] {
+            assert!(is_excused(status, code, true) && !is_excused(status, code, false), "{code}");
+        }
+        for (status, code) in [
+            (500, "storage_damaged"),
+            (503, "disk_full"),
+            (503, "log_full"),
+            (503, "memory_full"),
+            (503, "shutting_down"),
+            (502, "overloaded"),
+        ] {
+            assert!(!is_excused(status, code, true), "{code}");
+        }
+    }
+}
