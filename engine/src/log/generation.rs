@@ -136,7 +136,9 @@ pub enum GenerationRecordError {
         actual: usize,
     },
     /// Bytes are in use that this version has no use for.
-    #[error("the generation's record has bytes that are not 0 where this version has 0; a newer one wrote it")]
+    #[error(
+        "the generation's record has bytes that are not 0 where this version has 0; a newer one wrote it"
+    )]
     Reserved,
     /// The log was written with another number of slots.
     #[error("the log was written with {actual} slots, but this version has {SLOTS}")]
