@@ -2,18 +2,20 @@
 //!
 //! Method: files are written with and without synchronising, the power is cut, and the files are read. Then a server
 //! writes to a disk that only claims to have synchronised: after a power cut the check of a campaign must find what was lost.
-//! And a server that has made its directories itself a moment ago must find them again.
+//! A server that has made its directories itself a moment ago must find them again. And a server goes on when the disk fails it
+//! in what it does in the background, and starts after any start that the disk has failed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use stemedb_tests::claims::TestClaim;
 use stemedb_tests::disk::Workshop;
-use stemedb_tests::faulty_disk::{Fault, FaultyDisk};
+use stemedb_tests::faulty_disk::{Fault, FaultyDisk, Requests};
 use stemedb_tests::history::{History, Violation};
 use stemedb_tests::load::{Load, Mix};
-use stemedb_tests::{Random, Start, listing, skip};
+use stemedb_tests::{Random, Server, Start, listing, skip};
 
 /// Power cuts, each of which leaves something else.
 const CUTS: u64 = 40;
@@ -52,6 +54,30 @@ fn write(path: &Path, flags: i32) -> File {
         OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path).expect("a free name");
     file.write_all(&[7; 8192]).expect("a working disk");
     file
+}
+
+#[test]
+fn what_could_not_be_synchronised_is_not_by_trying_again() {
+    let workshop = Workshop::new();
+    let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
+        Ok(disk) => disk,
+        Err(lack) => return skip(lack),
+    };
+    let mut random = Random::for_test("synchronising that fails");
+    let mut lost = 0;
+    for cut in 0..CUTS {
+        let name = format!("file-{cut}");
+        let file = write(&disk.path().join(&name), 0);
+        disk.arm(Fault::Error { requests: Requests::Syncs("file-"), errno: libc::EIO, after: 0, count: 1 });
+        assert_eq!(file.sync_all().expect_err("the disk fails").raw_os_error(), Some(libc::EIO));
+        file.sync_all().expect("the disk works again");
+        assert_eq!(disk.disarm(), 1);
+        File::open(disk.path()).and_then(|root| root.sync_all()).expect("a working disk");
+        drop(file);
+        disk.restart(&mut random);
+        lost += u64::from(fs::read(disk.path().join(name)).expect("it has its name") != [7; 8192]);
+    }
+    assert!(lost > 0, "the second time all was made stable");
 }
 
 /// Power cuts, of which one will do: now and then a disk keeps all, or enough.
@@ -115,4 +141,124 @@ fn the_directories_that_a_first_start_has_made_survive_a_power_cut() {
         assert_eq!(history.check_and_settle(&rows), [], "first start {first}");
         server.kill();
     }
+}
+
+/// Claims that fill two segments of 2 MiB, and bytes of the value of each.
+const CLAIMS: u64 = 300;
+const VALUE_BYTES: usize = 16_000;
+
+/// Writes [`CLAIMS`] claims, the first of them number `first`.
+fn fill(server: &Server, first: u64, random: &mut Random) {
+    let lines = (first..first + CLAIMS)
+        .map(|number| TestClaim::new(format!("fill/{number}"), "is", random.text(VALUE_BYTES)).json() + "\n");
+    let answer = server.client().post("/v1/assert/batch", lines.collect::<String>()).expect("an answer").ok();
+    assert_eq!(answer["accepted"], CLAIMS, "{answer}");
+}
+
+#[test]
+fn no_failure_of_tables_or_manifest_costs_a_claim_and_the_next_start_makes_checkpoints_again() {
+    let mut random = Random::for_test("checkpoints on a failing disk");
+    for requests in [
+        Requests::Writes("assertions-"),
+        Requests::Syncs("assertions-"),
+        Requests::Writes("MANIFEST"),
+        Requests::Syncs("MANIFEST"),
+        Requests::Syncs("db"),
+    ] {
+        let workshop = Workshop::new();
+        let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
+            Ok(disk) => disk,
+            Err(lack) => return skip(lack),
+        };
+        let start = Start::at(&disk.path().join("data"));
+        let server = start.serve();
+        disk.arm(Fault::Error { requests, errno: libc::EIO, after: 0, count: u64::MAX });
+        fill(&server, 0, &mut random);
+        let said = server.wait_for_line("Checkpoints have failed");
+        assert!(said.contains("Input/output error") && said.contains("recovery.md"), "{requests:?}: {said}");
+        let health = server.health();
+        assert_eq!(health["upkeep_failed"], true, "{requests:?}: {health}");
+        fill(&server, CLAIMS, &mut random);
+        assert_eq!(disk.disarm(), 1, "{requests:?}: what has failed is not tried again");
+        server.kill();
+        disk.restart(&mut random);
+
+        let server = start.serve();
+        assert_eq!(server.assertion_count(), 2 * CLAIMS, "{requests:?}");
+        server.wait_for_line("Checkpoint:");
+        assert_eq!(server.health()["status"], "healthy", "{requests:?}");
+        server.kill();
+        disk.restart(&mut random);
+        let server = start.serve();
+        let rows = listing::all(&mut server.client(), "/*");
+        assert_eq!(rows.len() as u64, 2 * CLAIMS, "{requests:?}");
+        server.stop();
+    }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_given_up_and_all_else_goes_on() {
+    let mut random = Random::for_test("snapshots on a failing disk");
+    for requests in [Requests::Writes("index-"), Requests::Syncs("index-"), Requests::Syncs("indexes")] {
+        let workshop = Workshop::new();
+        let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
+            Ok(disk) => disk,
+            Err(lack) => return skip(lack),
+        };
+        // So that one is due when there are tables.
+        let start = Start::at(&disk.path().join("data")).with("STEMEDB_CHECKPOINT_BYTES", "4MiB");
+        let server = start.serve();
+        disk.arm(Fault::Error { requests, errno: libc::EIO, after: 0, count: 1 });
+        fill(&server, 0, &mut random);
+        let said = server.wait_for_line("No index snapshot");
+        assert!(said.contains("Input/output error"), "{requests:?}: {said}");
+        assert_eq!(server.metric("stemedb_index_snapshot_failures_total"), 1.0, "{requests:?}");
+        assert_eq!(server.health()["status"], "healthy", "{requests:?}");
+        assert_eq!(disk.disarm(), 1);
+        fill(&server, CLAIMS, &mut random);
+        server.kill();
+        disk.restart(&mut random);
+        let server = start.serve();
+        assert_eq!(server.assertion_count(), 2 * CLAIMS, "{requests:?}");
+        server.stop();
+    }
+}
+
+/// How many requests of a start fail, one in each.
+const START_REQUESTS: u64 = 40;
+
+#[test]
+fn a_start_that_the_disk_fails_says_so_or_serves_and_the_next_one_has_all() {
+    let workshop = Workshop::new();
+    let mut disk = match FaultyDisk::mount(&workshop.path("disk")) {
+        Ok(disk) => disk,
+        Err(lack) => return skip(lack),
+    };
+    let mut random = Random::for_test("starts on a failing disk");
+    let start = Start::at(&disk.path().join("data"));
+    let server = start.serve();
+    fill(&server, 0, &mut random);
+    server.kill();
+    let mut refusals = 0;
+    for after in 0..START_REQUESTS {
+        disk.arm(Fault::Error { requests: Requests::All, errno: libc::EIO, after, count: 1 });
+        match start.try_serve() {
+            Ok(server) => {
+                assert_eq!(server.assertion_count(), CLAIMS, "{after} requests before the fault");
+                server.kill();
+            }
+            Err(refused) => {
+                assert_eq!(refused.status.code(), Some(1), "{}", refused.text);
+                let says_why = |line: &str| line.contains("ERROR") && line.contains("Input/output error");
+                assert!(refused.text.lines().any(says_why), "{}", refused.text);
+                refusals += 1;
+            }
+        }
+        disk.restart(&mut random);
+        let server = start.serve();
+        let rows = listing::all(&mut server.client(), "/*");
+        assert_eq!(rows.len() as u64, CLAIMS, "{after} requests before the fault");
+        server.kill();
+    }
+    assert!(refusals > 0, "no fault has kept a start from serving");
 }

@@ -7,6 +7,11 @@
 //!
 //! - A durable write that fails or is cut short ends its lane: writes there get 500 `storage_failed`, health is
 //!   `degraded`, `/ready` is 503, the error counter moves, reads go on. The next start brings all back that was acknowledged.
+//! - Whatever cannot be written or synchronised beside that costs no lane and no claim, neither what was acknowledged nor
+//!   what is to come: a table or the manifest ends checkpoints until a restart, or for as long as space is wanted; a snapshot of
+//!   the indexes is tried again; and all are told of.
+//! - A start that meets an error of the disk serves all the same, or ends and says which; the next on a sound disk has
+//!   everything. The same if the power fails while it starts.
 //! - A write that takes long is waited for. A segment that cannot be prepared costs writes, not the lane, and not for longer
 //!   than the fault lasts.
 //! - After a power cut nothing is missing that was acknowledged or shown.
@@ -15,6 +20,7 @@
 //!   log is no damage.
 
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::thread;
@@ -27,23 +33,42 @@ use stemedb_engine::table::DirTables;
 
 use super::{Figures, check};
 use crate::disk::Workshop;
-use crate::faulty_disk::{Fault, FaultyDisk};
+use crate::faulty_disk::{Fault, FaultyDisk, Requests};
 use crate::history::History;
 use crate::load::{Load, Mix};
 use crate::wal::{self, FoundFrame, Segment};
 use crate::{Random, Server, Start};
 
-/// Rounds on one disk.
-const ROUNDS_A_DISK: u64 = 8;
+/// Rounds on one disk: few enough that all that it holds can be listed after each.
+const ROUNDS_A_DISK: u64 = 5;
 
 /// The most durable writes before the fault.
 const WRITES_BEFORE_MAX: u64 = 300;
+
+/// The most requests of any kind before a power cut: preparing segments makes more of them than durable writes do.
+const REQUESTS_BEFORE_MAX: u64 = 1500;
+
+/// How the names of tables begin.
+const TABLES: &str = "assertions-";
+
+/// One start in so many meets a fault, after so many requests at most.
+const START_FAILS_ONCE_IN: u64 = 3;
+const START_REQUESTS_BEFORE_MAX: u64 = 40;
 
 const DELAY: Duration = Duration::from_millis(300);
 const DELAYED_WRITES_MAX: u64 = 4;
 
 /// Claims acknowledged where nothing but time is waited for.
 const ACKNOWLEDGED_MAX: u64 = 400;
+
+/// Claims of large values acknowledged until each core has sealed a segment, so that there is something for a checkpoint.
+const ACKNOWLEDGED_SEALING: u64 = 800;
+
+/// Claims acknowledged after something failed that is no matter of writes.
+const ACKNOWLEDGED_AFTER: u64 = 100;
+
+/// By how much the rounds are apart in which two loads of one round name their claims.
+const SECOND_LOAD: u64 = 1 << 32;
 
 /// Refusals before the test looks at the server.
 const REFUSALS: u64 = 30;
@@ -67,8 +92,25 @@ enum Trouble {
     FailedWrite(Fault),
     SlowWrites,
     /// No segment can be prepared for a while.
-    FailedPreparation(i32),
-    PowerCut,
+    FailedPreparation {
+        requests: Requests,
+        errno: i32,
+    },
+    /// Tables or their manifest cannot be written, or synchronised.
+    FailedCheckpoint {
+        requests: Requests,
+        errno: i32,
+    },
+    /// Snapshots of the indexes cannot be.
+    FailedSnapshot {
+        requests: Requests,
+        errno: i32,
+    },
+    /// The power fails at one of these.
+    PowerCut {
+        requests: Requests,
+        after: u64,
+    },
     ChangedBit,
     UnreadableBlock,
     NoiseBehindEnd,
@@ -106,23 +148,52 @@ fn one_round(
     random: &mut Random,
     figures: &mut Figures,
 ) {
+    if random.once_in(START_FAILS_ONCE_IN) {
+        start_in_trouble(disk, random, figures);
+    }
+    let trouble = trouble(random);
+    if let Trouble::FailedSnapshot { requests, errno } = trouble {
+        // One is due soon where there is none.
+        remove_snapshots(disk);
+        disk.arm(Fault::Error { requests, errno, after: 0, count: u64::MAX });
+    }
     let server = start(disk, random).serve();
     check::check(&server, history);
-    let trouble = trouble(random);
+    expect_healthy(&server);
     let mix = match trouble {
-        Trouble::FailedPreparation(_) => Mix::large(),
+        Trouble::FailedPreparation { .. }
+        | Trouble::FailedCheckpoint { .. }
+        | Trouble::FailedSnapshot { .. } => Mix::large(),
         _ if random.once_in(4) => Mix::large(),
         _ => Mix::small(),
     };
-    let codes_of_queries: &[&str] = if trouble == Trouble::PowerCut { &[UNREADABLE] } else { &[] };
+    let is_power_cut = matches!(trouble, Trouble::PowerCut { .. });
+    let codes_of_queries: &[&str] = if is_power_cut { &[UNREADABLE] } else { &[] };
     let mix = Mix { codes_of_queries, ..mix.expecting(CODES) };
-    let load = Load::new(history, server.address(), round, mix, random.fork(round));
+    let address = server.address();
+    let load = Load::new(history, address, round, mix.clone(), random.fork(round));
+    let second = || Load::new(history, address, round + SECOND_LOAD, mix, random.fork(round + SECOND_LOAD));
     let mut name = name(trouble);
     match trouble {
         Trouble::FailedWrite(fault) => failed_write(disk, server, &load, fault, random, figures),
         Trouble::SlowWrites => slow_writes(disk, server, &load, history, random),
-        Trouble::FailedPreparation(errno) => failed_preparation(disk, server, &load, history, errno),
-        Trouble::PowerCut => power_cut(disk, server, &load, random),
+        Trouble::FailedPreparation { requests, errno } => {
+            disk.arm(Fault::Error { requests, errno, after: 0, count: u64::MAX });
+            failed_preparation(disk, server, &load, history);
+        }
+        Trouble::FailedCheckpoint { requests, errno } => {
+            let second = second();
+            disk.arm(Fault::Error { requests, errno, after: 0, count: u64::MAX });
+            failed_checkpoint(disk, server, [&load, &second], errno, random);
+        }
+        Trouble::FailedSnapshot { .. } => {
+            let second = second();
+            failed_snapshot(disk, server, [&load, &second], random);
+        }
+        Trouble::PowerCut { requests, after } => {
+            disk.arm(Fault::PowerCut { requests, after });
+            power_cut(disk, server, &load, random);
+        }
         Trouble::ChangedBit | Trouble::UnreadableBlock => {
             let server = load.during(|load| {
                 load.wait_for(random.within(1..=ACKNOWLEDGED_MAX));
@@ -150,38 +221,117 @@ fn start(disk: &FaultyDisk, random: &mut Random) -> Start {
     Start::at(&disk.path().join("data"))
         .cores(random.within(1..=2) as usize)
         .with("STEMEDB_FRAMES_IN_FLIGHT", random.within(1..=2).to_string())
+        // So that snapshots of the indexes are due early.
+        .with("STEMEDB_CHECKPOINT_BYTES", "4MiB")
 }
 
 fn trouble(random: &mut Random) -> Trouble {
     let after = random.within(0..=WRITES_BEFORE_MAX);
-    match random.within(0..=11) {
-        0 => Trouble::FailedWrite(Fault::WriteError { errno: libc::EIO, after }),
-        1 => Trouble::FailedWrite(Fault::WriteError { errno: libc::ENOSPC, after }),
+    let failed_write = |errno| Fault::Error { requests: Requests::LogWrites, errno, after, count: 1 };
+    let errno = if random.once_in(2) { libc::EIO } else { libc::ENOSPC };
+    match random.within(0..=17) {
+        0 => Trouble::FailedWrite(failed_write(libc::EIO)),
+        1 => Trouble::FailedWrite(failed_write(libc::ENOSPC)),
         2 => Trouble::FailedWrite(Fault::ShortWrite { after }),
         3 => Trouble::SlowWrites,
-        4 => Trouble::FailedPreparation(libc::EIO),
-        5 => Trouble::FailedPreparation(libc::ENOSPC),
+        4 => Trouble::FailedPreparation { requests: Requests::Preparations, errno },
+        5 => Trouble::FailedPreparation { requests: Requests::Syncs("segment-"), errno },
         6 => Trouble::ChangedBit,
         7 => Trouble::UnreadableBlock,
         8 => Trouble::NoiseBehindEnd,
-        _ => Trouble::PowerCut,
+        9 => Trouble::FailedCheckpoint { requests: Requests::Writes(TABLES), errno },
+        10 => Trouble::FailedCheckpoint { requests: Requests::Syncs(TABLES), errno },
+        11 => Trouble::FailedCheckpoint { requests: manifest(random), errno },
+        // When it is not known which manifest holds, it is no use to wait for space.
+        12 => Trouble::FailedCheckpoint { requests: Requests::Syncs("db"), errno: libc::EIO },
+        13 => Trouble::FailedSnapshot { requests: snapshot(random), errno },
+        14 | 15 => Trouble::PowerCut { requests: Requests::LogWrites, after },
+        _ => {
+            let after = random.within(0..=REQUESTS_BEFORE_MAX);
+            Trouble::PowerCut { requests: Requests::All, after }
+        }
     }
+}
+
+fn manifest(random: &mut Random) -> Requests {
+    const NAME: &str = "MANIFEST";
+    if random.once_in(2) { Requests::Writes(NAME) } else { Requests::Syncs(NAME) }
+}
+
+/// The directory is called as its files begin.
+fn snapshot(random: &mut Random) -> Requests {
+    const NAME: &str = "index";
+    if random.once_in(2) { Requests::Writes(NAME) } else { Requests::Syncs(NAME) }
 }
 
 /// What its rounds are counted under.
 fn name(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::FailedWrite(Fault::ShortWrite { .. }) => "rounds with a short write",
-        Trouble::FailedWrite(Fault::WriteError { errno: libc::ENOSPC, .. }) => {
-            "rounds with a write without space"
-        }
+        Trouble::FailedWrite(Fault::Error { errno: libc::ENOSPC, .. }) => "rounds with a write without space",
         Trouble::FailedWrite(_) => "rounds with a failed write",
         Trouble::SlowWrites => "rounds with slow writes",
-        Trouble::FailedPreparation(_) => "rounds without new segments",
-        Trouble::PowerCut => "rounds with a power cut",
+        Trouble::FailedPreparation { requests: Requests::Syncs(_), .. } => {
+            "rounds without new segments for want of fsync"
+        }
+        Trouble::FailedPreparation { .. } => "rounds without new segments",
+        Trouble::FailedCheckpoint { requests: Requests::Syncs(_), .. } => {
+            "rounds without checkpoints for want of fsync"
+        }
+        Trouble::FailedCheckpoint { .. } => "rounds without checkpoints",
+        Trouble::FailedSnapshot { requests: Requests::Syncs(_), .. } => {
+            "rounds without index snapshots for want of fsync"
+        }
+        Trouble::FailedSnapshot { .. } => "rounds without index snapshots",
+        Trouble::PowerCut { requests: Requests::All, .. } => "rounds with a power cut at any request",
+        Trouble::PowerCut { .. } => "rounds with a power cut at a write to the log",
         Trouble::ChangedBit => "rounds with a changed bit",
         Trouble::UnreadableBlock => "rounds with an unreadable block",
         Trouble::NoiseBehindEnd => "rounds with noise behind the end",
+    }
+}
+
+/// Starts the server on a disk that fails meanwhile, or loses its power.
+fn start_in_trouble(disk: &mut FaultyDisk, random: &mut Random, figures: &mut Figures) {
+    let requests = Requests::All;
+    let after = random.within(0..=START_REQUESTS_BEFORE_MAX);
+    let is_power_cut = random.once_in(2);
+    let (errno, error) = match random.once_in(2) && !is_power_cut {
+        true => (libc::ENOSPC, "No space left on device"),
+        false => (libc::EIO, "Input/output error"),
+    };
+    let count = if random.once_in(2) { 1 } else { u64::MAX };
+    disk.arm(match is_power_cut {
+        true => Fault::PowerCut { requests, after },
+        false => Fault::Error { requests, errno, after, count },
+    });
+    let trouble = if is_power_cut { "in a power cut" } else { "on a failing disk" };
+    let outcome = match start(disk, random).try_serve() {
+        Ok(server) => {
+            server.kill();
+            "that served"
+        }
+        Err(refused) => {
+            assert!(disk.hits() > 0, "it ended without cause:\n{}", refused.text);
+            assert_eq!(refused.status.code(), Some(1), "{}", refused.text);
+            let says_why = |line: &str| line.contains("ERROR") && line.contains(error);
+            assert!(refused.text.lines().any(says_why), "it does not say {error}:\n{}", refused.text);
+            "that ended"
+        }
+    };
+    figures.add(&format!("starts {trouble} {outcome}"), 1);
+    figures.add("starts of these that met no fault", u64::from(disk.hits() == 0));
+    disk.disarm();
+    // The machine may go down as well before the next start.
+    if is_power_cut || random.once_in(2) {
+        disk.restart(random);
+    }
+}
+
+fn remove_snapshots(disk: &FaultyDisk) {
+    match fs::remove_dir_all(disk.path().join("data/db/indexes")) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        removed => removed.expect("a working disk"),
     }
 }
 
@@ -208,11 +358,7 @@ fn failed_write(
         load.server_ends();
         end(server, random, figures);
     });
-    disk.disarm();
-    // The machine may go down as well before the next start.
-    if random.once_in(2) {
-        disk.restart(random);
-    }
+    after_failure(disk, random);
 }
 
 fn end(server: Server, random: &mut Random, figures: &mut Figures) {
@@ -241,8 +387,7 @@ fn slow_writes(disk: &FaultyDisk, server: Server, load: &Load<'_>, history: &His
 }
 
 /// Writes are refused when the segment is full, and taken when the next can be prepared.
-fn failed_preparation(disk: &FaultyDisk, server: Server, load: &Load<'_>, history: &History, errno: i32) {
-    disk.arm(Fault::PrepareError { errno });
+fn failed_preparation(disk: &FaultyDisk, server: Server, load: &Load<'_>, history: &History) {
     let server = load.during(|load| {
         wait_until("writes are refused for want of a segment", || refusals(load) >= REFUSALS);
         expect_healthy(&server);
@@ -256,8 +401,93 @@ fn failed_preparation(disk: &FaultyDisk, server: Server, load: &Load<'_>, histor
     server.stop();
 }
 
+/// Checkpoints end, or wait for space, and all else goes on.
+fn failed_checkpoint(
+    disk: &mut FaultyDisk,
+    server: Server,
+    [load, second]: [&Load<'_>; 2],
+    errno: i32,
+    random: &mut Random,
+) {
+    let server = seal_segments(disk, server, load);
+    if errno == libc::ENOSPC {
+        server.wait_for_line("No checkpoint for want of space");
+        expect_healthy(&server);
+    } else {
+        let said = server.wait_for_line("Checkpoints have failed");
+        assert!(said.contains("Input/output error") && said.contains(RUNBOOK), "{said}");
+        expect_no_checkpoints(&server);
+    }
+    assert!(server.metric("stemedb_checkpoint_failures_total") >= 1.0, "the failure is counted");
+    if errno == libc::ENOSPC && random.once_in(2) {
+        let before = server.metric("stemedb_checkpoints_total");
+        disk.disarm();
+        wait_until("checkpoints go on", || server.metric("stemedb_checkpoints_total") > before);
+    }
+    goes_on_and_ends(server, second, random);
+    after_failure(disk, random);
+}
+
+/// A snapshot is given up, and all else goes on.
+fn failed_snapshot(
+    disk: &mut FaultyDisk,
+    server: Server,
+    [load, second]: [&Load<'_>; 2],
+    random: &mut Random,
+) {
+    let server = seal_segments(disk, server, load);
+    server.wait_for_line("No index snapshot, trying again later");
+    assert!(server.metric("stemedb_index_snapshot_failures_total") >= 1.0, "the failure is counted");
+    expect_healthy(&server);
+    goes_on_and_ends(server, second, random);
+    after_failure(disk, random);
+}
+
+/// Has segments sealed, and waits until what is done with them has met the fault: nobody writes meanwhile, since writes go first.
+fn seal_segments(disk: &FaultyDisk, server: Server, load: &Load<'_>) -> Server {
+    let server = load.during(|load| {
+        load.wait_for(ACKNOWLEDGED_SEALING);
+        server
+    });
+    wait_until("the fault was met", || disk.hits() > 0);
+    server
+}
+
+/// Writes and reads go on whatever has become of what is done behind them. Then the server is ended.
+fn goes_on_and_ends(server: Server, load: &Load<'_>, random: &mut Random) {
+    load.during(|load| {
+        load.wait_for(ACKNOWLEDGED_AFTER);
+        assert_eq!(refusals(load), 0, "{:?}", load.codes());
+        assert_eq!(server.client().get("/ready").expect("an answer").status, 200);
+        expect_reads(&server);
+        load.server_ends();
+        if random.once_in(2) {
+            server.kill();
+        } else {
+            server.stop();
+        }
+    });
+}
+
+fn expect_no_checkpoints(server: &Server) {
+    let health = server.health();
+    assert_eq!(
+        (health["status"].as_str(), health["upkeep_failed"].as_bool(), health["lanes_failed"].as_u64()),
+        (Some("degraded"), Some(true), Some(0)),
+        "{health}"
+    );
+    assert_eq!(server.metric("stemedb_upkeep_failed"), 1.0);
+}
+
+/// The disk works again for the next start, and may have been without power.
+fn after_failure(disk: &mut FaultyDisk, random: &mut Random) {
+    disk.disarm();
+    if random.once_in(2) {
+        disk.restart(random);
+    }
+}
+
 fn power_cut(disk: &mut FaultyDisk, server: Server, load: &Load<'_>, random: &mut Random) {
-    disk.arm(Fault::PowerCut { after: random.within(0..=WRITES_BEFORE_MAX) });
     load.during(|load| {
         wait_until("the power has failed", || {
             let is_unreadable = load.codes().contains_key(UNREADABLE);

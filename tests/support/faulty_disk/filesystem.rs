@@ -12,7 +12,7 @@ use fuser::{
 };
 
 use super::Shared;
-use super::fault::Fate;
+use super::fault::{Fate, Request as Asked};
 use super::medium::{BLOCK_BYTES, Body, Directory, File, Inode};
 
 /// How long the kernel may believe what it was told: not at all.
@@ -40,20 +40,31 @@ impl FaultyFileSystem {
     }
 
     fn make(&self, parent: INodeNo, name: &OsStr, mode: u32, body: Body) -> Result<FileAttr, i32> {
-        self.shared.plan().check_power()?;
+        self.change_of(name)?;
         let inode = self.shared.medium().make(parent.0, name, mode, body)?;
         self.attributes(inode)
     }
 
     fn unlink_name(&self, parent: INodeNo, name: &OsStr) -> Result<(), i32> {
-        self.shared.plan().check_power()?;
+        self.change_of(name)?;
         self.shared.medium().unlink(parent.0, name)
+    }
+
+    /// Whether a name may change.
+    fn change_of(&self, name: &OsStr) -> Result<(), i32> {
+        self.shared.plan().check(&name.to_string_lossy(), Asked::Change)
+    }
+
+    /// The name that a file or directory was given last.
+    fn name(&self, inode: u64) -> Result<String, i32> {
+        self.shared.medium().inode(inode).map(|found| found.name.clone())
     }
 
     /// Writes, as far as the fault that is armed permits. Gives how many bytes the kernel is told were written.
     fn write_bytes(&self, inode: u64, offset: usize, bytes: &[u8], is_durable: bool) -> Result<usize, i32> {
-        let name = self.shared.medium().inode(inode)?.name.clone();
-        let fate = self.shared.plan().of_write(&name, is_durable);
+        let asked = if is_durable { Asked::DurableWrite } else { Asked::Write };
+        let name = self.name(inode)?;
+        let fate = self.shared.plan().fate(&name, asked);
         if let Fate::Late(delay) = fate {
             thread::sleep(delay);
         }
@@ -80,15 +91,26 @@ impl FaultyFileSystem {
     }
 
     fn sync(&self, inode: u64) -> Result<(), i32> {
-        let name = self.shared.medium().inode(inode)?.name.clone();
-        if let Fate::Failed(errno) = self.shared.plan().of_write(&name, false) {
-            return Err(errno);
+        let name = self.name(inode)?;
+        let checked = self.shared.plan().check(&name, Asked::Sync);
+        let mut medium = self.shared.medium();
+        let file = medium.file(inode)?;
+        match checked {
+            Ok(()) => file.sync(),
+            Err(_) => file.sync_failed(),
         }
-        self.shared.medium().file(inode).map(File::sync)
+        checked
+    }
+
+    fn sync_names(&self, inode: u64) -> Result<(), i32> {
+        let name = self.name(inode)?;
+        self.shared.plan().check(&name, Asked::Sync)?;
+        self.shared.medium().sync_directory(inode)
     }
 
     fn set_attributes(&self, inode: u64, mode: Option<u32>, size: Option<u64>) -> Result<FileAttr, i32> {
-        self.shared.plan().check_power()?;
+        let name = self.name(inode)?;
+        self.shared.plan().check(&name, Asked::Change)?;
         let mut medium = self.shared.medium();
         if let Some(mode) = mode {
             medium.set_mode(inode, mode & 0o7777)?;
@@ -100,10 +122,8 @@ impl FaultyFileSystem {
     }
 
     fn allocate(&self, inode: u64, end: usize) -> Result<(), i32> {
-        let name = self.shared.medium().inode(inode)?.name.clone();
-        if let Fate::Failed(errno) = self.shared.plan().of_write(&name, false) {
-            return Err(errno);
-        }
+        let name = self.name(inode)?;
+        self.shared.plan().check(&name, Asked::Write)?;
         let mut medium = self.shared.medium();
         let file = medium.file(inode)?;
         if end > file.bytes.len() {
@@ -205,8 +225,7 @@ impl Filesystem for FaultyFileSystem {
         reply: ReplyEmpty,
     ) {
         let must_be_new = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        let powered = self.shared.plan().check_power();
-        let renamed = powered.and_then(|()| {
+        let renamed = self.change_of(name).and_then(|()| {
             self.shared.medium().rename((parent.0, name), (new_parent.0, new_name), must_be_new)
         });
         answer(renamed, reply);
@@ -269,8 +288,7 @@ impl Filesystem for FaultyFileSystem {
     }
 
     fn fsyncdir(&self, _: &Request, inode: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        let powered = self.shared.plan().check_power();
-        answer(powered.and_then(|()| self.shared.medium().sync_directory(inode.0)), reply);
+        answer(self.sync_names(inode.0), reply);
     }
 
     fn readdir(&self, _: &Request, inode: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {

@@ -45,6 +45,9 @@ pub(super) struct File {
     stable_len: usize,
     /// What is stable of the blocks that were written and not synchronised, by number.
     beneath: BTreeMap<usize, Vec<u8>>,
+    /// The same of blocks that could not be synchronised. Programs see what they have written, and the system believes that the
+    /// disk has it, so that only what is written again ever becomes stable.
+    lost: BTreeMap<usize, Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -246,16 +249,26 @@ impl File {
         self.bytes.resize(len, 0);
     }
 
-    /// Makes all stable.
+    /// Makes all stable that was written since this was tried last.
     pub(super) fn sync(&mut self) {
-        self.beneath.clear();
+        for block in std::mem::take(&mut self.beneath).into_keys() {
+            self.lost.remove(&block);
+        }
         self.stable_len = self.bytes.len();
+    }
+
+    /// Gives up what was to be made stable, as kernels do (fsync(2), EIO): nothing is written by trying it again.
+    pub(super) fn sync_failed(&mut self) {
+        for (block, stable) in std::mem::take(&mut self.beneath) {
+            self.lost.entry(block).or_insert(stable);
+        }
     }
 
     /// Makes a part stable, and a length that it lies within.
     pub(super) fn sync_range(&mut self, offset: usize, end: usize) {
         for block in offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES) {
             self.beneath.remove(&block);
+            self.lost.remove(&block);
         }
         self.stable_len = self.stable_len.max(end);
     }
@@ -263,9 +276,11 @@ impl File {
     /// Notes what is stable of the blocks of a part that is about to change.
     fn keep_beneath(&mut self, offset: usize, end: usize) {
         for block in offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES) {
-            let begin = (block * BLOCK_BYTES).min(self.bytes.len());
-            let end = (begin + BLOCK_BYTES).min(self.bytes.len());
-            self.beneath.entry(block).or_insert_with(|| self.bytes[begin..end].to_vec());
+            let File { bytes, beneath, lost, .. } = self;
+            let begin = (block * BLOCK_BYTES).min(bytes.len());
+            let end = (begin + BLOCK_BYTES).min(bytes.len());
+            let stable = || lost.get(&block).cloned().unwrap_or_else(|| bytes[begin..end].to_vec());
+            beneath.entry(block).or_insert_with(stable);
         }
     }
 
@@ -279,7 +294,9 @@ impl File {
         if !keeps_len {
             self.bytes.resize(self.stable_len, 0);
         }
-        for (block, stable) in std::mem::take(&mut self.beneath) {
+        let mut unstable = std::mem::take(&mut self.lost);
+        unstable.append(&mut self.beneath);
+        for (block, stable) in unstable {
             let kept = match leaves {
                 Leaves::Nothing => Leaves::Nothing,
                 Leaves::All => Leaves::All,
@@ -373,6 +390,27 @@ mod tests {
         });
         assert!(outcomes.iter().flatten().all(|bytes| bytes[4096..] == [2; 4096]));
         assert!(outcomes.iter().flatten().any(|bytes| bytes[..4096] == [1; 4096]));
+    }
+
+    #[test]
+    fn what_could_not_be_synchronised_is_not_by_trying_again_but_by_writing_again() {
+        let outcomes_after = |writes_again: bool| {
+            outcomes(|medium, inode| {
+                medium.sync_directory(ROOT).expect("the root");
+                let file = medium.file(inode).expect("a file");
+                file.write(0, &[1; 4096]);
+                file.sync();
+                file.write(0, &[2; 4096]);
+                file.sync_failed();
+                if writes_again {
+                    file.write(0, &[2; 4096]);
+                }
+                file.sync();
+            })
+        };
+        assert!(outcomes_after(false).contains(&Some(vec![1; 4096])), "it may be lost");
+        assert!(outcomes_after(false).contains(&Some(vec![2; 4096])), "and may not");
+        assert!(outcomes_after(true).iter().all(|bytes| *bytes == Some(vec![2; 4096])));
     }
 
     #[test]

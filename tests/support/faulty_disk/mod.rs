@@ -18,8 +18,8 @@ use fuser::{BackgroundSession, Config, MountOption};
 use crate::Random;
 use crate::left_behind::{self, Held, Leftover};
 
-pub use fault::Fault;
 use fault::Plan;
+pub use fault::{Fault, Requests};
 use filesystem::FaultyFileSystem;
 use medium::Medium;
 
