@@ -29,6 +29,12 @@ const LARGE_BODY_BYTES: usize = 16 << 10;
 /// see it then. An answer of two cores is some 17 KiB.
 const METRICS_BYTES_MAX: usize = 1 << 20;
 
+/// A connection that takes its answers slower than this gives way while connections hold as much as they may, in bytes a second.
+const GIVES_WAY_BELOW_BYTES_PER_S: u64 = 16 << 10;
+
+/// So much of what connections may hold is free when no further ones give way: one in so many parts.
+const FREE_PART: usize = 8;
+
 /// Connections that were held back and go on in one turn.
 const RELEASED_A_TURN: usize = 64;
 
@@ -36,6 +42,8 @@ const RELEASED_A_TURN: usize = 64;
 #[derive(Debug)]
 pub(super) struct Clients {
     bytes_max: usize,
+    /// Whether they have held as much as they may since connections were last looked at for who gives way.
+    were_full: bool,
     /// What connections hold.
     pub(super) bytes: usize,
     /// Answers that are ready and were not handed to their connections yet.
@@ -49,7 +57,14 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(bytes_max: usize) -> Clients {
-        Clients { bytes_max, bytes: 0, answers_bytes: 0, metrics: Vec::new(), held_back: VecDeque::new() }
+        Clients {
+            bytes_max,
+            were_full: false,
+            bytes: 0,
+            answers_bytes: 0,
+            metrics: Vec::new(),
+            held_back: VecDeque::new(),
+        }
     }
 
     /// Whether they hold as much as they may.
@@ -81,6 +96,27 @@ impl Clients {
         let bytes = connection.bytes();
         self.bytes = self.bytes - connection.held_bytes + bytes;
         connection.held_bytes = bytes;
+        self.were_full |= self.is_full();
+    }
+
+    /// Whether some are to give way, since they hold as much as they may, or have since this was asked last.
+    pub(super) fn take_were_full(&mut self) -> bool {
+        std::mem::take(&mut self.were_full) | self.is_full()
+    }
+
+    /// How many bytes are to be given back so that others find room.
+    fn excess_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.bytes_max - self.bytes_max / FREE_PART)
+    }
+}
+
+impl Connection {
+    /// How fast it takes its answers, if it takes large ones so slowly that it gives way where memory is short.
+    pub(super) fn gives_way(&self, now_ms: u64) -> Option<u64> {
+        let owes = self.http.unsent_bytes() >= LARGE_ANSWER_BYTES;
+        self.http
+            .taken_bytes_per_s(now_ms)
+            .filter(|&bytes_per_s| owes && bytes_per_s < GIVES_WAY_BELOW_BYTES_PER_S)
     }
 }
 
@@ -131,6 +167,18 @@ impl Core {
                 let connections = &self.connections;
                 clients.held_back.retain(|&key| connections.contains_key(key));
             }
+        }
+    }
+
+    /// Cuts connections off that take their answers slowly, the slowest first, until others find room.
+    pub(super) fn cut_off_slowest(&mut self, mut slow: Vec<(u64, ConnectionKey)>) {
+        let mut excess_bytes = self.room.clients.excess_bytes();
+        slow.sort_unstable();
+        for (_, key) in slow {
+            let Some(connection) = self.connections.get_mut(key).filter(|_| excess_bytes > 0) else { return };
+            excess_bytes = excess_bytes.saturating_sub(connection.held_bytes);
+            connection.http.cut_off();
+            mark(&mut self.dirty, key, connection);
         }
     }
 

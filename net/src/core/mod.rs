@@ -324,8 +324,9 @@ impl Core {
     /// passed and that clients have done their part in it, and it must not hold the one against them before it sees the
     /// other.
     fn end_overdue(&mut self, now: Now) {
+        let is_short = self.room.clients.take_were_full();
         let Core { connections, rounds, dirty, date, limits, .. } = self;
-        let mut handshakes_ended = 0;
+        let (mut handshakes_ended, mut slow) = (0, Vec::new());
         rounds.tick(|key| {
             let Some(connection) = connections.get_mut(key) else { return false };
             if tls::end_if_overdue(connection, limits.head_ms, now) {
@@ -341,8 +342,12 @@ impl Core {
                 }
                 mark(dirty, key, connection);
             }
+            if is_short && let Some(bytes_per_s) = connection.gives_way(now.monotonic_ms()) {
+                slow.push((bytes_per_s, key));
+            }
             true
         });
+        self.cut_off_slowest(slow);
         (0..handshakes_ended).for_each(|_| self.handshake_failed());
     }
 

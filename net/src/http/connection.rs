@@ -225,7 +225,8 @@ impl Connection {
     /// Notes that the socket took `bytes` more of the output that was taken last.
     pub fn sent(&mut self, bytes: usize, now_ms: u64) {
         self.output.sent(bytes);
-        self.timers.sent(self.output.is_sending(), now_ms);
+        let (is_sending, is_all) = (self.output.is_sending(), self.output.is_empty());
+        self.timers.sent(bytes, is_sending, is_all, now_ms, &self.limits);
         self.settle();
     }
 
@@ -239,6 +240,17 @@ impl Connection {
     /// much is unanswered or not sent, or the caller has yet to choose or to resume.
     pub fn wants_receive(&self) -> bool {
         !self.is_closed && !self.is_held_back() && self.reader.wants_input(&self.limits)
+    }
+
+    /// How fast the peer takes what is sent to it, in bytes a second over the last [`Limits::send_ms`] or more. `None` if there is
+    /// nothing that it has to take, or has not been for so long.
+    pub fn taken_bytes_per_s(&self, now_ms: u64) -> Option<u64> {
+        self.timers.taken_bytes_per_s(now_ms, &self.limits)
+    }
+
+    /// Ends the connection at once, whatever is unsaid.
+    pub fn cut_off(&mut self) {
+        self.close();
     }
 
     /// When [`Connection::tick`] wants to be called at the latest.

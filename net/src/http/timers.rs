@@ -17,11 +17,21 @@ pub(super) struct Timers {
     body: Option<Window>,
     /// Since when the peer has taken nothing of what is being sent.
     send_ms: Option<u64>,
+    /// While something is to be taken that has been begun to be sent.
+    taking: Option<Taking>,
     /// Since when all has been said.
     linger_ms: Option<u64>,
 }
 
-/// A stretch of time in which bytes of a body are counted.
+/// How fast the peer takes what is sent to it.
+#[derive(Debug, Clone, Copy)]
+struct Taking {
+    window: Window,
+    /// Its rate in the window before, bytes a second.
+    bytes_per_s_before: Option<u64>,
+}
+
+/// A stretch of time in which bytes are counted.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     start_ms: u64,
@@ -41,7 +51,15 @@ pub(super) enum Idleness {
 
 impl Timers {
     pub(super) fn new(now_ms: u64) -> Timers {
-        Timers { now_ms, activity_ms: now_ms, head_ms: None, body: None, send_ms: None, linger_ms: None }
+        Timers {
+            now_ms,
+            activity_ms: now_ms,
+            head_ms: None,
+            body: None,
+            send_ms: None,
+            taking: None,
+            linger_ms: None,
+        }
     }
 
     /// Notes what time it is.
@@ -68,13 +86,40 @@ impl Timers {
     pub(super) fn sending(&mut self, now_ms: u64) {
         self.advance(now_ms);
         self.send_ms = Some(self.now_ms);
+        let window = Window { start_ms: self.now_ms, bytes: 0 };
+        self.taking.get_or_insert(Taking { window, bytes_per_s_before: None });
     }
 
-    /// Notes that the peer took bytes, and whether it still has to take some.
-    pub(super) fn sent(&mut self, is_sending: bool, now_ms: u64) {
+    /// Notes that the peer took bytes, whether it still has to take some of what is being sent, and whether it has taken
+    /// all there is.
+    pub(super) fn sent(
+        &mut self,
+        bytes: usize,
+        is_sending: bool,
+        is_all: bool,
+        now_ms: u64,
+        limits: &Limits,
+    ) {
         self.advance(now_ms);
         self.activity_ms = self.now_ms;
         self.send_ms = is_sending.then_some(self.now_ms);
+        if is_all {
+            self.taking = None;
+        }
+        if let Some(Taking { window, bytes_per_s_before }) = &mut self.taking {
+            window.bytes += bytes;
+            if let Some(bytes_per_s) = window.bytes_per_s(self.now_ms, limits.send_ms) {
+                *bytes_per_s_before = Some(bytes_per_s);
+                *window = Window { start_ms: self.now_ms, bytes: 0 };
+            }
+        }
+    }
+
+    /// How fast the peer takes what is sent to it, in bytes a second over at least the time in which it must take something.
+    /// `None` if it has taken all, or has not had that time yet.
+    pub(super) fn taken_bytes_per_s(&self, now_ms: u64, limits: &Limits) -> Option<u64> {
+        let Taking { window, bytes_per_s_before } = self.taking?;
+        window.bytes_per_s(now_ms, limits.send_ms).or(bytes_per_s_before)
     }
 
     /// Notes what is being waited for from now on, or still.
@@ -144,5 +189,13 @@ impl Timers {
         }
         self.body = Some(Window { start_ms: self.now_ms, bytes: 0 });
         None
+    }
+}
+
+impl Window {
+    /// The rate in this stretch, if it has lasted for at least `ms_min`.
+    fn bytes_per_s(self, now_ms: u64, ms_min: u64) -> Option<u64> {
+        let ms = now_ms.saturating_sub(self.start_ms);
+        (ms >= ms_min).then(|| (self.bytes as u64).saturating_mul(1000) / ms.max(1))
     }
 }

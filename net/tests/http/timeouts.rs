@@ -204,6 +204,32 @@ fn a_peer_that_takes_nothing_for_30_seconds_is_left() {
 }
 
 #[test]
+fn how_fast_a_peer_takes_what_is_sent_is_known_after_30_seconds() {
+    let mut script = Script::new(Manners::Silent);
+    script.receive(GET.repeat(2));
+    assert!(script.connection.respond(script.requests[0], &text_head(), &[b'x'; 100_000]));
+    assert_eq!(script.connection.taken_bytes_per_s(100_000), None, "nothing is being sent");
+    let buffer = script.connection.take_output(1_000).expect("a response");
+    assert_eq!(script.connection.taken_bytes_per_s(30_999), None);
+    assert_eq!(script.connection.taken_bytes_per_s(31_000), Some(0));
+    script.connection.sent(30_000, 20_000);
+    assert_eq!(script.connection.taken_bytes_per_s(30_999), None);
+    assert_eq!(script.connection.taken_bytes_per_s(31_000), Some(1_000));
+    // What was known holds until the next 30 seconds are over.
+    script.connection.sent(3_000, 31_000);
+    script.connection.sent(6_000, 40_000);
+    assert_eq!(script.connection.taken_bytes_per_s(60_999), Some(1_100));
+    assert_eq!(script.connection.taken_bytes_per_s(61_000), Some(200));
+    // Who takes a buffer and has another one to take is measured on; who has taken all, anew.
+    assert!(script.connection.respond(script.requests[1], &text_head(), b"more"));
+    script.connection.sent(buffer.len() - 39_000, 50_000);
+    let buffer = script.connection.take_output(50_000).expect("the second response");
+    assert_eq!(script.connection.taken_bytes_per_s(60_999), Some(1_100));
+    script.connection.sent(buffer.len(), 51_000);
+    assert_eq!(script.connection.taken_bytes_per_s(100_000), None);
+}
+
+#[test]
 fn a_connection_that_was_left_says_nothing_more() {
     let mut script = Script::new(Manners::Silent);
     script.receive(GET.repeat(2));

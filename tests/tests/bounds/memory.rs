@@ -1,5 +1,6 @@
 //! The bound of the index, and that of what connections hold.
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -190,6 +191,49 @@ fn queries_are_put_off_while_clients_hold_too_much() {
         }
         assert!(Instant::now() < until, "queries are put off for ever");
     }
+    served.server.stop();
+}
+
+/// Goal: readers that take something now and then, so that they are never cut off for taking nothing, keep others from their
+/// queries for a while only. Method: as many as hold all the memory, each of which takes far less than 16 KiB a second.
+#[test]
+fn readers_that_trickle_give_way_where_memory_is_short() {
+    /// As many as hold more than 256 MiB together, each a page or two of 1 MiB.
+    const READERS: usize = 300;
+    /// What each of them takes about once a second.
+    const TRICKLE_BYTES: usize = 4 << 10;
+    let mut served = Served::with(&[("STEMEDB_SEND_TIMEOUT_S", "6"), ("STEMEDB_IDLE_TIMEOUT_S", "3600")]);
+    let lines: String =
+        (0..16).map(|number| large_claim(&format!("page/{number}"), 64 << 10) + "\n").collect();
+    served.takes("/v1/assert/batch", lines);
+    let question = http::request("GET", "/v1/query?concept_path=page/*", b"").repeat(2);
+    let mut readers: Vec<Client> = (0..READERS).map(|_| small_reader(&served.server)).collect();
+    for reader in &mut readers {
+        reader.stream().set_nonblocking(true).expect("a socket takes the option");
+        reader.send(&question).expect("it is received");
+    }
+    let until = Instant::now() + Duration::from_secs(60);
+    let (mut was_put_off, mut answered) = (false, 0);
+    while !was_put_off || answered < 20 {
+        let response = served.client.get("/v1/query?concept_path=nothing").expect("an answer");
+        match response.status {
+            200 if was_put_off => answered += 1,
+            200 => {}
+            503 => {
+                is_refusal(&response, 503, "overloaded");
+                (was_put_off, answered) = (true, 0);
+                thread::sleep(Duration::from_secs(1));
+                for reader in &mut readers {
+                    // One that was cut off has nothing more to take, or says so.
+                    let _ = reader.stream().read(&mut [0; TRICKLE_BYTES]);
+                }
+            }
+            other => panic!("{other}: {response:?}"),
+        }
+        assert!(Instant::now() < until, "queries are put off: {was_put_off}, for ever");
+    }
+    served.takes("/v1/assert", TestClaim::new("writes", "go", "on").json());
+    drop(readers);
     served.server.stop();
 }
 

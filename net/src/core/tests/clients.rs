@@ -150,6 +150,61 @@ fn metrics_have_a_reserve_that_is_bounded() {
     }
 }
 
+/// Goal: who takes his answers slowly keeps others from theirs for a while only, where there is memory for no more; the slowest
+/// goes first, and nobody as long as there is memory. Method: readers that hold all memory take a little of what is sent to
+/// them, too often to have taken nothing for too long.
+#[test]
+fn where_there_is_no_memory_the_slowest_readers_give_way() {
+    let (mut world, clients) = world_of_silent_readers(80, 400);
+    let slowest = clients[2];
+    let trickle = |world: &mut World| {
+        for &(core, key, _) in &world.unread {
+            let bytes = if key == slowest.1 { 1 } else { 60 };
+            world.cores[core].sent(key, bytes, world.now);
+        }
+    };
+    let pass = |world: &mut World, ms: u64| {
+        world.now.monotonic_us += 1000 * ms;
+        world.cores[0].tick(world.now);
+        world.run();
+    };
+    pass(&mut world, 20_000);
+    trickle(&mut world);
+    pass(&mut world, 9_900);
+    assert!(world.closed.is_empty(), "they have 30 seconds");
+    assert!(ask_beside_others(&mut world, API_DOC).starts_with("HTTP/1.1 503"));
+
+    let held_before = held_bytes(&world);
+    pass(&mut world, 1_000);
+    assert_eq!(world.closed.first(), Some(&slowest));
+    let cut_off = world.closed.len();
+    assert!(cut_off <= held_before / (1 << 20), "{cut_off} are cut off, though each holds a mebibyte");
+    // What others have asked for takes their place, as long as these are slow as well.
+    for _ in 0..100 {
+        pass(&mut world, 100);
+    }
+    is_bounded(&world);
+    let held = held_bytes(&world);
+    assert!(
+        held < BYTES_MAX,
+        "{held} bytes are held by those that are left: {}",
+        world.cores[0].connections.len()
+    );
+    for large in [get("/v1/query?concept_path=a"), API_DOC.to_owned()] {
+        assert!(ask_beside_others(&mut world, &large).starts_with(OK));
+    }
+    // Where there is memory, nobody gives way.
+    let cut_off = world.closed.len();
+    world.unread.retain(|(_, key, _)| world.cores[0].connections.contains_key(*key));
+    for _ in 0..5 {
+        pass(&mut world, 5_000);
+        for &(core, key, _) in &world.unread {
+            world.cores[core].sent(key, 1, world.now);
+        }
+    }
+    assert_eq!(world.closed.len(), cut_off);
+}
+
 #[test]
 fn connections_that_were_held_back_go_on_when_others_are_gone() {
     let (mut world, clients) = world_of_silent_readers(80, 400);
