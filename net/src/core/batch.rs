@@ -361,6 +361,7 @@ impl Room {
     pub(super) fn forget_batch(&mut self, key: OperationKey) {
         self.operations.remove(key);
         self.batches.keys.retain(|other| *other != key);
+        self.batches.paused.retain(|other| *other != key);
     }
 
     /// Answers a batch if all of it is decided.

@@ -88,7 +88,8 @@ impl Clients {
         has_room
     }
 
-    fn release_metrics(&mut self, key: ConnectionKey) {
+    /// Gives back what of the reserve was for this connection.
+    pub(super) fn release_metrics(&mut self, key: ConnectionKey) {
         self.metrics.retain(|&(of, _)| of != key);
     }
 

@@ -539,7 +539,10 @@ impl Core {
         if let Told::Response(_, Response { body, .. }) = &answer.told {
             self.room.clients.answers_bytes -= body.capacity();
         }
-        let Some(connection) = self.connections.get_mut(answer.connection) else { return };
+        let Some(connection) = self.connections.get_mut(answer.connection) else {
+            self.room.clients.release_metrics(answer.connection);
+            return;
+        };
         connection.http.set_date(self.date);
         match answer.told {
             Told::Response(request, Response { head, body }) if body.capacity() <= SpareBodies::BYTES_MAX => {

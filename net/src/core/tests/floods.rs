@@ -152,3 +152,37 @@ fn claims_of_clients_that_are_gone_are_bounded_while_the_disk_hangs() {
     assert_eq!(world.ask(0, &request).0, OK, "it is stored, once");
     assert_eq!(world.assertions(), 1);
 }
+
+#[test]
+fn batches_of_clients_that_are_gone_do_not_wait_for_the_disk() {
+    let mut world = World::with(2, |config| config.batch_bytes_open_max = 1000);
+    world.open();
+    world.disk_is_on = false;
+    let lines: String = (0..50).map(|value| claim("a", value) + "\n").collect();
+    let patient = world.connect(0);
+    world.send(patient, post("/v1/assert/batch", &lines).as_bytes());
+    for _ in 0..300 {
+        // More of it is to come.
+        let head = "POST /v1/assert/batch HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+        ask_and_break(&mut world, (head.to_owned() + &lines).as_bytes());
+        assert!(world.cores[0].room.batches.paused.len() <= 1, "only the one that is there waits");
+    }
+    world.disk_is_on = true;
+    (0..2).for_each(|core| _ = world.do_writes(core));
+    world.run();
+    assert!(world.take(patient).starts_with(OK));
+    assert_eq!(world.cores[0].room.batches.open_bytes, 0);
+}
+
+/// Goal: metrics that were made for clients who did not wait for them leave their reserve to others. Method: all memory counts as
+/// used, and core 1 tells how it is when they are gone.
+#[test]
+fn metrics_for_clients_that_are_gone_take_nothing_of_their_reserve() {
+    let mut world = World::with(2, |config| config.clients_bytes_max = 0);
+    world.open();
+    for _ in 0..300 {
+        ask_and_break(&mut world, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+        world.run();
+    }
+    assert_eq!(world.get(0, "/metrics").0, OK);
+}
