@@ -23,7 +23,6 @@ pub(super) struct Heads<'s> {
 /// What in a head a body may be refused for.
 #[derive(Default)]
 struct Refusable {
-    has_condition: bool,
     has_expectation: bool,
     is_encoded: bool,
     is_chunked: bool,
@@ -74,7 +73,6 @@ impl Refusable {
     fn of(head: &Head, bounds: &Bounds) -> Refusable {
         let has = |name: &str| head.fields().any(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
         Refusable {
-            has_condition: has("if-match"),
             has_expectation: has("expect"),
             is_encoded: has("content-encoding"),
             is_chunked: head.is_chunked(),
@@ -86,7 +84,6 @@ impl Refusable {
 
     fn is_reason(&self, reason: Reject) -> bool {
         match reason {
-            Reject::PreconditionFailed => self.has_condition,
             Reject::ExpectationFailed => self.has_expectation,
             Reject::UnsupportedContentEncoding => self.is_encoded,
             Reject::BodyTooLarge { .. } => self.is_chunked || self.is_too_large,

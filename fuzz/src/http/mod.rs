@@ -332,7 +332,6 @@ mod tests {
             ("bound-of-output", 8, None),
             ("trailer-too-large", 1, Some(Reject::TrailerTooLarge { bytes_max: 4096 })),
             ("chunk-overhead", 1, Some(Reject::ChunkOverhead)),
-            ("if-match", 1, Some(Reject::PreconditionFailed)),
             ("content-encoding", 1, Some(Reject::UnsupportedContentEncoding)),
             ("https", 2, None),
             ("https-without-tls", 1, Some(Reject::Misdirected)),
