@@ -1,7 +1,7 @@
 //! Goal: what one turn does is bounded, is shared among those who wait, and is begun in the order in which they came.
 //! Method: many clients ask before a turn, and the test counts the turns until they are answered.
 
-use super::super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN};
+use super::super::queries::{CLAIMS_A_TURN, HITS_A_TURN, LOOKUPS_A_TURN, QUERIES_A_TURN};
 use super::*;
 
 type Client = (usize, ConnectionKey);
@@ -146,4 +146,24 @@ fn a_core_that_was_held_up_does_not_hold_it_against_its_clients() {
     world.cores[0].tick(world.now);
     world.run();
     assert!(world.take(client).starts_with("HTTP/1.1 408 "), "who is late is late");
+}
+
+#[test]
+fn a_turn_looks_no_more_claims_up_than_it_may() {
+    let mut world = World::serving(1);
+    let request = format!("GET /v1/assertion/{} HTTP/1.1\r\nhost: x\r\n\r\n", "0".repeat(64));
+    let mut asking = |lookups: usize| {
+        let (core, key) = world.connect(0);
+        world.cores[core].received(key, request.repeat(lookups).as_bytes(), world.now);
+        (core, key)
+    };
+    let first: Vec<Client> = (0..LOOKUPS_A_TURN / 64).map(|_| asking(64)).collect();
+    let last = asking(1);
+    assert!(world.turn(0), "one is left");
+    for client in first {
+        assert_eq!(world.take(client).matches("HTTP/1.1 404").count(), 64);
+    }
+    assert!(!world.received.contains_key(&last));
+    world.turn(0);
+    assert!(world.take(last).starts_with("HTTP/1.1 404"));
 }
