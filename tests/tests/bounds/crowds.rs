@@ -69,7 +69,12 @@ fn queries_beyond_those_at_once_wait_and_are_answered() {
 fn writes_beyond_what_may_wait_for_the_disk_are_told_to_come_back_and_then_taken() {
     const WRITERS: usize = 60;
     // Four frames of which two are for single claims, each with room for two of these.
-    let served = Served::with(&[("STEMEDB_FRAME_BYTES_MAX", "128KiB"), ("STEMEDB_FRAME_BUFFERS", "4")]);
+    // No checkpoint: what one needs for a while is no memory of refused writes.
+    let served = Served::with(&[
+        ("STEMEDB_FRAME_BYTES_MAX", "128KiB"),
+        ("STEMEDB_FRAME_BUFFERS", "4"),
+        ("STEMEDB_CHECKPOINT_BYTES", "1GiB"),
+    ]);
     let pid = served.server.pid();
     let mut clients: Vec<Client> = (0..WRITERS).map(|_| served.server.client()).collect();
     let (mut refused, mut bytes_first) = (0, 0);
