@@ -80,7 +80,10 @@ impl<'s, 'v> Replay<'s, 'v> {
             for at in of_generation.clone() {
                 let segment = &surveyed.begun[at];
                 let walked = self.walk(segment, at)?;
-                second_frame = second_frame.or(walked.second_frame.map(|offset| (segment.file.id, offset)));
+                // A lane goes on to another segment when it has no room in the one before, and so after the first frame.
+                let goes_on = !segment.is_lost && !self.survey.begins_generation(segment.file.id.lane, at);
+                let behind = walked.second_frame.or(goes_on.then_some(0));
+                second_frame = second_frame.or(behind.map(|offset| (segment.file.id, offset)));
                 if at == of_generation.end - 1 && segment.file.bytes > walked.end && !segment.is_lost {
                     self.untrimmed
                         .push(UntrimmedSegment { segment: segment.file.id, end_offset: walked.end });
@@ -380,7 +383,7 @@ impl<'s, 'v> Replay<'s, 'v> {
         Ok(())
     }
 
-    /// Checks that a generation, of which there is a frame besides its record, has that record in all its lanes.
+    /// Checks that a generation, of which there is something behind its record, has that record in all its lanes.
     fn check_opened(
         &mut self,
         generation: Generation,
@@ -396,8 +399,10 @@ impl<'s, 'v> Replay<'s, 'v> {
         let Some(lane) = lanes.find(is_missed) else {
             return Ok(());
         };
+        let witness =
+            if offset < BLOCK { "the header".to_owned() } else { format!("the frame at offset {offset}") };
         let testimony = format!(
-            "the frame at offset {offset} of {segment} was written when all lanes of generation {generation} had its record"
+            "{witness} of {segment} was written when all lanes of generation {generation} had its record"
         );
         let id = SegmentId { lane, number: surveyed.record.first_segment_of(lane) };
         let begun = self.survey.lanes.get(&lane).map_or(&[][..], |lane| &lane.begun);

@@ -285,3 +285,22 @@ fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
         assert!(Covered::decode(&changed).is_err(), "byte {at}");
     }
 }
+
+/// Goal: a lane that is gone is missed although the tables hold all frames of the generation in the other lane that came behind its record.
+/// Method: lane 0 has only just begun its second segment when the first one is covered and removed.
+#[test]
+fn a_lane_is_missed_when_the_other_one_has_only_begun_its_next_segment() {
+    let mut world = World::new(2);
+    world.commit(1, &[b"acknowledged"]);
+    world.fill_segments(0, 1);
+    world.segment(0, 2)[BLOCK_BYTES..].fill(0);
+    let writing = [(LaneId(0), SegmentNumber(2)), (LaneId(1), SegmentNumber(1))].into();
+    let covered = read_ended(&world.disk, &Covered::default(), &writing, u64::MAX, &mut |_| Ok(()));
+    let covered = covered.unwrap().expect("the first segment of lane 0 has ended");
+    world.disk.segments.remove(&id(0, 1)).expect("it is covered");
+    read_behind(&world.disk, &covered).expect("nothing is gone that is needed");
+
+    world.disk.segments.retain(|segment, _| segment.lane == LaneId(0));
+    let error = read_behind(&world.disk, &covered).expect_err("lane 1 is gone");
+    assert!(error.to_string().contains(&id(1, 1).to_string()), "{error}");
+}
