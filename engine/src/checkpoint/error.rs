@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::damage::with_causes;
 use super::{ManifestError, ReplaceError, Worked};
 use crate::claim::DecodeError;
 use crate::log::recovery::RecoveryError;
@@ -54,7 +55,7 @@ pub enum StoreError {
         actual: Option<u64>,
     },
     /// A table is damaged, or cannot be read.
-    #[error("{0}. {ADVICE}")]
+    #[error("{}. {ADVICE}", with_causes(.0))]
     Damage(Box<TableError>),
     /// A retraction of a table cannot be understood.
     #[error("a retraction in {} cannot be understood: {cause}. {ADVICE}", .path.display())]
@@ -173,5 +174,28 @@ impl UpkeepError {
     fn cause(&self) -> Option<&io::Error> {
         let begin = self as &(dyn std::error::Error + 'static);
         std::iter::successors(Some(begin), |error| error.source()).find_map(|error| error.downcast_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operator does another thing about a disk that fails than about memory that is short.
+    #[test]
+    fn a_table_that_cannot_be_read_says_why() {
+        for errno in [libc::EIO, libc::ENOMEM] {
+            let why = || io::Error::from_raw_os_error(errno);
+            let path = PathBuf::from("assertions-0000000001.kv");
+            let errors = [
+                TableError::Read { path: path.clone(), offset: 4096, source: why() },
+                TableError::Open { path, source: why() },
+            ];
+            for error in errors {
+                let text = StoreError::from(error).to_string();
+                assert!(text.contains("assertions-0000000001.kv cannot be "), "{text}");
+                assert!(text.contains(&why().to_string()) && text.ends_with(ADVICE), "{text}");
+            }
+        }
     }
 }
