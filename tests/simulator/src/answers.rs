@@ -124,7 +124,7 @@ fn check_health(
     );
     let upkeep_failed = upkeep_failed..=model.upkeep_failed;
     assert!(upkeep_failed.contains(&health.upkeep_failed), "{health:?} with {upkeep_failed:?} as to upkeep");
-    let may_be_damaged = model.reads_failed || health.upkeep_failed;
+    let may_be_damaged = model.reads_failed || model.damage_met || health.upkeep_failed;
     assert!(health.damage.is_empty() || may_be_damaged, "{health:?} of a sound store");
     let has_failed = health.lanes_failed > 0 || health.upkeep_failed || !health.damage.is_empty();
     let is_whole = !health.recovering && !has_failed;

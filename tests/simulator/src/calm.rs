@@ -91,10 +91,14 @@ impl Simulation {
 
     /// Whether something has failed that only a start can heal, or the disk has lied.
     fn has_failed(&self) -> bool {
-        let disk = self.disk.get();
+        let mut disk = self.disk.get();
         let has_lied = !disk.lied_about().is_empty() || disk.lied_about_in_store().is_some();
         drop(disk);
-        has_lied || !self.model.lanes_failed.is_empty() || self.model.upkeep_failed || self.model.reads_failed
+        has_lied
+            || !self.model.lanes_failed.is_empty()
+            || self.model.upkeep_failed
+            || self.model.reads_failed
+            || self.model.damage_met
     }
 
     /// Whether the server serves, no client waits for anything, nothing is on its way between cores or to the disk, and log and tables are in

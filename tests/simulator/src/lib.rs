@@ -14,6 +14,7 @@ mod client;
 mod console;
 mod copy;
 mod disk;
+mod lies;
 mod link;
 mod model;
 mod network;

@@ -93,6 +93,8 @@ pub(crate) struct Model {
     pub(crate) upkeep_failed: bool,
     /// Whether a read of a table has gone wrong since the last start.
     pub(crate) reads_failed: bool,
+    /// Whether upkeep has met since then what is not what was written, or cannot be read.
+    pub(crate) damage_met: bool,
     moment: Moment,
     claims: Vec<KnownClaim>,
     retractions: Vec<KnownRetraction>,
@@ -315,6 +317,7 @@ impl Model {
         self.lanes_failed.clear();
         self.upkeep_failed = false;
         self.reads_failed = false;
+        self.damage_met = false;
         for retraction in &mut self.retractions {
             retraction.ended.get_or_insert(before);
         }

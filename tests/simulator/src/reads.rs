@@ -52,6 +52,7 @@ impl Simulation {
             }
             let result = self.read(&mut read, fault);
             let elapsed_us = if self.scenario.slow_reads.happens(&mut self.random) {
+                self.totals.count_fault("read was slow");
                 self.random.within(2_000..=1_500_000)
             } else {
                 self.random.within(60..=2_000)

@@ -117,6 +117,16 @@ pub(crate) struct Scenario {
     pub(crate) read_faults: Rate,
     /// Those that take long.
     pub(crate) slow_reads: Rate,
+    /// Of the starts, those in which a read fails.
+    pub(crate) start_read_errors: Rate,
+    /// Of the starts, those in which something fails that is to open the generation.
+    pub(crate) start_errors: Rate,
+    /// Steps of upkeep in which a read fails.
+    pub(crate) upkeep_read_errors: Rate,
+    /// Steps of upkeep before which something on the disk changes.
+    pub(crate) lies_in_runs: Rate,
+    /// Steps of upkeep that a step of the scrub follows.
+    pub(crate) scrubs: Rate,
 }
 
 impl Scenario {
@@ -127,6 +137,7 @@ impl Scenario {
         let mut of_upkeep = random.fork(43);
         let mut of_log = random.fork(44);
         let mut of_reads = random.fork(45);
+        let mut of_disk = random.fork(46);
         let frame_blocks = random.within(2..=12);
         let frame_bytes_max = frame_blocks as usize * BLOCK_BYTES;
         let segment_bytes = SEGMENT_BYTES_LEAST + random.within(0..=16) * BLOCK_BYTES as u64;
@@ -192,6 +203,11 @@ impl Scenario {
             upkeep_holds: Rate::of(&mut of_upkeep, 2..=10, 4),
             read_faults: Rate::of(&mut of_reads, 2..=40, 2),
             slow_reads: Rate::of(&mut of_reads, 2..=40, 3),
+            start_read_errors: Rate::of(&mut of_disk, 2..=6, 3),
+            start_errors: Rate::of(&mut of_disk, 2..=6, 3),
+            upkeep_read_errors: Rate::of(&mut of_disk, 5..=100, 3),
+            lies_in_runs: Rate::of(&mut of_disk, 20..=400, 3),
+            scrubs: Rate::of(&mut of_disk, 1..=20, 2),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
             wal_bytes_max,
@@ -230,6 +246,10 @@ impl Scenario {
             upkeep_crashes: calm,
             upkeep_holds: calm,
             read_faults: calm,
+            start_read_errors: calm,
+            start_errors: calm,
+            upkeep_read_errors: calm,
+            lies_in_runs: calm,
             clock_jumps: calm,
             rude: calm,
             ..self.clone()

@@ -118,6 +118,8 @@ pub struct Simulation {
     pub(crate) writes_until_crash: Option<u64>,
     /// Whether a snapshot was taken and nobody but the server has removed it: there must be one.
     pub(crate) has_snapshot: bool,
+    /// How many reads the last start had.
+    pub(crate) reads_of_start: u64,
     /// How and when the run ends is decided.
     pub(crate) is_ending: bool,
     pub(crate) has_ended: bool,
@@ -159,6 +161,7 @@ impl Simulation {
             operations_left: 0,
             writes_until_crash: None,
             has_snapshot: false,
+            reads_of_start: 0,
             is_ending: false,
             has_ended: false,
             tls: None,

@@ -1,5 +1,6 @@
 //! Starts of the server: recovery, the opening of a generation, and whether what was found is what must be there.
 
+use std::io;
 use std::sync::Arc;
 
 use stemedb_engine::checkpoint::{OpenTables, TableSet};
@@ -8,20 +9,20 @@ use stemedb_engine::log::Generation;
 use stemedb_engine::log::lane::{Lane, LaneConfig};
 use stemedb_engine::log::opening::{Opening, open_generation};
 use stemedb_engine::log::record::RecordKind;
-use stemedb_engine::log::recovery::{RecoveryError, recover_after};
+use stemedb_engine::log::recovery::{Recovered, recover_after};
 use stemedb_engine::log::storage::{LogStorage, SegmentFile};
 use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, SubjectFilter};
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
-use stemedb_engine::snapshots::{WholeSnapshot, keep_only};
+use stemedb_engine::snapshots::{Part, WholeSnapshot, keep_only};
 use stemedb_engine::table::ClaimKey;
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::LogFacts;
 use stemedb_net::server::recovery::{Hands, RebuildError, Rebuilt, Sources, rebuild_all};
 
 use crate::client::KnownFigures;
-use crate::disk::{Crash, Lie, SnapshotLie, StoreFile, StoreLie};
+use crate::disk::{Crash, FailedRead, Failure, StoreFile};
 use crate::model::Stored;
 use crate::secured::Tls;
 use crate::server::{Happening, Server};
@@ -95,24 +96,28 @@ impl Simulation {
     /// refused has been repaired.
     fn try_start(&mut self, cores: u16) -> Option<Opened> {
         let disk = self.disk.clone();
+        self.foresee_failed_read_of_start();
+        let before = disk.get().fingerprint();
         let rebuilt = OpenTables::open(&disk, &disk).map_err(RebuildError::from).and_then(|tables| {
             let log = || Box::new(disk.clone()) as Box<dyn LogStorage>;
             let sources = Sources { log: &log, tables: &tables, snapshots: Some(&disk) };
             let rebuilt = rebuild_all(&sources, SlotMap::new(cores), 1, Hands::Caller)?;
             Ok((tables, rebuilt))
         });
+        (_, self.reads_of_start) = disk.get().take_counts();
+        let failed_read = disk.get().take_failed_read();
         let (tables, rebuilt) = match rebuilt {
             Ok(rebuilt) => rebuilt,
-            Err(RebuildError::Log(error)) => {
-                self.refused(&error);
-                return None;
-            }
             Err(error) => {
-                self.store_refused(&error);
+                assert_eq!(disk.get().fingerprint(), before, "a start that refuses changes nothing on disk");
+                self.refused(&error, failed_read.as_ref());
                 return None;
             }
         };
-        if !self.check_snapshot(&rebuilt) {
+        let taken = disk.get().put_back_files();
+        let missed = taken.into_iter().find(|segment| !tables.covered().contains(*segment));
+        assert_eq!(missed, None, "a segment is gone or another one, and nobody misses it");
+        if !self.check_snapshot(&rebuilt, failed_read.as_ref()) {
             return None;
         }
         let Rebuilt { recovered, snapshot, .. } = &rebuilt;
@@ -122,42 +127,91 @@ impl Simulation {
             u64::from(recovered.next_generation.0),
             recovered.records,
         );
-        if self.scenario.start_crashes.happens(&mut self.random) {
-            let steps = self.random.within(0..=8 + 8 * u64::from(cores));
-            self.disk.get().go_down_after(Some(steps));
-        }
+        let fails = self.foresee_faults_of_opening(cores, recovered);
         // As the server does it: what does not fit the log now might seem to later. That it fails is only told.
         let kept = keep_only(&disk, snapshot.as_ref().map(|used| used.number));
         // Where a process was killed before that, a power cut may still take it.
         self.has_snapshot |= kept.is_ok() && snapshot.is_some();
+        let may_fail = fails && disk.get().is_to_fail();
         let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
         let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
         let opened = open_generation(&mut self.disk, recovered, &opening);
         let is_down = self.disk.get().is_down();
+        let has_failed = self.disk.get().has_failed(may_fail);
         self.disk.get().go_down_after(None);
         match opened {
-            Ok(lanes) => Some(Opened { tables, rebuilt, lanes, opened: opening.now }),
+            Ok(lanes) => {
+                assert!(!has_failed, "a generation is opened although something has failed");
+                self.disk.get().opened(cores);
+                Some(Opened { tables, rebuilt, lanes, opened: opening.now })
+            }
             Err(_) if is_down => {
-                let crash = if self.random.once_in(2) { Crash::Kill } else { Crash::PowerCut };
-                self.auditor.note(self.time_us, "crash of a start", u64::from(crash == Crash::PowerCut), 0);
-                self.disk.get().crash(crash);
                 self.totals.crashes += 1;
                 self.totals.start_crashes += 1;
+                self.end_start("crash of a start");
+                None
+            }
+            Err(_) if has_failed => {
+                self.totals.count_fault("opening failed");
+                self.end_start("failure of a start");
                 None
             }
             Err(error) => {
                 let was_full = std::mem::take(&mut self.disk.get().is_full);
-                assert!(was_full, "a generation cannot be opened: {}", chain(&error));
+                let text = chain(&error);
+                let is_no_space = text.contains(&io::Error::from_raw_os_error(libc::ENOSPC).to_string());
+                assert!(was_full && is_no_space, "a generation cannot be opened: {text}");
                 None
             }
         }
+    }
+
+    /// Decides whether a read fails in the start that follows.
+    fn foresee_failed_read_of_start(&mut self) {
+        self.disk.get().take_counts();
+        if self.scenario.start_read_errors.happens(&mut self.random) {
+            let reads = self.random.within(0..=self.reads_of_start);
+            let errno = if self.random.once_in(3) { libc::ENOMEM } else { libc::EIO };
+            self.disk.get().fail_read_after(reads, errno);
+        }
+    }
+
+    /// Decides whether the disk fails while the generation is opened, or the machine goes down. True for the former.
+    fn foresee_faults_of_opening(&mut self, cores: u16, recovered: &Recovered) -> bool {
+        // Old lanes are synchronised and cut, files removed, new lanes prepared and written.
+        let Recovered { prepared, abandoned, untrimmed, lane_ends, .. } = recovered;
+        let files = prepared.len() + abandoned.len() + untrimmed.len();
+        let operations_max = (8 + 8 * usize::from(cores) + 2 * files + lane_ends.len()) as u64;
+        if self.scenario.start_crashes.happens(&mut self.random) {
+            let operations = self.random.within(0..=operations_max);
+            self.disk.get().go_down_after(Some(operations));
+            return false;
+        }
+        let fails = self.scenario.start_errors.happens(&mut self.random);
+        if fails {
+            let operations = self.random.within(0..=operations_max);
+            let failure = match self.random.within(0..=2) {
+                0 => Failure::Short,
+                1 => Failure::Error(libc::ENOSPC),
+                _ => Failure::Error(libc::EIO),
+            };
+            self.disk.get().fail_after(operations, failure);
+        }
+        fails
+    }
+
+    /// A start has ended before the server served. The machine may go down as well.
+    fn end_start(&mut self, what: &'static str) {
+        let crash = if self.random.once_in(2) { Crash::Kill } else { Crash::PowerCut };
+        self.auditor.note(self.time_us, what, u64::from(crash == Crash::PowerCut), 0);
+        self.disk.get().crash(crash);
     }
 
     /// Checks that a start has used the snapshot that is there, all of it that is as it was written and nothing else.
     ///
     /// Of tables that the snapshot has, a start reads none. False if one is damaged, which would show later: it is repaired, and the start begins
     /// anew.
-    fn check_snapshot(&mut self, rebuilt: &Rebuilt) -> bool {
+    fn check_snapshot(&mut self, rebuilt: &Rebuilt, failed_read: Option<&FailedRead>) -> bool {
         let Rebuilt { snapshot, snapshot_failed, .. } = rebuilt;
         let whole = self.disk.get().whole_snapshot();
         assert!(whole.is_some() || !self.has_snapshot, "no snapshot is whole any more, and one was taken");
@@ -166,7 +220,14 @@ impl Simulation {
         assert_eq!(used, whole.as_ref().map(number), "the snapshot used, and the newest that is whole");
         if let (Some(whole), Some(used)) = (&whole, snapshot) {
             let disk = self.disk.get();
-            let damaged: Vec<_> = whole.parts.iter().filter(|part| disk.is_lied_about(part)).collect();
+            let failed = failed_read.and_then(|failed| failed.file.as_deref());
+            let has_failed = |part: &Part| failed == Some(part.to_string().as_str());
+            let is_damaged = |part: &&Part| disk.is_lied_about(part) || has_failed(part);
+            let damaged: Vec<_> = whole.parts.iter().filter(is_damaged).collect();
+            assert!(
+                failed_read.is_none() || damaged.iter().any(|part| has_failed(part)),
+                "{failed_read:?} made no difference"
+            );
             let is_sound = damaged.is_empty();
             assert_eq!(
                 (used.is_all(), *snapshot_failed),
@@ -174,6 +235,8 @@ impl Simulation {
                 "with damage in {damaged:?}"
             );
             self.totals.snapshots_damaged += u64::from(!is_sound);
+        } else {
+            assert_eq!(failed_read, None, "it made no difference");
         }
         let lied_about = self.disk.get().lied_about_in_store();
         let may_be_unread = snapshot.is_some() && matches!(lied_about, Some(StoreFile::Table(_)));
@@ -182,28 +245,37 @@ impl Simulation {
         lied_about.is_none()
     }
 
+    /// A start has refused what is there: a read has failed, or there was a lie about it, which is repaired.
+    fn refused(&mut self, error: &RebuildError, failed_read: Option<&FailedRead>) {
+        let text = chain(error);
+        self.auditor.tell(self.time_us, || format!("refused: {text}"));
+        if failed_read.is_some_and(|failed| failed.is_told_by(&text)) {
+            self.totals.count_fault("read of a start failed");
+            return;
+        }
+        self.totals.lies_refused += 1;
+        match error {
+            RebuildError::Log(_) => self.log_refused(&text),
+            _ => self.store_refused(&text),
+        }
+    }
+
     /// A start has refused the log: that must be because of a lie, and is repaired.
-    fn refused(&mut self, error: &RecoveryError) {
+    fn log_refused(&mut self, text: &str) {
         let lied_about = self.disk.get().lied_about();
-        self.auditor.tell(self.time_us, || format!("refused: {error}"));
-        assert!(!lied_about.is_empty(), "a sound log is refused: {error}");
-        let text = error.to_string();
+        assert!(!lied_about.is_empty(), "a sound log is refused: {text}");
         assert!(
             lied_about.iter().any(|segment| text.contains(&format!("segment-{:02}-", segment.lane.0))),
             "damage in {lied_about:?} is not where the message says: {text}"
         );
-        self.totals.lies_refused += 1;
         self.disk.get().repair();
     }
 
     /// A start has refused the tables or their manifest: that must be because of a lie about that very file, and is repaired.
-    fn store_refused(&mut self, error: &RebuildError) {
+    fn store_refused(&mut self, text: &str) {
         let lied_about = self.disk.get().lied_about_in_store();
-        let text = chain(error);
-        self.auditor.tell(self.time_us, || format!("refused: {text}"));
         let Some(file) = lied_about else { panic!("a sound store is refused: {text}") };
         assert!(text.contains(&file.name()), "damage in {file:?} is not where the message says: {text}");
-        self.totals.lies_refused += 1;
         self.disk.get().repair_store();
     }
 
@@ -223,45 +295,12 @@ impl Simulation {
         );
     }
 
-    /// Changes something on the disk.
-    fn lie(&mut self) {
-        if self.scenario.takes_snapshots && self.random.once_in(3) {
-            self.lie_about_snapshot();
-            return;
-        }
-        if self.random.once_in(3) {
-            let lies = [StoreLie::Rot, StoreLie::Lost, StoreLie::Cut];
-            let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
-            if let Some(file) = self.disk.get().lie_about_store(lie) {
-                self.auditor.tell(self.time_us, || format!("{lie:?} in {file:?}"));
-                self.totals.lies += 1;
-            }
-            return;
-        }
-        let lies = [Lie::Rot, Lie::Lost, Lie::Misdirected, Lie::RotOfNothing, Lie::Unreadable];
-        let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
-        if let Some(segment) = self.disk.get().lie(lie) {
-            self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
-            self.totals.lies += 1;
-        }
-    }
-
     /// The segments that count as those of a core.
     pub(crate) fn files_of(&self, core: usize) -> Vec<SegmentFile> {
         let cores = self.server.as_ref().expect("it is there").cores.len() as u16;
         let mut files = LogStorage::list(&self.disk).expect("the disk can be listed");
         files.retain(|file| usize::from(file.id.lane.charged_to(cores).0) == core);
         files
-    }
-
-    fn lie_about_snapshot(&mut self) {
-        let lies = [SnapshotLie::Rot, SnapshotLie::Lost, SnapshotLie::Cut, SnapshotLie::Gone];
-        let lie = lies[self.random.within(0..=lies.len() as u64 - 1) as usize];
-        if let Some(part) = self.disk.get().lie_about_snapshot(lie) {
-            self.auditor.tell(self.time_us, || format!("{lie:?} in {part}"));
-            self.totals.lies += 1;
-            self.has_snapshot &= lie != SnapshotLie::Gone;
-        }
     }
 
     fn log_facts(&self, core: usize, generation: u32) -> LogFacts {

@@ -82,6 +82,8 @@ pub struct Totals {
     pub log_full: u64,
     /// Answers by status.
     pub answers: BTreeMap<u16, u64>,
+    /// What went wrong with the disk, by its kind.
+    pub faults: BTreeMap<String, u64>,
 }
 
 impl Totals {
@@ -89,6 +91,11 @@ impl Totals {
     pub(crate) fn count_answers(&mut self, answers: &Answers) {
         self.answers.clone_from(answers.by_status());
         self.log_full = answers.log_full();
+    }
+
+    /// Counts something that has gone wrong with the disk.
+    pub(crate) fn count_fault(&mut self, kind: impl ToString) {
+        *self.faults.entry(kind.to_string()).or_default() += 1;
     }
 }
 
@@ -131,6 +138,9 @@ impl AddAssign<&Totals> for Totals {
         self.log_full += other.log_full;
         for (status, count) in &other.answers {
             *self.answers.entry(*status).or_default() += count;
+        }
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind.clone()).or_default() += count;
         }
     }
 }

@@ -175,6 +175,7 @@ impl Simulation {
             WriteEnd::Done
         };
         let takes_us = if self.scenario.slow_writes.happens(&mut self.random) {
+            self.totals.count_fault("write was slow");
             self.random.within(1_000..=1_000_000)
         } else {
             self.random.within(60..=300)
@@ -211,11 +212,13 @@ impl Simulation {
             WriteEnd::Failed(errno) => {
                 self.disk.get().write_partly(segment, write.offset, bytes);
                 self.totals.writes_failed += 1;
+                self.totals.count_fault("write failed");
                 Err(errno)
             }
             WriteEnd::Short(written) => {
                 self.disk.get().write_partly(segment, write.offset, bytes);
                 self.totals.writes_failed += 1;
+                self.totals.count_fault("write was short");
                 Ok(written)
             }
         };
@@ -236,12 +239,14 @@ impl Simulation {
         let is_full = self.disk.get().is_full;
         if self.scenario.full_disk.happens(&mut self.random) && !is_full {
             self.disk.get().is_full = true;
+            self.totals.count_fault("disk was full");
             let room_in_us = self.random.within(10_000..=5_000_000);
             self.schedule.add(self.time_us + room_in_us, Event::DiskHasRoom);
         }
         let event = if self.disk.get().is_full {
             Event::SegmentFails(core, number, NotPrepared { no_space: true })
         } else if self.scenario.prepare_errors.happens(&mut self.random) {
+            self.totals.count_fault("segment was not prepared");
             Event::SegmentFails(core, number, NotPrepared { no_space: false })
         } else {
             Event::SegmentAppears(core, number)

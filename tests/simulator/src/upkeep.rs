@@ -3,18 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use stemedb_engine::checkpoint::{
-    Manifest, Store, TableSet, TablesInForce, Upkeep, UpkeepConfig, UpkeepError, UpkeepFacts, Worked,
+    DamagedPlace, Manifest, Scrubbed, Store, TableSet, TablesInForce, Upkeep, UpkeepConfig, UpkeepError,
+    UpkeepFacts, Worked,
 };
+use stemedb_engine::claim::Assertion;
 use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::storage::{LogStorage, SegmentFile};
-use stemedb_engine::slot::LaneId;
+use stemedb_engine::slot::{LaneId, SLOTS};
 use stemedb_engine::snapshots::SnapshotFacts;
-use stemedb_engine::table::TABLES_MAX;
+use stemedb_engine::table::{TABLES_MAX, Table};
 
-use crate::disk::{Crash, SharedDisk};
+use crate::disk::{Crash, FailedRead, Failure, SharedDisk};
 use crate::server::Happening;
 use crate::simulation::{Ending, Event, Simulation};
 use crate::snapshots::Taker;
@@ -24,8 +27,9 @@ use crate::start::chain;
 const LOOK_AGAIN_US: u64 = 1_000_000;
 const NO_SPACE_PAUSE_US: u64 = 5_000_000;
 
-/// The most operations of a disk before it fails, or the machine goes down: a checkpoint has some more than ten.
-const OPERATIONS_MAX: u64 = 14;
+/// Operations, and reads, of a step of upkeep before something goes wrong, where no step of this run had more yet.
+const OPERATIONS: u64 = 14;
+const READS: u64 = 6;
 
 /// The thread.
 pub(crate) struct Keeper {
@@ -43,6 +47,9 @@ pub(crate) struct Keeper {
     is_idle: bool,
     /// Takes snapshots of the indexes, where that is done.
     taker: Option<Taker>,
+    /// The most operations, and reads, that one of its steps has had.
+    operations_most: u64,
+    reads_most: u64,
 }
 
 enum State {
@@ -70,6 +77,8 @@ impl Keeper {
             next_us: 0,
             is_idle: false,
             taker,
+            operations_most: OPERATIONS,
+            reads_most: READS,
         }
     }
 
@@ -161,7 +170,11 @@ impl Simulation {
         let State::Runs(mut upkeep) = std::mem::replace(&mut self.server().keeper.state, State::Ended) else {
             return;
         };
+        if self.scenario.lies_in_runs.happens(&mut self.random) {
+            self.lie_in_run();
+        }
         let faults = self.foresee_faults();
+        self.foresee_failed_read();
         let snapshot_failures = self.server().keeper.snapshot_facts().figures().failures;
         self.totals.upkeep_steps += 1;
         let mut may_remove = None;
@@ -179,35 +192,67 @@ impl Simulation {
         self.server().keeper.state = State::Runs(upkeep);
         self.auditor.note(self.time_us, "upkeep", what(&worked), self.disk.get().moment());
         self.auditor.tell(self.time_us, || format!("{worked:?}"));
+        let failed_read = self.take_failed_read();
         if self.ends_in_step() {
             return;
         }
         let has_failed = self.disk.get().has_failed(faults);
+        if has_failed {
+            self.totals.count_fault("operation of upkeep failed");
+        }
         self.check_snapshots(snapshot_failures, has_failed);
         self.pass_on_snapshots();
         match worked {
-            Ok(worked) => self.worked(worked, may_remove != Some(false)),
-            Err(error) => self.upkeep_failed(&error, has_failed),
+            Ok(worked) => self.worked(worked, may_remove != Some(false), failed_read.as_ref()),
+            Err(error) => self.upkeep_failed(&error, has_failed, failed_read.as_ref()),
+        }
+        if self.scenario.scrubs.happens(&mut self.random) {
+            self.scrub_on();
         }
     }
 
     /// Decides whether the disk fails in the step that follows, or the machine goes down. True for the former.
     pub(crate) fn foresee_faults(&mut self) -> bool {
+        let operations_max = self.server().keeper.operations_most;
         if self.scenario.upkeep_crashes.happens(&mut self.random) {
-            let operations = self.random.within(0..=OPERATIONS_MAX);
+            let operations = self.random.within(0..=operations_max);
             self.disk.get().go_down_after(Some(operations));
         }
         let fails = self.scenario.upkeep_errors.happens(&mut self.random);
         if fails {
-            let operations = self.random.within(0..=OPERATIONS_MAX);
+            let operations = self.random.within(0..=operations_max);
             let errno = if self.random.once_in(2) { libc::ENOSPC } else { libc::EIO };
-            self.disk.get().fail_after(operations, errno);
+            self.disk.get().fail_after(operations, Failure::Error(errno));
         }
         fails
     }
 
+    /// Decides whether a read fails in the step that follows.
+    fn foresee_failed_read(&mut self) {
+        self.disk.get().take_counts();
+        if self.scenario.upkeep_read_errors.happens(&mut self.random) {
+            let reads_max = self.server().keeper.reads_most;
+            let reads = self.random.within(0..=reads_max);
+            let errno = if self.random.once_in(3) { libc::ENOMEM } else { libc::EIO };
+            self.disk.get().fail_read_after(reads, errno);
+        }
+    }
+
+    /// The read that has failed in the step that was just taken.
+    fn take_failed_read(&mut self) -> Option<FailedRead> {
+        let (operations, reads) = self.disk.get().take_counts();
+        let keeper = &mut self.server().keeper;
+        keeper.operations_most = keeper.operations_most.max(operations);
+        keeper.reads_most = keeper.reads_most.max(reads);
+        let failed_read = self.disk.get().take_failed_read();
+        if failed_read.is_some() {
+            self.totals.count_fault("read of upkeep failed");
+        }
+        failed_read
+    }
+
     /// A step was taken.
-    fn worked(&mut self, worked: Worked, could_remove: bool) {
+    fn worked(&mut self, worked: Worked, could_remove: bool, failed_read: Option<&FailedRead>) {
         let pause_us = match worked {
             Worked::Idle => LOOK_AGAIN_US,
             _ => 0,
@@ -223,17 +268,79 @@ impl Simulation {
             Worked::Idle if could_remove => self.check_kept(),
             Worked::Idle | Worked::Opened { .. } | Worked::Partly => {}
             Worked::Checkpointed => self.totals.checkpoints += 1,
-            Worked::Merged => self.totals.merges += 1,
+            Worked::Merged => {
+                self.totals.merges += 1;
+                self.check_merged();
+            }
             Worked::RemovedSegment(file) => self.tell_removed(file),
             Worked::GaveUpSegment(file) => panic!("{} was given up where nothing is archived", file.id),
             Worked::RemovedTable(_) => self.totals.tables_removed += 1,
-            Worked::FoundDamage(place) => {
-                let lied_about = self.disk.get().lied_about();
-                assert!(!lied_about.is_empty(), "upkeep finds damage in a sound store: {place:?}");
-                self.model.upkeep_failed = self.server().keeper.facts.snapshot().has_ended;
-            }
+            Worked::FoundDamage(place) => self.met_damage(&place, failed_read, false),
         }
         self.foresee_upkeep(pause_us);
+    }
+
+    /// Checks that each claim of the table that was just made is what its hash says: a merge that believes what is rotten would give
+    /// it a checksum that is right.
+    fn check_merged(&mut self) {
+        let State::Runs(upkeep) = &self.server().keeper.state else { return };
+        let numbers = upkeep.manifest().tables.iter().map(|listed| listed.facts.number);
+        let number = numbers.max().expect("a merge lists a table");
+        let table = Table::open(&self.disk, number).expect("it was just made");
+        let mut entries = table.entries(0..SLOTS);
+        while let Some(block) = entries.next_block().expect("it was just made") {
+            for entry in block.iter() {
+                let assertion = Assertion::decode(entry.payload).expect("a table holds claims");
+                assert!(assertion.check_hash().is_ok(), "a merge has made a table of rot: {assertion:?}");
+            }
+        }
+    }
+
+    /// Upkeep has met damage, or the scrub has: that must be because of a lie about what it reads, or a read that failed, and is to be told
+    /// from now on.
+    fn met_damage(&mut self, place: &DamagedPlace, failed_read: Option<&FailedRead>, by_scrub: bool) {
+        let has_failed = failed_read.is_some_and(|failed| failed.is_told_by(&place.problem));
+        let is_lie = self.is_lied_about(&place.path, by_scrub);
+        assert!(has_failed || is_lie, "upkeep finds damage in a sound store: {place:?}, {failed_read:?}");
+        self.totals.count_fault(if by_scrub { "damage met by the scrub" } else { "damage met by upkeep" });
+        let facts = &self.server().keeper.facts;
+        let is_told = facts.damage().iter().any(|told| told.path == place.path);
+        assert!(is_told, "damage is met and not told: {place:?}");
+        self.model.upkeep_failed |= self.server().keeper.facts.snapshot().has_ended;
+        self.model.damage_met = true;
+    }
+
+    /// Whether something is not what was written that may make this file seem damaged: of a table, the table itself; of a segment, one of the same
+    /// lane, which says where it begins or ends. What tables cover only the scrub reads.
+    fn is_lied_about(&mut self, path: &Path, by_scrub: bool) -> bool {
+        let mut disk = self.disk.get();
+        let lied_about = disk.lied_about_in_store().map(|file| file.name());
+        let segments = disk.lied_about();
+        drop(disk);
+        let State::Runs(upkeep) = &self.server().keeper.state else { panic!("it has just done something") };
+        let covered = &upkeep.manifest().covered;
+        let mut read = segments.iter().filter(|segment| by_scrub || !covered.contains(**segment));
+        let name = path.to_string_lossy();
+        lied_about.is_some_and(|file| file == name)
+            || read.any(|segment| name.starts_with(&format!("segment-{:02}-", segment.lane.0)))
+    }
+
+    /// The scrub takes a step.
+    fn scrub_on(&mut self) {
+        let now = self.now();
+        self.foresee_failed_read();
+        let State::Runs(upkeep) = &mut self.server().keeper.state else { return };
+        let scrubbed = upkeep.scrub(now.wall);
+        self.auditor.tell(self.time_us, || format!("{scrubbed:?}"));
+        let failed_read = self.take_failed_read();
+        match scrubbed {
+            Scrubbed::Sound { .. } | Scrubbed::Passed => {}
+            Scrubbed::Damaged(place) => self.met_damage(&place, failed_read.as_ref(), true),
+            Scrubbed::Skipped { problem } => {
+                let has_failed = failed_read.is_some_and(|failed| failed.is_told_by(&problem));
+                assert!(has_failed, "the scrub passes over a file: {problem}");
+            }
+        }
     }
 
     fn tell_removed(&mut self, file: SegmentFile) {
@@ -245,25 +352,36 @@ impl Simulation {
     /// Tells the cores which tables are in force; where one cannot be opened, they go on with those that they have.
     fn tell_tables(&mut self) {
         let disk = self.disk.clone();
+        self.foresee_failed_read();
         let Keeper { state: State::Runs(upkeep), tables, .. } = &mut self.server().keeper else { return };
-        let Ok(set) = tables.follow(upkeep.manifest(), &disk) else { return };
-        let set = Arc::clone(set);
+        let followed = tables.follow(upkeep.manifest(), &disk).map(Arc::clone);
+        let failed_read = self.take_failed_read();
+        let set = match followed {
+            Ok(set) => set,
+            Err(error) => {
+                let lied_about = self.disk.get().lied_about_in_store();
+                let is_lie = lied_about.is_some_and(|file| chain(&error).contains(&file.name()));
+                assert!(is_lie || failed_read.is_some(), "a sound table cannot be opened: {}", chain(&error));
+                return;
+            }
+        };
         for core in 0..self.server().cores.len() {
             self.tell(core, Happening::Tables(Arc::clone(&set)));
         }
     }
 
-    /// A step has failed, which only what the disk did excuses. Without space the thread tries on; otherwise it ends.
-    fn upkeep_failed(&mut self, error: &UpkeepError, has_failed: bool) {
+    /// A step has failed, which only what the disk did excuses: damage is another thing. Without space or memory the thread tries on;
+    /// otherwise it ends.
+    fn upkeep_failed(&mut self, error: &UpkeepError, has_failed: bool, failed_read: Option<&FailedRead>) {
         self.totals.upkeep_failures += 1;
         if let Some(&Worked::RemovedSegment(file)) = error.done() {
             self.tell_removed(file);
         }
-        let disk = self.disk.get();
-        let is_excused = has_failed || disk.is_full || !disk.lied_about().is_empty();
-        drop(disk);
+        let is_full = self.disk.get().is_full && error.is_no_space();
+        let read_failed = failed_read.is_some_and(|failed| failed.is_told_by(&chain(error)));
+        let is_excused = has_failed || read_failed || is_full;
         assert!(is_excused, "upkeep fails on a sound store: {}", chain(error));
-        if error.is_no_space() {
+        if error.is_no_space() || error.is_shortage() {
             self.foresee_upkeep(NO_SPACE_PAUSE_US);
         } else {
             self.server().keeper.state = State::Ended;

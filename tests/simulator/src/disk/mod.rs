@@ -4,6 +4,7 @@
 //! leaves any of its sectors; one that failed may have left some. Names of files are as durable as their directory.
 //! Beyond what disks promise, a few blocks rot or get written elsewhere: see [`lie`].
 
+mod faults;
 mod lie;
 mod shared;
 mod snapshots;
@@ -19,7 +20,10 @@ use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::{LogDisk, LogStorage, SegmentFile};
 use stemedb_tests::Random;
 
+use faults::Faults;
+pub(crate) use faults::{FailedRead, Failure};
 pub(crate) use lie::Lie;
+use lie::Lied;
 pub(crate) use shared::SharedDisk;
 use snapshots::SnapshotDirectory;
 pub(crate) use snapshots::SnapshotLie;
@@ -51,16 +55,16 @@ pub(crate) struct Disk {
     /// Removed, but their directory has not been made durable since.
     removed: BTreeMap<SegmentId, File>,
     random: Random,
-    /// Operations of a start or of upkeep until the machine goes down, if it is to go down then.
-    steps_left: Option<u64>,
-    /// Whether it has.
-    is_down: bool,
-    /// Operations until one fails, and with which error, if one is to fail.
-    fault: Option<(u64, i32)>,
+    /// What is to go wrong in a start or a step of upkeep.
+    faults: Faults,
     /// Whether a segment, a table or a manifest finds room.
     pub(crate) is_full: bool,
     /// Blocks whose content is not what was written there, and what it ought to be.
-    lies: BTreeMap<(SegmentId, u64), Option<Block>>,
+    lies: BTreeMap<(SegmentId, u64), Lied>,
+    /// Files that are gone or replaced, as they ought to be.
+    files_taken: BTreeMap<SegmentId, File>,
+    /// How many lanes the generation has that was opened last.
+    lanes_opened: u16,
     /// A block that cannot be read.
     unreadable: Option<(SegmentId, u64)>,
     /// Durable writes in the order in which they ended.
@@ -100,40 +104,20 @@ impl Disk {
             snapshots: SnapshotDirectory::default(),
             removed: BTreeMap::new(),
             random,
-            steps_left: None,
-            is_down: false,
-            fault: None,
+            faults: Faults::default(),
             is_full: false,
             lies: BTreeMap::new(),
+            files_taken: BTreeMap::new(),
+            lanes_opened: 0,
             unreadable: None,
             written: Vec::new(),
             moment: 0,
         }
     }
 
-    /// Lets the machine go down after so many operations of the start, or of the step of upkeep, that follows.
-    pub(crate) fn go_down_after(&mut self, steps: Option<u64>) {
-        self.steps_left = steps;
-    }
-
-    /// The machine goes down: nobody can tidy up any more.
-    pub(crate) fn go_down(&mut self) {
-        self.is_down = true;
-    }
-
-    /// Lets an operation fail, after so many others that do not.
-    pub(crate) fn fail_after(&mut self, operations: u64, errno: i32) {
-        self.fault = Some((operations, errno));
-    }
-
-    /// Whether an operation has failed that was to. None will any more.
-    pub(crate) fn has_failed(&mut self, was_to: bool) -> bool {
-        was_to && self.fault.take().is_none()
-    }
-
-    /// Whether it has gone down by itself.
-    pub(crate) fn is_down(&self) -> bool {
-        self.is_down
+    /// A generation of so many lanes is open.
+    pub(crate) fn opened(&mut self, lanes: u16) {
+        self.lanes_opened = lanes;
     }
 
     /// A number that grows with whatever is written.
@@ -196,9 +180,7 @@ impl Disk {
 
     /// The machine goes down. What is to become of writes under way has been said before.
     pub(crate) fn crash(&mut self, crash: Crash) {
-        self.steps_left = None;
-        self.is_down = false;
-        self.fault = None;
+        self.faults = Faults::default();
         if crash == Crash::Kill {
             return;
         }
@@ -242,34 +224,6 @@ impl Disk {
             }
         }
         fingerprint
-    }
-
-    /// Counts an operation of a start or of upkeep. The machine may go down instead of doing it, or it may fail.
-    fn step(&mut self) -> io::Result<()> {
-        if self.is_down {
-            return Err(down());
-        }
-        match &mut self.steps_left {
-            Some(0) => {
-                self.is_down = true;
-                Err(down())
-            }
-            left => {
-                *left = left.map(|left| left - 1);
-                match &mut self.fault {
-                    Some((0, errno)) => {
-                        let errno = *errno;
-                        self.fault = None;
-                        Err(io::Error::from_raw_os_error(errno))
-                    }
-                    Some((left, _)) => {
-                        *left -= 1;
-                        Ok(())
-                    }
-                    None => Ok(()),
-                }
-            }
-        }
     }
 }
 
@@ -385,6 +339,10 @@ impl LogDisk for Disk {
         let began = self.moment();
         if let Err(error) = self.step() {
             self.write_partly(segment, offset, bytes);
+            if error.kind() == io::ErrorKind::WriteZero {
+                let sectors = self.random.within(0..=(bytes.len() / SECTOR_BYTES) as u64 - 1);
+                return Ok(sectors as usize * SECTOR_BYTES);
+            }
             return Err(error);
         }
         self.write_durable(segment, offset, bytes, began);
@@ -439,10 +397,6 @@ fn blocks(offset: u64) -> impl Iterator<Item = u64> {
 
 fn blocks_of(offset: u64, bytes: usize) -> Range<u64> {
     offset / BLOCK_BYTES as u64..(offset + bytes as u64).div_ceil(BLOCK_BYTES as u64)
-}
-
-fn down() -> io::Error {
-    io::Error::other("the machine has gone down")
 }
 
 fn mix(sum: u64, word: u64) -> u64 {

@@ -26,11 +26,15 @@ impl SharedDisk {
 
 impl LogStorage for SharedDisk {
     fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        self.get().list()
+        let mut disk = self.get();
+        disk.read_step(None::<SegmentId>)?;
+        disk.list()
     }
 
     fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.get().read(segment, offset, buffer)
+        let mut disk = self.get();
+        disk.read_step(Some(segment))?;
+        disk.read(segment, offset, buffer)
     }
 
     fn path(&self, segment: SegmentId) -> PathBuf {

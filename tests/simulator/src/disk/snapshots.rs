@@ -158,7 +158,8 @@ impl SnapshotStorage for SharedDisk {
     fn open(&self, part: &Part) -> io::Result<Box<dyn Read>> {
         let content = self.get().snapshots.visible.finished.get(&part.to_string()).cloned();
         let Content { bytes, .. } = content.ok_or(ErrorKind::NotFound)?;
-        Ok(Box::new(Cursor::new(Bytes(bytes))))
+        let content = Cursor::new(Bytes(bytes));
+        Ok(Box::new(Source { disk: self.clone(), name: part.to_string(), content }))
     }
 
     fn create(&self, part: &Part) -> io::Result<Box<dyn PartSink>> {
@@ -200,6 +201,20 @@ impl SnapshotStorage for SharedDisk {
 
     fn path(&self, part: &Part) -> PathBuf {
         PathBuf::from(part.to_string())
+    }
+}
+
+/// A part that is being read.
+struct Source {
+    disk: SharedDisk,
+    name: String,
+    content: Cursor<Bytes>,
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.disk.get().read_step(Some(&self.name))?;
+        self.content.read(buffer)
     }
 }
 
@@ -253,7 +268,7 @@ impl Drop for Sink {
             return;
         }
         let mut disk = self.disk.get();
-        if !disk.is_down {
+        if !disk.is_down() {
             disk.snapshots.visible.unfinished.remove(&self.name);
         }
     }

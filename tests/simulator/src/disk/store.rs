@@ -17,7 +17,7 @@ use stemedb_tests::Random;
 
 use super::{Disk, SharedDisk, mix};
 
-/// What a file holds. Who has it open finds it empty when it is gone.
+/// What a file holds.
 type Content = Arc<Vec<u8>>;
 
 /// The directory of the tables.
@@ -27,8 +27,16 @@ pub(super) struct StoreDirectory {
     visible: Names,
     /// What a power cut leaves.
     durable: Names,
-    /// A file that does not hold what was written, and what it ought to hold.
-    lie: Option<(StoreFile, Content)>,
+    /// A file that does not hold what was written.
+    lie: Option<FalseContent>,
+}
+
+/// What a file holds, and what it ought to hold.
+#[derive(Debug)]
+struct FalseContent {
+    file: StoreFile,
+    lie: Content,
+    truth: Content,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -115,32 +123,40 @@ impl StoreDirectory {
             words.fold(mix(sum, content.len() as u64), mix)
         })
     }
+}
 
-    /// The manifest that a process finds, if there is a sound one.
+impl Names {
+    /// The manifest, if there is a sound one.
     fn manifest(&self) -> Option<Manifest> {
-        Manifest::decode(self.visible.manifest.as_ref()?).ok()
+        Manifest::decode(self.manifest.as_ref()?).ok()
     }
 
-    fn content(&mut self, file: StoreFile) -> Option<[&mut Content; 2]> {
-        let StoreDirectory { visible, durable, .. } = self;
+    fn content(&mut self, file: StoreFile) -> Option<&mut Content> {
         match file {
-            StoreFile::Manifest => Some([visible.manifest.as_mut()?, durable.manifest.as_mut()?]),
-            StoreFile::Table(number) => {
-                Some([visible.tables.get_mut(&number)?, durable.tables.get_mut(&number)?])
-            }
+            StoreFile::Manifest => self.manifest.as_mut(),
+            StoreFile::Table(number) => self.tables.get_mut(&number),
         }
+    }
+
+    /// Whether the file is there as the lie has it: it may have been replaced or removed.
+    fn shows(&mut self, lied: &FalseContent) -> bool {
+        self.content(lied.file).is_some_and(|content| Arc::ptr_eq(content, &lied.lie))
     }
 }
 
 impl Disk {
-    /// Changes a table that counts, or the manifest. Gives which; `None` if there is none, or nothing to change.
+    /// Changes a table that counts, or the manifest. Gives which; `None` if there is none, or nothing to change, or one is changed
+    /// already: two changes may undo each other.
     pub(crate) fn lie_about_store(&mut self, what: StoreLie) -> Option<StoreFile> {
-        let Disk { store, random, .. } = self;
-        let manifest = store.manifest()?;
+        let Disk { store: StoreDirectory { visible, durable, lie: lied }, random, .. } = self;
+        if lied.as_ref().is_some_and(|lied| visible.shows(lied) || durable.shows(lied)) {
+            return None;
+        }
+        let manifest = visible.manifest()?;
         let mut files = vec![StoreFile::Manifest];
         files.extend(manifest.tables.iter().map(|table| StoreFile::Table(table.facts.number)));
         let file = files[random.within(0..=files.len() as u64 - 1) as usize];
-        let truth = Arc::clone(store.content(file)?[0]);
+        let truth = Arc::clone(visible.content(file)?);
         let mut bytes = truth.to_vec();
         let at = random.within(0..=bytes.len() as u64 - 1) as usize;
         match what {
@@ -156,22 +172,36 @@ impl Disk {
             return None;
         }
         let lie = Arc::new(bytes);
-        store.content(file)?.into_iter().for_each(|content| *content = Arc::clone(&lie));
-        store.lie = Some((file, truth));
+        for content in [visible, durable].into_iter().filter_map(|names| names.content(file)) {
+            // What is not durable yet may be lost all the same.
+            if Arc::ptr_eq(content, &truth) {
+                *content = Arc::clone(&lie);
+            }
+        }
+        *lied = Some(FalseContent { file, lie, truth });
         Some(file)
     }
 
-    /// Which file of the tables' directory is not what was written.
-    pub(crate) fn lied_about_in_store(&self) -> Option<StoreFile> {
-        self.store.lie.as_ref().map(|(file, _)| *file)
+    /// Which file of the tables' directory is not what was written. A table that was merged into another one and is not removed yet does
+    /// not count: nobody reads it.
+    pub(crate) fn lied_about_in_store(&mut self) -> Option<StoreFile> {
+        let StoreDirectory { visible, lie, .. } = &mut self.store;
+        let file = lie.as_ref().filter(|lied| visible.shows(lied)).map(|lied| lied.file)?;
+        let is_listed = match file {
+            StoreFile::Manifest => true,
+            StoreFile::Table(number) => visible.manifest().is_some_and(|manifest| manifest.lists(number)),
+        };
+        is_listed.then_some(file)
     }
 
     /// Puts back what was written.
     pub(crate) fn repair_store(&mut self) {
-        if let Some((file, truth)) = self.store.lie.take()
-            && let Some(contents) = self.store.content(file)
-        {
-            contents.into_iter().for_each(|content| *content = Arc::clone(&truth));
+        let StoreDirectory { visible, durable, lie } = &mut self.store;
+        let Some(lied) = lie.take() else { return };
+        for names in [visible, durable] {
+            if names.shows(&lied) {
+                *names.content(lied.file).expect("it was just seen") = Arc::clone(&lied.truth);
+            }
         }
     }
 
@@ -200,16 +230,20 @@ impl TableStorage for SharedDisk {
     }
 
     fn list(&self) -> io::Result<Vec<TableFile>> {
-        let disk = self.get();
+        let mut disk = self.get();
+        disk.read_step(None::<TableNumber>)?;
         let file =
             |(&number, content): (&TableNumber, &Content)| TableFile { number, bytes: content.len() as u64 };
         Ok(disk.store.visible.tables.iter().map(file).collect())
     }
 
     fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
-        let content = self.get().store.visible.tables.get(&number).cloned();
-        let content = content.ok_or(ErrorKind::NotFound)?;
-        Ok(Box::new(Source { disk: self.clone(), number, content }))
+        let mut disk = self.get();
+        disk.read_step(Some(number))?;
+        if !disk.store.visible.tables.contains_key(&number) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(Source { disk: self.clone(), number }))
     }
 
     fn create(&self, number: TableNumber) -> io::Result<Box<dyn TableSink>> {
@@ -244,7 +278,9 @@ impl TableStorage for SharedDisk {
 
 impl ManifestStorage for SharedDisk {
     fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.get().store.visible.manifest.as_ref().map(|content| content.to_vec()))
+        let mut disk = self.get();
+        disk.read_step(Some(StoreFile::Manifest.name()))?;
+        Ok(disk.store.visible.manifest.as_ref().map(|content| content.to_vec()))
     }
 
     fn replace(&self, bytes: &[u8]) -> Result<(), ReplaceError> {
@@ -265,24 +301,24 @@ impl ManifestStorage for SharedDisk {
     }
 }
 
+/// A table that is open: it is read as it is at that moment, also when it is changed or gone by then.
 struct Source {
     disk: SharedDisk,
     number: TableNumber,
-    content: Content,
 }
 
 impl TableSource for Source {
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.content.len() as u64)
+        Ok(self.disk.get().store.visible.tables.get(&self.number).map_or(0, |content| content.len() as u64))
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.disk.get().store.visible.tables.contains_key(&self.number) {
-            return Ok(0);
-        }
-        let from = self.content.len().min(offset as usize);
-        let count = buffer.len().min(self.content.len() - from);
-        buffer[..count].copy_from_slice(&self.content[from..from + count]);
+        let mut disk = self.disk.get();
+        disk.read_step(Some(self.number))?;
+        let Some(content) = disk.store.visible.tables.get(&self.number) else { return Ok(0) };
+        let from = content.len().min(offset as usize);
+        let count = buffer.len().min(content.len() - from);
+        buffer[..count].copy_from_slice(&content[from..from + count]);
         Ok(count)
     }
 }
@@ -320,7 +356,7 @@ impl Drop for Sink {
             return;
         }
         let mut disk = self.disk.get();
-        if !disk.is_down {
+        if !disk.is_down() {
             disk.store.visible.unfinished.remove(&self.number);
         }
     }
