@@ -77,6 +77,12 @@ pub enum Bug {
     RemoveTablesInUse,
     /// Neither the checksum of a table's block nor the hash of a claim that is looked up in it is compared.
     BelieveBlocks,
+    /// The checksums of blocks that are merged are not compared.
+    BelieveMergedBlocks,
+    /// A frame that does not go on with the next record is read all the same.
+    AcceptStrayFrames,
+    /// A lane that is gone counts as one that was never begun.
+    TakeGoneForEmpty,
     /// A copy of the log ends at a segment whose seal a crash has kept from being written.
     WaitForSeals,
 }
@@ -119,12 +125,17 @@ impl Bug {
         (Bug::RemoveTablesInUse, 7),
         (Bug::BelieveBlocks, 5),
         (Bug::WaitForSeals, 1),
+        (Bug::BelieveMergedBlocks, 5),
+        (Bug::AcceptStrayFrames, 5),
+        (Bug::TakeGoneForEmpty, 5),
     ];
 }
 
 #[cfg(feature = "planted-bugs")]
 thread_local! {
     static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+    /// Whether tables are being merged.
+    static MERGING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     /// What a bug has put off.
     static POSTPONED: std::cell::RefCell<Vec<Box<dyn FnOnce()>>> = const { std::cell::RefCell::new(Vec::new()) };
 }
@@ -165,6 +176,35 @@ pub fn is(bug: Bug) -> bool {
 #[cfg(not(feature = "planted-bugs"))]
 #[inline(always)]
 pub const fn is(_: Bug) -> bool {
+    false
+}
+
+/// Does a step of a merge.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn merging<T>(step: impl FnOnce() -> T) -> T {
+    MERGING.set(true);
+    let done = step();
+    MERGING.set(false);
+    done
+}
+
+/// Whether a bug is planted that concerns merges, and tables are being merged.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn is_in_merge(bug: Bug) -> bool {
+    is(bug) && MERGING.get()
+}
+
+/// Does a step of a merge.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub(crate) fn merging<T>(step: impl FnOnce() -> T) -> T {
+    step()
+}
+
+/// Whether a bug is planted: it never is.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub(crate) const fn is_in_merge(_: Bug) -> bool {
     false
 }
 

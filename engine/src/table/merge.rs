@@ -62,6 +62,10 @@ impl Merge {
     ///
     /// If it was done, or had failed, before.
     pub fn step(&mut self, bytes_budget: usize) -> Result<Step<TableFacts>, TableError> {
+        planted::merging(|| self.go_on(bytes_budget))
+    }
+
+    fn go_on(&mut self, bytes_budget: usize) -> Result<Step<TableFacts>, TableError> {
         let mut writer =
             self.writer.take().expect("a merge goes on as long as it is not done and has not failed");
         let mut budget = bytes_budget.max(1);

@@ -80,6 +80,9 @@ fn sign(bug: Bug) -> &'static str {
         Bug::AcceptRottenSnapshots => "with damage in",
         Bug::WaitForSeals => "a copy of the log",
         Bug::SkipLastBlocks => "files that the scrub finds damaged",
+        Bug::BelieveMergedBlocks => "a merge has made a table of rot",
+        Bug::AcceptStrayFrames => "claims held, and those of tables",
+        Bug::TakeGoneForEmpty => "nobody misses it",
     }
 }
 
