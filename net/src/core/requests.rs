@@ -434,23 +434,22 @@ impl Room {
         let Some((waiting, states)) = self.state_questions.told(state, self.router.slots.cores()) else {
             return;
         };
+        let purpose_of = |key: &OperationKey| match self.operations[*key].awaits {
+            Awaits::States { purpose } => purpose,
+            _ => panic!("states belong to a question about the server"),
+        };
+        let waiting: Vec<_> = waiting.into_iter().map(|key| (purpose_of(&key), key)).collect();
         // The same for all, however many ask at once.
-        let (mut health, mut is_ready, mut metrics) = (None, None, None);
-        for key in waiting {
-            let Awaits::States { purpose } = self.operations[key].awaits else {
-                panic!("states belong to a question about the server")
-            };
+        for purpose in [StatesPurpose::Health, StatesPurpose::Ready, StatesPurpose::Metrics] {
+            let mut keys = waiting.iter().filter(|asked| asked.0 == purpose).map(|asked| asked.1);
+            let Some(first) = keys.next() else { continue };
             let (endpoint, response) = match purpose {
-                StatesPurpose::Health => {
-                    (Endpoint::Health, health.get_or_insert_with(|| self.health(&states, now)))
-                }
-                StatesPurpose::Ready => (Endpoint::Ready, is_ready.get_or_insert_with(|| ready(&states))),
-                StatesPurpose::Metrics => {
-                    (Endpoint::Metrics, metrics.get_or_insert_with(|| self.metrics(&states, now)))
-                }
+                StatesPurpose::Health => (Endpoint::Health, self.health(&states, now)),
+                StatesPurpose::Ready => (Endpoint::Ready, ready(&states)),
+                StatesPurpose::Metrics => (Endpoint::Metrics, self.metrics(&states, now)),
             };
-            let response = response.clone();
-            self.finish(key, endpoint, response, now, answers);
+            keys.for_each(|key| self.finish(key, endpoint, response.clone(), now, answers));
+            self.finish(first, endpoint, response, now, answers);
         }
     }
 
@@ -481,7 +480,7 @@ impl Room {
             jobs: self.log.jobs.all(),
             now_unix_s: now.wall.0.max(0).unsigned_abs() / 1_000_000,
         };
-        let mut figures: Vec<CoreSnapshot> = states.iter().map(|state| state.figures.clone()).collect();
+        let mut figures: Vec<&CoreSnapshot> = states.iter().map(|state| &state.figures).collect();
         figures.sort_by_key(|figures| figures.core);
         let mut response = Response::json(Status::Ok, |out| metrics::render(out, &server, &figures));
         response.head.content_type = metrics::CONTENT_TYPE;

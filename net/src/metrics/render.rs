@@ -15,9 +15,9 @@ const TEXT_BYTES_USUAL: usize = 14 << 10;
 const CORE_TEXT_BYTES_USUAL: usize = 3 << 10;
 
 /// Appends the figures of the server and of all its cores, at least one.
-pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[CoreSnapshot]) {
+pub fn render(out: &mut Vec<u8>, server: &ServerSnapshot, cores: &[&CoreSnapshot]) {
     let (first, others) = cores.split_first().expect("a server has cores");
-    let mut all = first.clone();
+    let mut all = CoreSnapshot::clone(first);
     others.iter().for_each(|other| all.merge(other));
 
     // So that the text is not moved while it grows.
@@ -213,7 +213,7 @@ fn render_tls(text: &mut Exposition<'_>, all: &CoreSnapshot, tls: &TlsSnapshot) 
     );
 }
 
-fn render_cores(text: &mut Exposition<'_>, cores: &[CoreSnapshot]) {
+fn render_cores(text: &mut Exposition<'_>, cores: &[&CoreSnapshot]) {
     type Figure = (&'static str, Kind, &'static str, fn(&CoreSnapshot) -> u64);
     const FIGURES: [Figure; 8] = [
         ("stemedb_core_connections", Kind::Gauge, "Connections open now.", |core| core.connections),
@@ -386,7 +386,7 @@ mod tests {
             now_unix_s: 1_700_000_050,
             ..ServerSnapshot::default()
         };
-        render(&mut out, &server, &[first, second]);
+        render(&mut out, &server, &[&first, &second]);
         String::from_utf8(out).expect("metrics are UTF-8")
     }
 
@@ -448,7 +448,7 @@ mod tests {
     fn every_name_that_alerts_use_is_there_from_the_start() {
         let mut out = Vec::new();
         let server = ServerSnapshot::default();
-        render(&mut out, &server, &[CoreSnapshot::new(CoreId(0))]);
+        render(&mut out, &server, &[&CoreSnapshot::new(CoreId(0))]);
         let text = String::from_utf8(out).expect("metrics are UTF-8");
         for name in [
             "stemedb_assertions_total",
