@@ -26,6 +26,7 @@ fn bench(criterion: &mut Criterion) {
     for cores in [1, 8] {
         let cores: Vec<CoreSnapshot> = (0..cores).map(busy_core).collect();
         let mut out = Vec::new();
+        let cores: Vec<&CoreSnapshot> = cores.iter().collect();
         group.bench_with_input(BenchmarkId::new("render", cores.len()), &cores, |bencher, cores| {
             bencher.iter(|| {
                 out.clear();
