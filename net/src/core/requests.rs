@@ -98,7 +98,7 @@ impl Room {
         if endpoint != Endpoint::AssertBatch {
             if head.wants_entity_tag() && matches!(endpoint, Endpoint::Assert | Endpoint::Retract) {
                 if endpoint == Endpoint::Assert {
-                    agent_field(head)?;
+                    agent_field(head)?.map(api::agent_of_header).transpose()?;
                 }
                 return Err(condition_failed().into());
             }

@@ -10,7 +10,9 @@ const NO_HASH: &str = "/v1/assertion/0000000000000000000000000000000000000000000
 const CLAIM: &str = r#"{"subject":"a","predicate":"is","object":1,"timestamp":1600000000}"#;
 const TWO_AGENTS: &str = "x-agent-id: a\r\nx-agent-id: a\r\n";
 
-const ASKED: [Asked; 27] = [
+const WRONG_AGENT: &str = "x-agent-id: a b\r\n";
+
+const ASKED: [Asked; 29] = [
     ("GET", NO_HASH, "", "", 404, 404),
     ("HEAD", NO_HASH, "", "", 404, 404),
     ("GET", "/v1/assertion/zz", "", "", 400, 400),
@@ -18,6 +20,8 @@ const ASKED: [Asked; 27] = [
     ("POST", "/v1/query", "", "{", 400, 400),
     ("POST", "/v1/assert", TWO_AGENTS, CLAIM, 400, 400),
     ("POST", "/v1/assert/batch", TWO_AGENTS, CLAIM, 400, 400),
+    ("POST", "/v1/assert", WRONG_AGENT, CLAIM, 400, 400),
+    ("POST", "/v1/assert/batch", WRONG_AGENT, CLAIM, 400, 400),
     ("POST", "/v1/assert", "content-encoding: gzip\r\n", CLAIM, 415, 415),
     ("POST", "/v1/assert/batch", "content-encoding: gzip\r\n", CLAIM, 415, 415),
     ("POST", "/nowhere", "", CLAIM, 404, 404),
