@@ -125,6 +125,8 @@ pub(crate) struct Scenario {
     pub(crate) upkeep_read_errors: Rate,
     /// Steps of upkeep before which something on the disk changes.
     pub(crate) lies_in_runs: Rate,
+    /// Segments that have their names, those of them at which the process is killed before that is durable.
+    pub(crate) name_kills: Rate,
     /// Steps of upkeep that a step of the scrub follows.
     pub(crate) scrubs: Rate,
 }
@@ -207,6 +209,7 @@ impl Scenario {
             start_errors: Rate::of(&mut of_disk, 2..=6, 3),
             upkeep_read_errors: Rate::of(&mut of_disk, 5..=100, 3),
             lies_in_runs: Rate::of(&mut of_disk, 20..=400, 3),
+            name_kills: Rate::of(&mut of_disk, 5..=50, 4),
             scrubs: Rate::of(&mut of_disk, 1..=20, 2),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
             lane,
@@ -250,6 +253,7 @@ impl Scenario {
             start_errors: calm,
             upkeep_read_errors: calm,
             lies_in_runs: calm,
+            name_kills: calm,
             clock_jumps: calm,
             rude: calm,
             ..self.clone()

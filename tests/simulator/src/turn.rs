@@ -6,8 +6,9 @@ use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId};
 
+use crate::disk::Crash;
 use crate::server::{Happening, NotPrepared, QUEUE_MESSAGES_MAX, Running, Stage, WriteEnd, WriteUnderWay};
-use crate::simulation::{Event, Simulation};
+use crate::simulation::{Ending, Event, Simulation};
 
 /// Why a core's connection has a link.
 const KNOWN: &str = "the links of a core are there as long as it knows them";
@@ -266,6 +267,10 @@ impl Simulation {
             _ => self.random.within(50..=2_000),
         };
         self.schedule.add(self.time_us + in_us, Event::SegmentReady(core, number));
+        if self.scenario.name_kills.happens(&mut self.random) {
+            let in_us = self.random.within(0..=in_us);
+            self.schedule.add(self.time_us + in_us, Event::End(Ending::Crash(Crash::Kill)));
+        }
     }
 
     /// Passes messages on to the queues of the other cores. True if some found no room.
