@@ -54,10 +54,9 @@ fn sign(bug: Bug) -> &'static str {
         | Bug::LoseLanes
         | Bug::ApplyHalfFrames
         | Bug::ApplyBeforeDurable
+        | Bug::ForgetNames
         | Bug::ForgiveDamage => "is gone",
-        Bug::ForgetNames | Bug::ForgetEnds | Bug::AcceptTornFrames | Bug::BelieveFailedWrites => {
-            "a sound log is refused"
-        }
+        Bug::ForgetEnds | Bug::AcceptTornFrames | Bug::BelieveFailedWrites => "a sound log is refused",
         Bug::BelieveShortWrites => "lanes that failed",
         Bug::ForgetRetractions => "half a retraction",
         Bug::AcknowledgeOutOfOrder | Bug::SkipLsns => "frames are committed in LSN order",
