@@ -81,7 +81,7 @@ impl<'s, 'v> Replay<'s, 'v> {
                 let segment = &surveyed.begun[at];
                 let walked = self.walk(segment, at)?;
                 // A lane goes on to another segment when it has no room in the one before, and so after the first frame.
-                let goes_on = !segment.is_lost && !self.survey.begins_generation(segment.file.id.lane, at);
+                let goes_on = !segment.is_lost && !self.is_first(segment, at);
                 let behind = walked.second_frame.or(goes_on.then_some(0));
                 second_frame = second_frame.or(behind.map(|offset| (segment.file.id, offset)));
                 if at == of_generation.end - 1 && segment.file.bytes > walked.end && !segment.is_lost {
@@ -170,6 +170,15 @@ impl<'s, 'v> Replay<'s, 'v> {
                 .collect(),
             untrimmed: self.untrimmed,
         }
+    }
+
+    /// Whether the segment at `at` of its lane is the first one of its generation there.
+    fn is_first(&self, segment: &BegunSegment, at: usize) -> bool {
+        let SegmentId { lane, number } = segment.file.id;
+        // What is lost before it may be taken for a part of its generation; the record knows better.
+        let surveyed = self.survey.generations.get(&segment.header.generation);
+        self.survey.begins_generation(lane, at)
+            || surveyed.is_some_and(|surveyed| surveyed.record.first_segment_of(lane) == number)
     }
 
     /// Goes over to a generation, unless it is the one already.
