@@ -88,7 +88,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         judges_latency: !arguments.ignore_latency,
     };
     println!("{}", HEADINGS.map(|heading| format!("{heading:>12}")).concat());
-    let record = soak::run(&soak, |sample| println!("{}", row(sample)))?;
+    let record = soak::run(&soak, |sample| {
+        println!("{}", row(sample));
+        if let Some(problem) = &sample.first_problem {
+            println!("{:>12}{problem}", "wrong: ");
+        }
+    })?;
     arguments.write(&record)?;
     println!();
     record.verdict.findings.iter().for_each(|finding| println!("{}", finding.text));

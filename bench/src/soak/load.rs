@@ -165,8 +165,9 @@ impl<'a> Connection<'a> {
                 }
                 Err(problem) => {
                     self.answers.wrong += 1;
-                    self.answers.first_problem.get_or_insert(format!("{kind:?}: {problem}"));
-                    self.shared.count(|tally| tally.wrong += 1);
+                    let problem = format!("{kind:?}: {problem}");
+                    self.answers.first_problem.get_or_insert_with(|| problem.clone());
+                    self.shared.count(|tally| tally.went_wrong(problem));
                     // It may be broken.
                     let _ = self.reconnect();
                 }

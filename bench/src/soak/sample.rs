@@ -21,7 +21,9 @@ const LATENCY_US_MAX: u64 = 60_000_000;
 pub(super) struct Tally {
     latency_us: Histogram<u64>,
     /// Answers that were not what they should be, and none at all.
-    pub(super) wrong: u64,
+    wrong: u64,
+    /// The first of these.
+    first_problem: Option<String>,
 }
 
 /// What was answered in all.
@@ -44,6 +46,8 @@ pub struct Sample {
     pub answered_per_s: f64,
     /// Wrong answers.
     pub wrong: u64,
+    /// The first of these.
+    pub first_problem: Option<String>,
     /// Half of the answers came within this time, from when they were due; unknown where there were none.
     pub p50_us: Option<f64>,
     /// 99 of 100 did.
@@ -76,13 +80,18 @@ pub struct Process {
 impl Default for Tally {
     fn default() -> Tally {
         let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("allowed bounds and digits");
-        Tally { latency_us, wrong: 0 }
+        Tally { latency_us, wrong: 0, first_problem: None }
     }
 }
 
 impl Tally {
     pub(super) fn answered(&mut self, took: Duration) {
         self.latency_us.saturating_record(took.as_micros() as u64);
+    }
+
+    pub(super) fn went_wrong(&mut self, problem: String) {
+        self.wrong += 1;
+        self.first_problem.get_or_insert(problem);
     }
 }
 
@@ -119,7 +128,7 @@ impl<'a> Sampler<'a> {
     /// How it is now, so long after load began, and what was answered since the last sample.
     pub(super) fn sample(&mut self, at: Duration, tally: Tally) -> Result<Sample, SoakError> {
         let elapsed = at - std::mem::replace(&mut self.last, at);
-        let Tally { latency_us, wrong } = tally;
+        let Tally { latency_us, wrong, first_problem } = tally;
         let quantile =
             |quantile| (!latency_us.is_empty()).then(|| latency_us.value_at_quantile(quantile) as f64);
         let metrics = get(self.server.address(), "/metrics")?;
@@ -131,6 +140,7 @@ impl<'a> Sampler<'a> {
             at_s: at.as_secs_f64(),
             answered_per_s: latency_us.len() as f64 / elapsed.as_secs_f64(),
             wrong,
+            first_problem,
             p50_us: quantile(0.5),
             p99_us: quantile(0.99),
             claims: health(self.server.address())?.assertion_count,

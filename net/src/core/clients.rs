@@ -179,6 +179,7 @@ impl Core {
             let Some(connection) = self.connections.get_mut(key).filter(|_| excess_bytes > 0) else { return };
             excess_bytes = excess_bytes.saturating_sub(connection.held_bytes);
             connection.http.cut_off();
+            self.room.counters.connections_gave_way += 1;
             mark(&mut self.dirty, key, connection);
         }
     }

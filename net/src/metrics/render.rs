@@ -215,13 +215,19 @@ fn render_tls(text: &mut Exposition<'_>, all: &CoreSnapshot, tls: &TlsSnapshot) 
 
 fn render_cores(text: &mut Exposition<'_>, cores: &[&CoreSnapshot]) {
     type Figure = (&'static str, Kind, &'static str, fn(&CoreSnapshot) -> u64);
-    const FIGURES: [Figure; 8] = [
+    const FIGURES: [Figure; 9] = [
         ("stemedb_core_connections", Kind::Gauge, "Connections open now.", |core| core.connections),
         (
             "stemedb_core_connections_accepted_total",
             Kind::Counter,
             "Connections accepted since the start.",
             |core| core.connections_accepted,
+        ),
+        (
+            "stemedb_core_connections_gave_way_total",
+            Kind::Counter,
+            "Connections cut off because clients held as much memory as they may, and these took their answers slowest.",
+            |core| core.connections_gave_way,
         ),
         ("stemedb_core_received_bytes_total", Kind::Counter, "Bytes received from clients.", |core| {
             core.received_bytes

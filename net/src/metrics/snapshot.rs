@@ -69,6 +69,8 @@ pub struct CoreSnapshot {
     pub connections: u64,
     /// Connections accepted since the start.
     pub connections_accepted: u64,
+    /// Connections cut off because clients held as much memory as they may, and these took their answers slowest.
+    pub connections_gave_way: u64,
     /// TLS handshakes that came to an end since the start, by [`TlsHandshake`].
     pub tls_handshakes: [u64; 3],
     /// Bytes received from clients.
@@ -168,6 +170,7 @@ impl CoreSnapshot {
             value_read_errors: 0,
             connections: 0,
             connections_accepted: 0,
+            connections_gave_way: 0,
             tls_handshakes: [0; 3],
             received_bytes: 0,
             sent_bytes: 0,
@@ -215,6 +218,7 @@ impl CoreSnapshot {
         self.value_read_errors += other.value_read_errors;
         self.connections += other.connections;
         self.connections_accepted += other.connections_accepted;
+        self.connections_gave_way += other.connections_gave_way;
         for (handshakes, other) in self.tls_handshakes.iter_mut().zip(other.tls_handshakes) {
             *handshakes += other;
         }

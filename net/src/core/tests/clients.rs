@@ -203,6 +203,7 @@ fn where_there_is_no_memory_the_slowest_readers_give_way() {
         }
     }
     assert_eq!(world.closed.len(), cut_off);
+    assert_eq!(world.cores[0].room.counters.connections_gave_way, cut_off as u64);
 }
 
 #[test]
