@@ -399,8 +399,10 @@ impl<'s, 'v> Replay<'s, 'v> {
         segment: SegmentId,
         offset: u64,
     ) -> Result<(), RecoveryError> {
-        let surveyed = self.survey.generations.get(&generation);
-        let surveyed = surveyed.expect("a frame behind the record of a generation");
+        let Some(surveyed) = self.survey.generations.get(&generation) else {
+            let expected = format!("a lane that has the record of generation {generation}");
+            return Err(contradiction(self.storage, segment, offset, expected, "none".to_owned()));
+        };
         let mut lanes = (0..surveyed.record.lanes).map(LaneId);
         let is_missed = |lane: &LaneId| {
             !surveyed.found_in.contains_key(lane) && !self.survey.has_lost_beginning(surveyed, *lane)

@@ -75,6 +75,19 @@ fn forging_without_a_change_changes_nothing() {
 }
 
 #[test]
+fn a_lane_that_goes_on_in_a_generation_of_which_no_lane_has_the_record_is_noticed() {
+    let mut world = World::new(1);
+    world.fill_segments(0, 1);
+    let begins_at_once = |header: &mut SegmentHeader| {
+        (header.previous_end, header.first_lsn) = (BLOCK, Lsn::FIRST);
+    };
+    world.segment(0, 2)[BLOCK_BYTES..].fill(0);
+    forge(&mut world, id(0, 2), begins_at_once, |_, _| {});
+    world.segment(0, 1)[BLOCK_BYTES..].fill(0);
+    assert_contradiction(&world, "0 of segment-00-0000000002.log");
+}
+
+#[test]
 fn a_record_that_differs_between_lanes_is_noticed() {
     let mut world = two_generations();
     forge_record(&mut world, id(1, 2), |record| record.opened = UnixMicros(7));
