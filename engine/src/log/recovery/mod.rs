@@ -181,6 +181,7 @@ pub fn read_ended(
     let mut replay = Replay::new(&storage, &survey, RecordSink::new(visit, &covered.retractions));
     for generation in survey.begun_generations() {
         if !replay.ended_segments(generation, bytes_max)? {
+            replay.check_recorded()?;
             break;
         }
     }

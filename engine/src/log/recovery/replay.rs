@@ -399,9 +399,15 @@ impl<'s, 'v> Replay<'s, 'v> {
         segment: SegmentId,
         offset: u64,
     ) -> Result<(), RecoveryError> {
+        let witness =
+            if offset < BLOCK { "the header".to_owned() } else { format!("the frame at offset {offset}") };
+        let testimony = format!(
+            "{witness} of {segment} was written when all lanes of generation {generation} had its record"
+        );
         let Some(surveyed) = self.survey.generations.get(&generation) else {
-            let expected = format!("a lane that has the record of generation {generation}");
-            return Err(contradiction(self.storage, segment, offset, expected, "none".to_owned()));
+            let lane = &self.survey.lanes[&segment.lane];
+            let first = &lane.begun[of_generation(lane, generation).start];
+            return Err(self.unrecorded(first, testimony)?);
         };
         let mut lanes = (0..surveyed.record.lanes).map(LaneId);
         let is_missed = |lane: &LaneId| {
@@ -410,19 +416,44 @@ impl<'s, 'v> Replay<'s, 'v> {
         let Some(lane) = lanes.find(is_missed).filter(|_| !planted::is(Bug::TakeGoneForEmpty)) else {
             return Ok(());
         };
-        let witness =
-            if offset < BLOCK { "the header".to_owned() } else { format!("the frame at offset {offset}") };
-        let testimony = format!(
-            "{witness} of {segment} was written when all lanes of generation {generation} had its record"
-        );
         let id = SegmentId { lane, number: surveyed.record.first_segment_of(lane) };
         let begun = self.survey.lanes.get(&lane).map_or(&[][..], |lane| &lane.begun);
         let Some(first) = begun.iter().find(|segment| segment.file.id == id) else {
             return Err(self.survey.unbegun(self.storage, id, &testimony));
         };
+        Err(self.unrecorded(first, testimony)?)
+    }
+
+    /// Checks that each generation in which a lane has gone on to another segment has its record in some lane: without it nothing states
+    /// where the lanes ended before.
+    pub(super) fn check_recorded(&mut self) -> Result<(), RecoveryError> {
+        for (&lane, surveyed) in &self.survey.lanes {
+            for (at, segment) in surveyed.begun.iter().enumerate() {
+                let generation = segment.header.generation;
+                let is_recorded = self.survey.generations.contains_key(&generation);
+                if !is_recorded && !self.survey.begins_generation(lane, at) {
+                    self.check_opened(generation, segment.file.id, 0)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for the first segment of a generation that does not begin with the record, as it must.
+    fn unrecorded(
+        &mut self,
+        first: &BegunSegment,
+        testimony: String,
+    ) -> Result<RecoveryError, RecoveryError> {
         self.reader.open(first.file, first.limit());
-        let cause = self.reader.frame(BLOCK, &first.home)?.expect_err("its record was found not to be valid");
-        Err(self.damage(first, BLOCK, cause, testimony))
+        let cause = self.reader.frame(BLOCK, &first.home)?.err();
+        Ok(match cause {
+            Some(cause) => self.damage(first, BLOCK, cause, testimony),
+            None => {
+                let expected = format!("the record of generation {}: {testimony}", first.header.generation);
+                contradiction(self.storage, first.file.id, BLOCK, expected, "another frame".to_owned())
+            }
+        })
     }
 
     /// The error for a seal in a segment behind which the lane did not go on.

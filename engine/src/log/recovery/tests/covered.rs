@@ -304,3 +304,18 @@ fn a_lane_is_missed_when_the_other_one_has_only_begun_its_next_segment() {
     let error = read_behind(&world.disk, &covered).expect_err("lane 1 is gone");
     assert!(error.to_string().contains(&id(1, 1).to_string()), "{error}");
 }
+
+/// Goal: it is damage, and told, if nothing states any more where lanes ended that nobody writes: they would never be covered, without a word.
+/// Method: the record of a generation of one lane is changed, which alone has the end of the other lane.
+#[test]
+fn a_record_that_is_damaged_is_told_though_all_before_it_waits_for_it() {
+    let mut world = World::new(2);
+    world.commit(1, &[b"acknowledged"]);
+    let mut world = world.restarted(1);
+    world.fill_segments(0, 1);
+    world.segment(0, 2)[BLOCK_BYTES + 100] ^= 1;
+    let writing = [(LaneId(0), SegmentNumber(3))].into();
+    let read = read_ended(&world.disk, &Covered::default(), &writing, u64::MAX, &mut |_| Ok(()));
+    let error = read.expect_err("the record is damaged").to_string();
+    assert!(error.contains("offset 4096 of segment-00-0000000002.log"), "{error}");
+}
