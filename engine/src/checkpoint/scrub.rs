@@ -1,5 +1,6 @@
 //! Reading all that is stored again and again, so that damage is known before it is needed.
 
+use std::io;
 use std::path::Path;
 
 use super::{DamagedPlace, Manifest, Store, UpkeepFacts};
@@ -187,10 +188,7 @@ fn read_table(
 fn begin_segments(of: &Scrubbable<'_>) -> (Place, Option<Scrubbed>) {
     let files = match of.store.log.list() {
         Ok(files) => files,
-        Err(error) => {
-            let problem = format!("the segments of the log cannot be listed: {error}");
-            return (Place::Segments { left: Vec::new() }, Some(Scrubbed::Skipped { problem }));
-        }
+        Err(error) => return (Place::Segments { left: Vec::new() }, Some(unlisted(&error))),
     };
     let sizes: BTreeMap<SegmentId, u64> = files.iter().map(|file| (file.id, file.bytes)).collect();
     let writes_behind = |id: SegmentId| of.writing.get(&id.lane).is_none_or(|&writing| id.number <= writing);
@@ -247,14 +245,19 @@ fn told_of_table(error: &TableError) -> Scrubbed {
 
 /// What an error says about a segment; nothing if the segment has been removed meanwhile, as tables hold what it says.
 fn told_of_segment(of: &Scrubbable<'_>, error: &RecoveryError, segment: SegmentId) -> Option<Scrubbed> {
-    let is_gone = || {
-        let files = of.store.log.list();
-        files.is_ok_and(|files| files.iter().all(|file| file.id != segment))
-    };
-    if of.manifest.covered.contains(segment) && is_gone() {
-        return None;
+    if of.manifest.covered.contains(segment) {
+        match of.store.log.list() {
+            Ok(files) if files.iter().all(|file| file.id != segment) => return None,
+            Ok(_) => {}
+            // It may be gone.
+            Err(error) => return Some(unlisted(&error)),
+        }
     }
     Some(told(error.damaged_place(), error))
+}
+
+fn unlisted(error: &io::Error) -> Scrubbed {
+    Scrubbed::Skipped { problem: format!("the segments of the log cannot be listed: {error}") }
 }
 
 fn told(place: Option<(&Path, u64)>, error: &dyn std::error::Error) -> Scrubbed {

@@ -92,13 +92,12 @@ impl TableError {
     /// The file, and the offset in it, of what is damaged or cannot be read; `None` if the error is of another kind.
     pub fn damaged_place(&self) -> Option<(&Path, u64)> {
         match self {
-            TableError::Read { source, .. } if is_shortage(source) => None,
+            TableError::Open { source, .. } | TableError::Read { source, .. } if is_shortage(source) => None,
             TableError::Read { path, offset, .. } | TableError::Damaged { path, offset, .. } => {
                 Some((path, *offset))
             }
-            TableError::Open { path, source } if source.kind() == io::ErrorKind::NotFound => Some((path, 0)),
-            TableError::Open { .. }
-            | TableError::Create { .. }
+            TableError::Open { path, .. } => Some((path, 0)),
+            TableError::Create { .. }
             | TableError::Write { .. }
             | TableError::Finish { .. }
             | TableError::NotAClaim { .. }
@@ -238,5 +237,28 @@ impl Damage {
     /// The damage, and where it is.
     pub(super) fn at(self, path: &Path, offset: u64, part: TablePart) -> TableError {
         TableError::Damaged { path: path.to_path_buf(), offset, part, damage: self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_or_read_is_damaged_unless_something_is_short() {
+        let is_damaged = |errno| {
+            let (path, why) = (PathBuf::from("a.kv"), || io::Error::from_raw_os_error(errno));
+            let errors = [
+                TableError::Open { path: path.clone(), source: why() },
+                TableError::Read { path, offset: 0, source: why() },
+            ];
+            errors.map(|error| error.damaged_place() == Some((Path::new("a.kv"), 0)))
+        };
+        for errno in [libc::EIO, libc::ENOENT, libc::EACCES] {
+            assert_eq!(is_damaged(errno), [true; 2], "{errno}");
+        }
+        for errno in [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::EAGAIN] {
+            assert_eq!(is_damaged(errno), [false; 2], "{errno}");
+        }
     }
 }

@@ -21,8 +21,9 @@ impl LogStorage for FailingLog {
     }
 
     fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.log.read(segment, offset, buffer)?;
         self.shortage.check()?;
-        self.log.read(segment, offset, buffer)
+        Ok(read)
     }
 
     fn path(&self, segment: SegmentId) -> PathBuf {
