@@ -160,10 +160,12 @@ pub(crate) fn postpone(_: impl FnOnce() + 'static) {}
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) fn catch_up() {}
 
-/// Plants a bug in whatever the calling thread does from now on, or none.
+/// Plants a bug in whatever the calling thread does from now on, or none. What another one was at when it was found is forgotten.
 #[cfg(feature = "planted-bugs")]
 pub fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);
+    MERGING.set(false);
+    drop(POSTPONED.take());
 }
 
 /// Whether a bug is planted.

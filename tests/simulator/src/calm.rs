@@ -126,6 +126,15 @@ impl Simulation {
         self.connected[inspector]
     }
 
+    /// The inspector has lost its connection before it was answered, and is to ask for the same again.
+    pub(crate) fn inspect_again(&mut self) {
+        self.calm = match self.calm {
+            Calm::Probing => Calm::Serving,
+            Calm::Counting => Calm::Probing,
+            calm => calm,
+        };
+    }
+
     /// Has every core of a server at rest store a claim, and answer. None may refuse.
     fn ask_for_progress(&mut self, link: LinkNumber) {
         let cores = self.server().cores.len() as u16;

@@ -13,7 +13,7 @@ impl Simulation {
         } else if self.random.once_in(3) {
             self.lie_about_store();
         } else {
-            self.lie_about_log(&[
+            let lies = [
                 Lie::Rot,
                 Lie::Lost,
                 Lie::Misdirected,
@@ -25,35 +25,42 @@ impl Simulation {
                 Lie::LaneGone,
                 Lie::Replaced,
                 Lie::Older,
-            ]);
+            ];
+            self.lie_about_log(&lies);
         }
     }
 
     /// The same while the server runs.
     pub(crate) fn lie_in_run(&mut self) {
-        self.totals.count_fault("change in a run");
-        if self.random.once_in(3) {
-            let lies = [Lie::Rot, Lie::Lost, Lie::RotOfNothing, Lie::Unreadable];
-            self.lie_about_log(&lies);
-        } else if self.lie_about_store() {
+        let has_lied = if self.random.once_in(3) {
+            self.lie_about_log(&[Lie::Rot, Lie::Lost, Lie::RotOfNothing, Lie::Unreadable])
+        } else {
+            let has_lied = self.lie_about_store();
             // Cores may read it from now on.
-            self.model.reads_failed = true;
+            self.model.reads_failed |= has_lied;
+            has_lied
+        };
+        if has_lied {
+            self.totals.count_fault("change in a run");
         }
     }
 
-    /// Changes something in the log. One change at a time: two could take away what says that either was written.
-    fn lie_about_log(&mut self, lies: &[Lie]) {
+    /// Changes something in the log, if something is there. One change at a time: two could take away what says that either was
+    /// written.
+    fn lie_about_log(&mut self, lies: &[Lie]) -> bool {
         let lie = one_of(&mut self.random, lies);
         let mut disk = self.disk.get();
         if disk.is_lying() {
-            return;
+            return false;
         }
-        if let Some(segment) = disk.lie(lie) {
-            drop(disk);
+        let lied_about = disk.lie(lie);
+        drop(disk);
+        if let Some(segment) = lied_about {
             self.auditor.tell(self.time_us, || format!("{lie:?} in {segment}"));
             self.totals.count_fault(format!("log: {lie:?}"));
             self.totals.lies += 1;
         }
+        lied_about.is_some()
     }
 
     /// Changes a table or the manifest, if one is there.

@@ -60,6 +60,9 @@ impl Simulation {
         assert!(may_close, "without faults, client {} has lost its connection and its answers", link.client);
         self.auditor.note(self.time_us, "close", link.client as u64, link.core as u64);
         self.connected[link.client] = None;
+        if link.client == self.scenario.clients && self.clients[link.client].outstanding() > 0 {
+            self.inspect_again();
+        }
         self.clients[link.client].disconnected();
     }
 

@@ -281,6 +281,7 @@ impl Simulation {
             let after_us = self.random.within(0..=50_000);
             let crash = self.crash_kind();
             self.schedule.add(self.time_us + in_us + after_us, Event::End(crash));
+            self.totals.count_fault("stop was cut short");
         }
     }
 
@@ -443,6 +444,7 @@ impl Simulation {
             self.auditor.bytes(&bytes);
             self.send_up(link, &bytes);
             if self.scenario.half_closes.happens(&mut self.random) {
+                self.totals.count_fault("connection was half-closed");
                 self.clients[number].says_no_more();
                 let is_said = self.seed.is_multiple_of(2);
                 self.links.get_mut(&link).expect("it was just sent over").finish(is_said);

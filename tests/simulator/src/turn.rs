@@ -39,6 +39,7 @@ impl Simulation {
         self.tell_segment(core);
         self.advance(core);
         let cost_us = if self.scenario.core_stalls.happens(&mut self.random) {
+            self.totals.count_fault("core stalled");
             self.random.within(1_000..=1_500_000)
         } else {
             self.random.within(1..=30)
@@ -270,6 +271,7 @@ impl Simulation {
         if self.scenario.name_kills.happens(&mut self.random) {
             let in_us = self.random.within(0..=in_us);
             self.schedule.add(self.time_us + in_us, Event::End(Ending::Crash(Crash::Kill)));
+            self.totals.count_fault("killed before a name is durable");
         }
     }
 
@@ -287,6 +289,7 @@ impl Simulation {
             if !queue.is_empty() && !server.deliveries[from][to] {
                 server.deliveries[from][to] = true;
                 let in_us = if self.scenario.slow_messages.happens(&mut self.random) {
+                    self.totals.count_fault("messages between cores were late");
                     self.random.within(100..=50_000)
                 } else {
                     self.random.within(1..=20)

@@ -15,7 +15,7 @@ use stemedb_engine::log::SegmentNumber;
 use stemedb_engine::log::storage::{LogStorage, SegmentFile};
 use stemedb_engine::slot::{LaneId, SLOTS};
 use stemedb_engine::snapshots::SnapshotFacts;
-use stemedb_engine::table::{TABLES_MAX, Table};
+use stemedb_engine::table::{TABLES_MAX, Table, TableNumber};
 
 use crate::disk::{Crash, FailedRead, Failure, SharedDisk};
 use crate::server::Happening;
@@ -177,6 +177,7 @@ impl Simulation {
         self.foresee_failed_read();
         let snapshot_failures = self.server().keeper.snapshot_facts().figures().failures;
         self.totals.upkeep_steps += 1;
+        let listed_before: Vec<_> = upkeep.manifest().tables.iter().map(|table| table.facts.number).collect();
         let mut may_remove = None;
         let is_held = self.scenario.upkeep_holds.happens(&mut self.random);
         let now = self.now();
@@ -188,6 +189,9 @@ impl Simulation {
         });
         if let (Ok(Worked::Idle), Some(taker)) = (&worked, self.server().keeper.taker()) {
             taker.begin_if_due(upkeep.manifest(), now);
+        }
+        if may_remove == Some(false) && is_held {
+            self.totals.count_fault("files were held");
         }
         self.server().keeper.state = State::Runs(upkeep);
         self.auditor.note(self.time_us, "upkeep", what(&worked), self.disk.get().moment());
@@ -203,6 +207,10 @@ impl Simulation {
         self.check_snapshots(snapshot_failures, has_failed);
         self.pass_on_snapshots();
         match worked {
+            Ok(Worked::Merged) => {
+                self.worked(Worked::Merged, may_remove != Some(false), failed_read.as_ref());
+                self.check_merged(&listed_before);
+            }
             Ok(worked) => self.worked(worked, may_remove != Some(false), failed_read.as_ref()),
             Err(error) => self.upkeep_failed(&error, has_failed, failed_read.as_ref()),
         }
@@ -268,10 +276,7 @@ impl Simulation {
             Worked::Idle if could_remove => self.check_kept(),
             Worked::Idle | Worked::Opened { .. } | Worked::Partly => {}
             Worked::Checkpointed => self.totals.checkpoints += 1,
-            Worked::Merged => {
-                self.totals.merges += 1;
-                self.check_merged();
-            }
+            Worked::Merged => self.totals.merges += 1,
             Worked::RemovedSegment(file) => self.tell_removed(file),
             Worked::GaveUpSegment(file) => panic!("{} was given up where nothing is archived", file.id),
             Worked::RemovedTable(_) => self.totals.tables_removed += 1,
@@ -282,10 +287,10 @@ impl Simulation {
 
     /// Checks that each claim of the table that was just made is what its hash says: a merge that believes what is rotten would give
     /// it a checksum that is right.
-    fn check_merged(&mut self) {
-        let State::Runs(upkeep) = &self.server().keeper.state else { return };
-        let numbers = upkeep.manifest().tables.iter().map(|listed| listed.facts.number);
-        let number = numbers.max().expect("a merge lists a table");
+    fn check_merged(&mut self, listed_before: &[TableNumber]) {
+        let manifest = self.server().keeper.manifest().expect("it has just merged");
+        let mut numbers = manifest.tables.iter().map(|listed| listed.facts.number);
+        let number = numbers.find(|number| !listed_before.contains(number)).expect("a merge lists a table");
         let table = Table::open(&self.disk, number).expect("it was just made");
         let mut entries = table.entries(0..SLOTS);
         while let Some(block) = entries.next_block().expect("it was just made") {
@@ -299,7 +304,10 @@ impl Simulation {
     /// Upkeep has met damage, or the scrub has: that must be because of a lie about what it reads, or a read that failed, and is to be told
     /// from now on.
     fn met_damage(&mut self, place: &DamagedPlace, failed_read: Option<&FailedRead>, by_scrub: bool) {
-        let has_failed = failed_read.is_some_and(|failed| failed.is_told_by(&place.problem));
+        // That memory is short says nothing of what is stored, nor that files cannot be listed.
+        let is_of_file = |failed: &FailedRead| failed.file.is_some() && !failed.is_shortage();
+        let has_failed =
+            failed_read.is_some_and(|failed| is_of_file(failed) && failed.is_told_by(&place.problem));
         let is_lie = self.is_lied_about(&place.path, by_scrub);
         assert!(has_failed || is_lie, "upkeep finds damage in a sound store: {place:?}, {failed_read:?}");
         self.totals.count_fault(if by_scrub { "damage met by the scrub" } else { "damage met by upkeep" });
@@ -327,9 +335,12 @@ impl Simulation {
 
     /// The scrub takes a step.
     fn scrub_on(&mut self) {
+        if self.server().keeper.manifest().is_none() {
+            return;
+        }
         let now = self.now();
         self.foresee_failed_read();
-        let State::Runs(upkeep) = &mut self.server().keeper.state else { return };
+        let State::Runs(upkeep) = &mut self.server().keeper.state else { unreachable!("it has not ended") };
         let scrubbed = upkeep.scrub(now.wall);
         self.auditor.tell(self.time_us, || format!("{scrubbed:?}"));
         let failed_read = self.take_failed_read();
@@ -337,8 +348,11 @@ impl Simulation {
             Scrubbed::Sound { .. } | Scrubbed::Passed => {}
             Scrubbed::Damaged(place) => self.met_damage(&place, failed_read.as_ref(), true),
             Scrubbed::Skipped { problem } => {
-                let has_failed = failed_read.is_some_and(|failed| failed.is_told_by(&problem));
-                assert!(has_failed, "the scrub passes over a file: {problem}");
+                let may_be_sound = |failed: &FailedRead| failed.is_shortage() || failed.file.is_none();
+                let has_failed = failed_read
+                    .as_ref()
+                    .is_some_and(|failed| may_be_sound(failed) && failed.is_told_by(&problem));
+                assert!(has_failed, "the scrub passes over a file: {problem}, {failed_read:?}");
             }
         }
     }
@@ -361,7 +375,9 @@ impl Simulation {
             Err(error) => {
                 let lied_about = self.disk.get().lied_about_in_store();
                 let is_lie = lied_about.is_some_and(|file| chain(&error).contains(&file.name()));
-                assert!(is_lie || failed_read.is_some(), "a sound table cannot be opened: {}", chain(&error));
+                let text = chain(&error);
+                let has_failed = failed_read.is_some_and(|failed| failed.is_told_by(&text));
+                assert!(is_lie || has_failed, "a sound table cannot be opened: {text}");
                 return;
             }
         };
@@ -381,6 +397,12 @@ impl Simulation {
         let read_failed = failed_read.is_some_and(|failed| failed.is_told_by(&chain(error)));
         let is_excused = has_failed || read_failed || is_full;
         assert!(is_excused, "upkeep fails on a sound store: {}", chain(error));
+        let is_shortage = read_failed && failed_read.is_some_and(FailedRead::is_shortage);
+        assert!(
+            !is_shortage || error.is_shortage() || has_failed || is_full,
+            "memory that is short ends upkeep: {}",
+            chain(error)
+        );
         if error.is_no_space() || error.is_shortage() {
             self.foresee_upkeep(NO_SPACE_PAUSE_US);
         } else {

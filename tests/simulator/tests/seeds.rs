@@ -38,8 +38,8 @@ fn run_twice(world: World) -> Totals {
     outcome.totals
 }
 
-/// What goes wrong with the disk in some world or other.
-const FAULTS: [&str; 30] = [
+/// What goes wrong in some world or other.
+const FAULTS: [&str; 36] = [
     "log: Rot",
     "log: Lost",
     "log: Misdirected",
@@ -70,6 +70,12 @@ const FAULTS: [&str; 30] = [
     "damage met by upkeep",
     "damage met by the scrub",
     "change in a run",
+    "killed before a name is durable",
+    "stop was cut short",
+    "core stalled",
+    "messages between cores were late",
+    "connection was half-closed",
+    "files were held",
 ];
 
 #[test]

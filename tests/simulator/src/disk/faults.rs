@@ -135,6 +135,11 @@ impl Disk {
 }
 
 impl FailedRead {
+    /// Whether memory was short, which says nothing of what is stored.
+    pub(crate) fn is_shortage(&self) -> bool {
+        self.errno == libc::ENOMEM
+    }
+
     /// Whether messages that tell of it are to say this.
     pub(crate) fn is_told_by(&self, text: &str) -> bool {
         let says_why = text.contains(&io::Error::from_raw_os_error(self.errno).to_string());
