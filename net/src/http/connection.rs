@@ -399,6 +399,9 @@ impl Connection {
     /// Brings timers and memory up to what the connection now waits for.
     fn settle(&mut self) {
         self.reader.trim();
+        if self.output.is_empty() {
+            self.replies.all_sent();
+        }
         let waiting = match self.reader.waiting(self.may_begin()) {
             // The client may wait for leave to send, which waits for the answers before.
             Waiting::Body if self.replies.withholds_continue() => Waiting::Caller,

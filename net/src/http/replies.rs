@@ -25,6 +25,8 @@ pub(super) struct Replies {
     spare: Vec<Vec<u8>>,
     /// What answers tell as the time of day.
     date: Option<Date>,
+    /// Whether leave to send a body was written and is not known to be sent.
+    leave_is_unsent: bool,
 }
 
 #[derive(Debug)]
@@ -96,9 +98,14 @@ impl Replies {
         self.write_continue(output);
     }
 
-    /// Whether the client that sends the newest request is to be given leave for its body, and has not been.
+    /// Whether the client that sends the newest request is to be given leave for its body, and has not got it.
     pub(super) fn withholds_continue(&self) -> bool {
-        self.waiting.back().is_some_and(|reply| reply.continues)
+        self.leave_is_unsent || self.waiting.back().is_some_and(|reply| reply.continues)
+    }
+
+    /// All that was written is sent.
+    pub(super) fn all_sent(&mut self) {
+        self.leave_is_unsent = false;
     }
 
     /// Takes the answer to a request that has none, and writes all answers whose turn it is.
@@ -207,6 +214,7 @@ impl Replies {
             && std::mem::take(&mut reply.continues)
         {
             output.tail().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.leave_is_unsent = true;
         }
     }
 }

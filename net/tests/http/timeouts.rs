@@ -143,6 +143,20 @@ fn the_time_of_a_body_begins_when_the_client_is_told_to_send_it() {
 }
 
 #[test]
+fn the_time_of_a_body_begins_when_what_tells_the_client_is_taken() {
+    let mut script = Script::new(Manners::Silent);
+    script.receive(GET);
+    script.receive("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert!(script.connection.respond(script.requests[0], &text_head(), b"a page"));
+    let buffer = script.connection.take_output(0).expect("an answer, and leave to go on");
+    assert!(buffer.ends_with(b"HTTP/1.1 100 Continue\r\n\r\n"));
+    script.connection.sent(buffer.len() - 1, 20_000);
+    assert_eq!(script.wait_until(40_000), None, "the client is slow to take the page");
+    script.connection.sent(1, 40_000);
+    assert_eq!(script.wait_until(200_000), Some((50_000, Timeout::Body)));
+}
+
+#[test]
 fn a_body_must_come_at_256_bytes_a_second() {
     let mut script = Script::new(Manners::Echo);
     script.receive(POST);
