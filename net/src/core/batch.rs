@@ -12,7 +12,7 @@ use super::intake::{Encoded, Intake};
 use super::lines::{Line, Lines};
 use super::message::Ticket;
 use super::operation::{Awaits, Operation, OperationKey};
-use super::requests::Asked;
+use super::requests::Asking;
 use super::response::{Response, refused};
 use super::room::{Answer, Batches, Room, Told};
 use super::router::Router;
@@ -308,7 +308,7 @@ impl Room {
     }
 
     /// Notes a batch whose body will come in.
-    pub(super) fn begin_batch(&mut self, asked: Asked, batch: Batch) -> OperationKey {
+    pub(super) fn begin_batch(&mut self, asked: Asking, batch: Batch) -> OperationKey {
         let operation = self.begin(asked, Awaits::Batch(Box::new(batch))).operation;
         self.batches.keys.push(operation);
         operation
@@ -385,8 +385,7 @@ impl Room {
         let share_bytes = *open_bytes_max / 8;
         let mut has_fed = false;
         paused.retain(|&key| {
-            // Gone if the connection broke.
-            let Some(operation) = operations.get_mut(key) else { return false };
+            let operation = &mut operations[key];
             let Awaits::Batch(batch) = &mut operation.awaits else { panic!("only batches pause") };
             if batch.open_bytes() > share_bytes {
                 return true;

@@ -101,14 +101,9 @@ pub enum Message {
         body: Result<Option<Vec<u8>>, Unreadable>,
     },
     /// Tell how you are.
-    Snapshot {
-        /// Who waits.
-        ticket: Ticket,
-    },
+    Snapshot,
     /// How the core is.
     Snapped {
-        /// Who waited.
-        ticket: Ticket,
         /// How it is.
         state: Box<CoreState>,
     },

@@ -342,7 +342,10 @@ impl Core {
                 }
                 mark(dirty, key, connection);
             }
-            if is_short && let Some(bytes_per_s) = connection.gives_way(now.monotonic_ms()) {
+            if is_short
+                && !connection.http.should_close()
+                && let Some(bytes_per_s) = connection.gives_way(now.monotonic_ms())
+            {
                 slow.push((bytes_per_s, key));
             }
             true

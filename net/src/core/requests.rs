@@ -114,7 +114,7 @@ impl Room {
         if let Some(slowest) = gives_way {
             self.give_way(slowest, now, answers);
         }
-        let asked = Asked::of(connection, request, head, now);
+        let asked = Asking::of(connection, request, head, now);
         let batch = Batch::new(agent.map(<[u8]>::to_vec), self.body_bytes_max);
         Ok(Taken { endpoint, mode, batch: Some(self.begin_batch(asked, batch)) })
     }
@@ -129,7 +129,7 @@ impl Room {
         body: &[u8],
         now: Now,
     ) -> Option<Response> {
-        let asked = Asked::of(connection, request, head, now);
+        let asked = Asking::of(connection, request, head, now);
         let begun = match endpoint {
             Endpoint::Assert => self.assert_one(asked, head, body),
             Endpoint::Retract => self.retract(asked, body),
@@ -180,7 +180,7 @@ impl Room {
     }
 
     /// Begins to wait for something.
-    pub(super) fn begin(&mut self, asked: Asked, awaits: Awaits) -> Ticket {
+    pub(super) fn begin(&mut self, asked: Asking, awaits: Awaits) -> Ticket {
         let operation = self.operations.insert(asked.operation(awaits));
         Ticket { core: self.router.id, operation, line: 0, bytes: 0 }
     }
@@ -221,7 +221,7 @@ fn agent_field(head: &Head) -> Result<Option<&[u8]>, ApiError> {
 
 /// Who asks, and when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct Asking {
     connection: ConnectionKey,
     request: RequestId,
     method: Option<Method>,
@@ -229,21 +229,21 @@ pub(super) struct Asked {
     now: Now,
 }
 
-impl Asked {
-    fn of(connection: ConnectionKey, request: RequestId, head: &Head, now: Now) -> Asked {
+impl Asking {
+    fn of(connection: ConnectionKey, request: RequestId, head: &Head, now: Now) -> Asking {
         let method = Method::from_name(head.method());
-        Asked { connection, request, method, wants_entity_tag: head.wants_entity_tag(), now }
+        Asking { connection, request, method, wants_entity_tag: head.wants_entity_tag(), now }
     }
 
     fn operation(self, awaits: Awaits) -> Operation {
-        let Asked { connection, request, method, wants_entity_tag, now } = self;
+        let Asking { connection, request, method, wants_entity_tag, now } = self;
         Operation { connection, request, method, wants_entity_tag, started_us: now.monotonic_us, awaits }
     }
 }
 
 /// One claim.
 impl Room {
-    fn assert_one(&mut self, asked: Asked, head: &Head, body: &[u8]) -> Result<(), ApiError> {
+    fn assert_one(&mut self, asked: Asking, head: &Head, body: &[u8]) -> Result<(), ApiError> {
         let Room { intake, operations, router, singles_open_bytes, .. } = self;
         let claim = intake.read(body, agent_field(head)?, planted::claim_time(asked.now.wall))?;
         let bytes = claim.payload.len();
@@ -367,7 +367,7 @@ impl Room {
 
 /// Single claims, by hash.
 impl Room {
-    fn assertion(&mut self, asked: Asked, head: &Head) -> Result<(), ApiError> {
+    fn assertion(&mut self, asked: Asking, head: &Head) -> Result<(), ApiError> {
         let route = api::route(head.method(), head.path()).expect("the request was routed by its head");
         let hash = api::hash_of_path(route.parameter.expect("the pattern has a parameter"))?;
         if self.lookups_asked.len() >= LOOKUPS_MAX {
@@ -410,7 +410,7 @@ impl Room {
 
 /// Questions about the server.
 impl Room {
-    fn question_states(&mut self, asked: Asked, purpose: StatesPurpose) -> Result<(), ApiError> {
+    fn question_states(&mut self, asked: Asking, purpose: StatesPurpose) -> Result<(), ApiError> {
         if self.state_questions.len() >= STATES_MAX {
             let message =
                 "as many questions about the server as may wait for an answer already; try again in a moment";
@@ -423,9 +423,8 @@ impl Room {
 
     /// Asks all cores how they are, if somebody wants to know and they are not being asked.
     pub(super) fn ask_for_states(&mut self) {
-        if let Some(operation) = self.state_questions.begin() {
-            let ticket = Ticket { core: self.router.id, operation, line: 0, bytes: 0 };
-            self.router.send_all(|| Message::Snapshot { ticket });
+        if self.state_questions.begin() {
+            self.router.send_all(|| Message::Snapshot);
         }
     }
 

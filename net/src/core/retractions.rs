@@ -15,7 +15,7 @@ use stemedb_engine::slot::{CoreId, Slot};
 use super::Now;
 use super::message::{Message, RetractRequest, Ticket};
 use super::operation::{Awaits, OperationKey};
-use super::requests::Asked;
+use super::requests::Asking;
 use super::response::{Response, refused};
 use super::room::{Answer, Room};
 use super::router::Router;
@@ -85,7 +85,7 @@ impl Retractions {
 
 impl Room {
     /// Takes a client's retraction in.
-    pub(super) fn retract(&mut self, asked: Asked, body: &[u8]) -> Result<(), ApiError> {
+    pub(super) fn retract(&mut self, asked: Asking, body: &[u8]) -> Result<(), ApiError> {
         let request = api::RetractRequest::read(&mut self.reader, body)?;
         if self.retractions.asked.len() >= RETRACTIONS_MAX {
             let message = "as many retractions as may are under way already; try again in a moment";

@@ -252,11 +252,11 @@ impl Room {
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
             Message::Lookup { ticket, hash } => self.lookups.push_back(Lookup { asker: from, ticket, hash }),
             Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
-            Message::Snapshot { ticket } => {
+            Message::Snapshot => {
                 let state = Box::new(self.state());
-                self.router.send(from, Message::Snapped { ticket, state });
+                self.router.send(from, Message::Snapped { state });
             }
-            Message::Snapped { state, .. } => self.snapped(*state, now, answers),
+            Message::Snapped { state } => self.snapped(*state, now, answers),
         }
     }
 

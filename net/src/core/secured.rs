@@ -28,9 +28,12 @@ pub(super) struct Secured {
 /// What has been taken to be sent.
 #[derive(Debug)]
 struct Sending {
+    bytes: usize,
     bytes_left: usize,
     /// Bytes of responses in it.
     plain_bytes: usize,
+    /// How many of these are not known to be sent.
+    plain_bytes_left: usize,
 }
 
 /// How far the end of what is said has come.
@@ -105,7 +108,8 @@ impl Secured {
             self.ending = Ending::Said;
         }
         let output = self.session.take_output()?;
-        self.sending = Some(Sending { bytes_left: output.len(), plain_bytes });
+        let bytes = output.len();
+        self.sending = Some(Sending { bytes, bytes_left: bytes, plain_bytes, plain_bytes_left: plain_bytes });
         Some(output)
     }
 
@@ -113,11 +117,11 @@ impl Secured {
     pub(super) fn sent(&mut self, http: &mut http::Connection, bytes: usize, now_ms: u64) {
         let sending = self.sending.as_mut().expect("what is sent was taken");
         sending.bytes_left -= bytes;
-        if sending.bytes_left > 0 {
-            // It makes progress, which is all that HTTP needs to know until then.
-            http.sent(0, now_ms);
-        } else {
-            http.sent(sending.plain_bytes, now_ms);
+        // In proportion: how fast the client is counts, and nothing is done before all of it is sent.
+        let plain_bytes_left = (sending.plain_bytes * sending.bytes_left).div_ceil(sending.bytes);
+        http.sent(sending.plain_bytes_left - plain_bytes_left, now_ms);
+        sending.plain_bytes_left = plain_bytes_left;
+        if sending.bytes_left == 0 {
             self.sending = None;
         }
     }

@@ -27,14 +27,13 @@ impl StateQuestions {
         self.next.push(key);
     }
 
-    /// Begins to ask for all who have come, if any have and the cores are not being asked. Gives the first of them, by which the question is
-    /// known.
-    pub(super) fn begin(&mut self) -> Option<OperationKey> {
+    /// Begins to ask for all who have come. True if any have and the cores are not being asked already.
+    pub(super) fn begin(&mut self) -> bool {
         if !self.asked.is_empty() {
-            return None;
+            return false;
         }
         self.asked = std::mem::take(&mut self.next);
-        self.asked.first().copied()
+        !self.asked.is_empty()
     }
 
     /// One of `cores` has told how it is. If it was the last, gives all states and those for whom they were asked.

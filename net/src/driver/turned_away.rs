@@ -14,8 +14,7 @@ pub(crate) const TURNED_AWAY_MAX: usize = 64;
 /// How long one is kept at most, in microseconds.
 const LINGER_US: u64 = 2_000_000;
 
-/// How much is thrown away of what one has sent, in a tick: as often as this, a piece of this size.
-const PIECES_A_TICK: usize = 4;
+/// How much is thrown away of what one has sent, in a tick.
 const PIECE_BYTES: usize = 16 << 10;
 
 /// The sockets that were turned away and are not closed yet, and since when.
@@ -50,15 +49,10 @@ impl TurnedAway {
 /// Throws away what a client has sent. True if nothing more will come.
 fn is_over(socket: &Descriptor) -> bool {
     let socket = SockRef::from(socket);
-    let mut piece = [0; PIECE_BYTES];
-    for _ in 0..PIECES_A_TICK {
-        match (&*socket).read(&mut piece).map_err(|error| error.kind()) {
-            Ok(1..) => {}
-            Err(ErrorKind::WouldBlock | ErrorKind::Interrupted) => return false,
-            Ok(0) | Err(_) => return true,
-        }
+    match (&*socket).read(&mut [0; PIECE_BYTES]).map_err(|error| error.kind()) {
+        Ok(1..) | Err(ErrorKind::WouldBlock | ErrorKind::Interrupted) => false,
+        Ok(0) | Err(_) => true,
     }
-    false
 }
 
 /// What a connection beyond the bound is told before it is closed.

@@ -89,6 +89,49 @@ fn large_answers_and_bodies_pass_with_their_bounds() {
     );
 }
 
+/// Goal: what a client has taken of an answer counts while it takes it, as without TLS, and nothing counts before all of it is sent.
+/// Method: a large answer that is taken in small pieces.
+#[test]
+fn what_is_taken_counts_while_it_is_taken() {
+    const PIECE_BYTES: usize = 1000;
+    let (mut world, authority) = secured(1, |_| {});
+    let (mut client, _) = client_of(&authority, &TLS13);
+    let link = world.connect(0);
+    let lines: String = (0..500).map(|number| claim(&format!("large/{number}"), number) + "\n").collect();
+    client.connection.set_buffer_limit(None);
+    client.say(post("/v1/assert/batch", &lines).as_bytes());
+    converse(&mut world, link, &mut client, 16 << 10);
+    world.clients_read = false;
+    client.say(b"GET /v1/query?concept_path=large/*&limit=500 HTTP/1.1\r\nhost: x\r\n\r\n");
+    converse(&mut world, link, &mut client, 16 << 10);
+    let now = world.now;
+    let (core, key, piece) = loop {
+        let (core, key, piece) = world.unread.pop().expect("the answer is on its way");
+        if piece.len() > 50_000 {
+            break (core, key, piece);
+        }
+        world.cores[core].sent(key, piece.len(), now);
+        world.cores[core].send_done(key, piece);
+        world.run();
+    };
+    let owed = |world: &World| world.cores[core].connections[key].http.unsent_bytes();
+    let mut before = owed(&world);
+    let mut left = piece.len();
+    while left > PIECE_BYTES {
+        world.cores[core].sent(key, PIECE_BYTES, now);
+        left -= PIECE_BYTES;
+        let after = owed(&world);
+        assert!(
+            (PIECE_BYTES - 20..=PIECE_BYTES + 1).contains(&(before - after)),
+            "{before}, {after}, {left}"
+        );
+        before = after;
+    }
+    assert!(before > 0, "the last bytes are not sent");
+    world.cores[core].sent(key, left, now);
+    assert!(owed(&world) < before);
+}
+
 //= RFC 9112 section 9.8
 //# Servers MUST attempt to initiate an exchange of closure alerts with the client before closing the connection.
 #[test]
