@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer, SigningKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stemedb_engine::log::BLOCK_BYTES;
 use stemedb_tests::data::differences;
 use stemedb_tests::{Data, Server, Start, wal};
 
@@ -123,6 +124,8 @@ fn data_of_a_version_to_come_is_refused_in_one_line_and_not_touched() {
     let segment = latest.expect("it has a log");
     let mut newer = segment.bytes.clone();
     newer[8] = 2;
+    let checksum = crc32c::crc32c(&newer[..BLOCK_BYTES - 4]);
+    newer[BLOCK_BYTES - 4..BLOCK_BYTES].copy_from_slice(&checksum.to_le_bytes());
     fs::write(&segment.path, newer).expect("writable");
     let name = segment.path.display().to_string();
     refuses(&data, &["version is 2", &name, "docs/operations/"]);

@@ -95,13 +95,14 @@ impl SegmentHeader {
         if magic != SEGMENT_MAGIC {
             return Err(SegmentHeaderError::Magic { actual: magic });
         }
-        let version = u32::from_le_bytes(array(block, 8));
-        if version != FORMAT_VERSION {
-            return Err(SegmentHeaderError::Version { actual: version });
-        }
+        // A block that was not written whole may have any version. Only one that was is of a later version.
         let (expected, actual) = (stored_checksum(block), crc32c::crc32c(&block[..CHECKSUM_AT]));
         if expected != actual {
             return Err(SegmentHeaderError::Checksum { expected, actual });
+        }
+        let version = u32::from_le_bytes(array(block, 8));
+        if version != FORMAT_VERSION {
+            return Err(SegmentHeaderError::Version { actual: version });
         }
         let header = SegmentHeader {
             id: SegmentId {
@@ -200,11 +201,21 @@ mod tests {
             let error = SegmentHeader::decode(&block).unwrap_err();
             match bit / 8 {
                 0..8 => assert!(matches!(error, SegmentHeaderError::Magic { .. }), "bit {bit}: {error}"),
-                8..12 => assert!(matches!(error, SegmentHeaderError::Version { .. }), "bit {bit}: {error}"),
                 _ => assert!(matches!(error, SegmentHeaderError::Checksum { .. }), "bit {bit}: {error}"),
             }
             block[bit / 8] ^= 1 << (bit % 8);
         }
+    }
+
+    #[test]
+    fn only_a_whole_block_is_of_another_version() {
+        let mut block = [0; BLOCK_BYTES];
+        header().encode(&mut block);
+        put(&mut block, 8, &2u32.to_le_bytes());
+        assert!(matches!(SegmentHeader::decode(&block), Err(SegmentHeaderError::Checksum { .. })));
+        let checksum = crc32c::crc32c(&block[..CHECKSUM_AT]);
+        put(&mut block, CHECKSUM_AT, &checksum.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&block), Err(SegmentHeaderError::Version { actual: 2 }));
     }
 
     #[test]

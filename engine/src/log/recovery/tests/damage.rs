@@ -129,7 +129,10 @@ fn a_broken_magic_or_version_is_refused() {
                     at offset 0 of segment-00-0000000001.log;";
     assert!(message.starts_with(expected), "{message}");
     world.segment(0, 1)[0] ^= 1;
-    world.segment(0, 1)[8] = 2;
+    let header = &mut world.segment(0, 1)[..BLOCK_BYTES];
+    header[8] = 2;
+    let checksum = crc32c::crc32c(&header[..BLOCK_BYTES - 4]);
+    header[BLOCK_BYTES - 4..].copy_from_slice(&checksum.to_le_bytes());
     let message = world.refused();
     assert!(message.starts_with("WAL format version is 2, but only version 1 can be read"), "{message}");
 
