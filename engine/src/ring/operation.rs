@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, Timespec};
+use io_uring::types::{Fd, Timespec};
 use io_uring::{opcode, squeue};
 
 use super::aligned::AlignedBuffer;
@@ -55,11 +55,6 @@ pub(super) enum Operation {
     /// The standing read of a waker's eventfd.
     Wake {
         waker: Waker,
-    },
-    /// Cancels all that uses a descriptor. It owns the descriptor, because the kernel looks the number up
-    /// late, and then it must not have been given to another file.
-    CancelAll {
-        descriptor: Descriptor,
     },
 }
 
@@ -114,10 +109,6 @@ impl Operation {
                 // SAFETY: our caller vouches for `scratch`.
                 let wakes = unsafe { &raw mut (*scratch).wakes };
                 opcode::Read::new(Fd(waker.as_raw_fd()), wakes.cast(), size_of::<u64>() as u32).build()
-            }
-            Operation::CancelAll { descriptor } => {
-                let all = CancelBuilder::fd(Fd(descriptor.as_raw_fd())).all();
-                opcode::AsyncCancel2::new(all).build()
             }
         }
     }

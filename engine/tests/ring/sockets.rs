@@ -120,15 +120,16 @@ fn a_send_to_a_peer_that_is_gone_fails_without_a_signal() {
     assert!(matches!(errno, Errno(libc::EPIPE | libc::ECONNRESET)), "{errno}");
 }
 
-/// Closing ends what is in flight on the socket, and only there; the peer sees the end of the connection.
+/// A cancellation ends one operation, and with the last one that uses it a socket is closed: the peer sees the end of the connection.
 #[test]
-fn closing_a_socket_ends_its_operations() {
+fn a_socket_is_closed_with_the_last_of_its_operations() {
     let mut ring = small_ring();
     let (socket, mut peer) = connection();
     let (other_socket, mut other_peer) = connection();
-    ring.receive_multishot(&socket, 1).expect("room for an operation");
+    let receive = ring.receive_multishot(&socket, 1).expect("room for an operation");
     ring.receive_multishot(&other_socket, 2).expect("room for an operation");
-    ring.close(socket).expect("room for an operation");
+    ring.cancel(receive);
+    drop(socket);
     let last = wait(&mut ring);
     let Completion::Received { user: 1, received: Received::Failed(Errno::CANCELLED), more: false } = last
     else {

@@ -274,9 +274,8 @@ impl Driver {
                 Control::RenewTls(credentials) => self.core.renew_tls(&credentials),
                 Control::TlsRenewalFailed => self.core.tls_renewal_failed(),
                 Control::Drain => {
-                    if let Some(listener) = self.listener.take() {
-                        // A full ring keeps the accept for its life; new connections are refused by the core.
-                        let _ = self.ring.close(listener.socket);
+                    if let Some(accept) = self.listener.take().and_then(|listener| listener.accept) {
+                        self.ring.cancel(accept);
                     }
                     self.core.drain();
                     self.stage = Stage::Draining;

@@ -1,7 +1,7 @@
 //! The sockets of a core's connections.
 
 use slotmap::SecondaryMap;
-use stemedb_engine::ring::{Descriptor, Errno, Full, OperationId, Received, Ring};
+use stemedb_engine::ring::{Descriptor, Errno, OperationId, Received, Ring};
 
 use super::{key_of, user_of};
 use crate::core::{ConnectionKey, Core, Now, Wants};
@@ -18,7 +18,8 @@ pub(super) struct Sockets {
     to_receive: Vec<ConnectionKey>,
     /// What found the ring full and is tried again.
     to_send: Vec<(ConnectionKey, Vec<u8>)>,
-    to_close: Vec<Descriptor>,
+    /// Operations of sockets that are closed.
+    to_cancel: Vec<OperationId>,
 }
 
 #[derive(Debug)]
@@ -26,6 +27,7 @@ struct Socket {
     descriptor: Descriptor,
     receive: Option<OperationId>,
     receive_wanted: bool,
+    send: Option<OperationId>,
     /// How much of the buffer being sent the socket has taken.
     sent_bytes: usize,
 }
@@ -36,13 +38,14 @@ impl Sockets {
             sockets: SecondaryMap::new(),
             to_receive: Vec::new(),
             to_send: Vec::new(),
-            to_close: Vec::new(),
+            to_cancel: Vec::new(),
         }
     }
 
     /// Takes the socket of a new connection, which receives from now on.
     pub(super) fn insert(&mut self, key: ConnectionKey, descriptor: Descriptor) {
-        self.sockets.insert(key, Socket { descriptor, receive: None, receive_wanted: true, sent_bytes: 0 });
+        let socket = Socket { descriptor, receive: None, receive_wanted: true, send: None, sent_bytes: 0 };
+        self.sockets.insert(key, socket);
         self.to_receive.push(key);
     }
 
@@ -84,6 +87,7 @@ impl Sockets {
     ) {
         let key = key_of(user);
         let Some(socket) = self.sockets.get_mut(key) else { return };
+        socket.send = None;
         let Ok(bytes) = result else {
             self.broken(core, key);
             return;
@@ -122,15 +126,10 @@ impl Sockets {
             }
         }
         for key in wants.closes.drain(..) {
-            if let Some(socket) = self.sockets.remove(key) {
-                self.to_close.push(socket.descriptor);
-            }
+            self.close(key);
         }
-        while let Some(descriptor) = self.to_close.pop() {
-            if let Err(Full(descriptor)) = ring.close(descriptor) {
-                self.to_close.push(descriptor);
-                break;
-            }
+        for operation in self.to_cancel.drain(..) {
+            ring.cancel(operation);
         }
         for key in std::mem::take(&mut self.to_receive) {
             self.receive(ring, key);
@@ -151,19 +150,25 @@ impl Sockets {
     }
 
     fn send(&mut self, ring: &mut Ring, key: ConnectionKey, buffer: Vec<u8>) {
-        let Some(socket) = self.sockets.get(key) else { return };
+        let Some(socket) = self.sockets.get_mut(key) else { return };
         if ring.operations_free() <= OPERATIONS_RESERVED {
             self.to_send.push((key, buffer));
             return;
         }
         let rest = socket.sent_bytes..buffer.len();
-        ring.send(&socket.descriptor, buffer, rest, user_of(key)).expect("operations are free");
+        let send = ring.send(&socket.descriptor, buffer, rest, user_of(key));
+        socket.send = Some(send.expect("operations are free"));
     }
 
     fn broken(&mut self, core: &mut Core, key: ConnectionKey) {
         core.broken(key);
+        self.close(key);
+    }
+
+    /// Lets go of a socket. Its descriptor is closed with the last operation that uses it.
+    fn close(&mut self, key: ConnectionKey) {
         if let Some(socket) = self.sockets.remove(key) {
-            self.to_close.push(socket.descriptor);
+            self.to_cancel.extend(socket.receive.into_iter().chain(socket.send));
         }
     }
 }
