@@ -20,6 +20,9 @@ use stemedb_tests::{Random, Server, Start, listing, skip};
 /// Power cuts, each of which leaves something else.
 const CUTS: u64 = 40;
 
+/// Names in a directory that is listed while it changes.
+const NAMES: u32 = 2000;
+
 #[test]
 fn only_what_was_synchronised_is_sure_to_survive_a_power_cut() {
     let workshop = Workshop::new();
@@ -54,6 +57,36 @@ fn write(path: &Path, flags: i32) -> File {
         OpenOptions::new().write(true).create_new(true).custom_flags(flags).open(path).expect("a free name");
     file.write_all(&[7; 8192]).expect("a working disk");
     file
+}
+
+#[test]
+fn a_directory_that_changes_while_it_is_read_has_what_stays_in_it_once() {
+    let workshop = Workshop::new();
+    let disk = match FaultyDisk::mount(&workshop.path("disk")) {
+        Ok(disk) => disk,
+        Err(lack) => return skip(lack),
+    };
+    let directory = disk.path().join("names");
+    fs::create_dir(&directory).expect("there is room");
+    // Long names, so that no single call lists them all.
+    let path = |number: u32| directory.join(format!("{number:0100}"));
+    for number in 0..NAMES {
+        File::create(path(number)).expect("there is room");
+    }
+    let mut listed = Vec::new();
+    for entry in fs::read_dir(&directory).expect("it is there") {
+        let name = entry.expect("a working disk").file_name();
+        let number: u32 = name.to_str().and_then(|name| name.parse().ok()).expect("the test has named it");
+        listed.push(number);
+        // One in four goes when it was listed, and another one comes.
+        if number < NAMES && number.is_multiple_of(4) {
+            fs::remove_file(path(number)).expect("it is there");
+            File::create(path(number + 2 * NAMES)).expect("there is room");
+        }
+    }
+    let mut stayed: Vec<u32> = listed.iter().copied().filter(|&number| number < NAMES).collect();
+    stayed.sort_unstable();
+    assert_eq!(stayed, (0..NAMES).collect::<Vec<_>>());
 }
 
 #[test]

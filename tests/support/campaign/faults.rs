@@ -346,8 +346,8 @@ fn failed_write(
 ) {
     disk.arm(fault);
     load.during(|load| {
-        wait_until("the fault was met", || disk.hits() > 0);
-        wait_until(&format!("writes are refused after {fault:?}"), || refusals(load) >= REFUSALS);
+        wait_until(&server, "the fault was met", || disk.hits() > 0);
+        wait_until(&server, &format!("writes are refused after {fault:?}"), || refusals(load) >= REFUSALS);
         let health = server.health();
         let told = (health["status"].as_str(), health["lanes_failed"].as_u64());
         assert_eq!(told, (Some("degraded"), Some(1)), "{health}");
@@ -375,7 +375,7 @@ fn slow_writes(disk: &FaultyDisk, server: Server, load: &Load<'_>, history: &His
     let writes = random.within(1..=DELAYED_WRITES_MAX);
     disk.arm(Fault::Delay { delay: DELAY, writes });
     let server = load.during(|load| {
-        wait_until("writes were delayed", || disk.hits() >= writes);
+        wait_until(&server, "writes were delayed", || disk.hits() >= writes);
         load.wait_for(load.acknowledged() + random.within(0..=ACKNOWLEDGED_MAX));
         server
     });
@@ -389,7 +389,7 @@ fn slow_writes(disk: &FaultyDisk, server: Server, load: &Load<'_>, history: &His
 /// Writes are refused when the segment is full, and taken when the next can be prepared.
 fn failed_preparation(disk: &FaultyDisk, server: Server, load: &Load<'_>, history: &History) {
     let server = load.during(|load| {
-        wait_until("writes are refused for want of a segment", || refusals(load) >= REFUSALS);
+        wait_until(&server, "writes are refused for want of a segment", || refusals(load) >= REFUSALS);
         expect_healthy(&server);
         expect_reads(&server);
         assert!(disk.disarm() > 0, "no preparation was refused");
@@ -422,7 +422,7 @@ fn failed_checkpoint(
     if errno == libc::ENOSPC && random.once_in(2) {
         let before = server.metric("stemedb_checkpoints_total");
         disk.disarm();
-        wait_until("checkpoints go on", || server.metric("stemedb_checkpoints_total") > before);
+        wait_until(&server, "checkpoints go on", || server.metric("stemedb_checkpoints_total") > before);
     }
     goes_on_and_ends(server, second, random);
     after_failure(disk, random);
@@ -449,7 +449,7 @@ fn seal_segments(disk: &FaultyDisk, server: Server, load: &Load<'_>) -> Server {
         load.wait_for(ACKNOWLEDGED_SEALING);
         server
     });
-    wait_until("the fault was met", || disk.hits() > 0);
+    wait_until(&server, "the fault was met", || disk.hits() > 0);
     server
 }
 
@@ -489,7 +489,7 @@ fn after_failure(disk: &mut FaultyDisk, random: &mut Random) {
 
 fn power_cut(disk: &mut FaultyDisk, server: Server, load: &Load<'_>, random: &mut Random) {
     load.during(|load| {
-        wait_until("the power has failed", || {
+        wait_until(&server, "the power has failed", || {
             let is_unreadable = load.codes().contains_key(UNREADABLE);
             let has_failed = disk.hits() > 0;
             assert!(has_failed || !is_unreadable, "something cannot be read before the power has failed");
@@ -593,10 +593,14 @@ fn expect_reads(server: &Server) {
     assert!(found["count"].as_u64().is_some(), "{found}");
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+fn wait_until(server: &Server, what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(
+            Instant::now() < until,
+            "not within {PATIENCE:?}: {what}; the server said:\n{}",
+            server.text()
+        );
         thread::sleep(PAUSE);
     }
 }

@@ -297,10 +297,12 @@ impl Filesystem for FaultyFileSystem {
             Ok(directory) => directory,
             Err(errno) => return reply.error(Errno::from_i32(errno)),
         };
-        let entries = directory.names.iter().zip(1..).skip(offset as usize);
-        for ((name, inode), next) in entries {
+        // By inode, and from the one given last: a place in a list would mean another name when names come and go between two calls.
+        let mut entries: Vec<_> = directory.names.iter().filter(|(_, inode)| **inode > offset).collect();
+        entries.sort_unstable_by_key(|(_, inode)| **inode);
+        for (name, inode) in entries {
             let kind = medium.inode(*inode).map_or(FileType::RegularFile, kind);
-            if reply.add(INodeNo(*inode), next, kind, name) {
+            if reply.add(INodeNo(*inode), *inode, kind, name) {
                 break;
             }
         }
