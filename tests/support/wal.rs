@@ -65,11 +65,13 @@ pub fn segments(wal: &Path) -> Vec<Segment> {
     segments
 }
 
-/// How many segments were filled, so that their lane went on in another of the same generation.
+/// How many segments of the newest generation were filled, so that their lane went on in another, and are still there.
 pub fn segments_filled(wal: &Path) -> u64 {
     let begun: Vec<_> = segments(wal).into_iter().filter_map(|segment| segment.header).collect();
+    let newest = begun.iter().map(|header| header.generation).max();
     let follows = |pair: &[SegmentHeader]| {
-        pair[0].id.lane == pair[1].id.lane && pair[0].generation == pair[1].generation
+        let generations = pair.iter().map(|header| Some(header.generation));
+        pair[0].id.lane == pair[1].id.lane && generations.eq([newest, newest])
     };
     begun.windows(2).filter(|pair| follows(pair)).count() as u64
 }

@@ -46,6 +46,10 @@ const STOP_KILLED_AFTER_US_MAX: u64 = 20_000;
 /// What is counted.
 const KILLED_EARLY: &str = "starts killed before they served";
 const KILLED_LATE: &str = "starts killed that served already";
+const FILLED: &str = "segments filled";
+
+/// Rounds of which some must have filled segments.
+const ROUNDS_ENOUGH: u64 = 100;
 
 /// How long an orderly stop may take before the test gives up.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +67,6 @@ pub(super) fn run(rounds: u64, mut random: Random, figures: &mut Figures, done: 
         let server = start(&data, &mut random, figures);
         check::check(&server, &history);
         server.stop();
-        figures.add("segments filled", wal::segments_filled(&data.wal()));
         figures.add_tally(history.tally());
         first = last;
     }
@@ -72,6 +75,10 @@ pub(super) fn run(rounds: u64, mut random: Random, figures: &mut Figures, done: 
     assert!(
         killed_early > 0 || killed < STARTS_KILLED_ENOUGH,
         "all of {killed} starts served before they were killed"
+    );
+    assert!(
+        figures.count(FILLED) > 0 || rounds < ROUNDS_ENOUGH,
+        "no lane has filled a segment in {rounds} rounds"
     );
 }
 
@@ -90,6 +97,8 @@ fn one_round(data: &Data, history: &History, round: u64, random: &mut Random, fi
         load.server_ends();
         end.come(server, figures);
     });
+    // Before the next start has them in tables.
+    figures.add(FILLED, wal::segments_filled(&data.wal()));
     load.codes().iter().for_each(|(code, count)| figures.add(&format!("answers {code}"), *count));
 }
 
