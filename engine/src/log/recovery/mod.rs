@@ -168,7 +168,8 @@ pub fn recover_after(
 /// was nothing to read.
 ///
 /// The log may be in use: `writing` has the segment that each of its lanes writes to. No record is read of that or of later
-/// ones, but for the generation's, which is the first of a lane; its header says where the one before it ends.
+/// ones, but for the generation's, which is the first of a lane; its header says where the one before it ends. It must be there: a lane
+/// writes to a segment only when its header is durable.
 pub fn read_ended(
     storage: &dyn LogStorage,
     covered: &Covered,
@@ -178,6 +179,12 @@ pub fn read_ended(
 ) -> Result<Option<Covered>, RecoveryError> {
     let storage = LogInUse { storage, writing };
     let survey = Survey::new(&storage, covered)?;
+    for (&lane, &number) in writing {
+        let id = SegmentId { lane, number };
+        if !survey.has_begun(id) {
+            return Err(survey.unbegun(&storage, id, "its lane writes to it"));
+        }
+    }
     let mut replay = Replay::new(&storage, &survey, RecordSink::new(visit, &covered.retractions));
     for generation in survey.begun_generations() {
         if !replay.ended_segments(generation, bytes_max)? {

@@ -453,6 +453,11 @@ impl Survey {
         Ok(())
     }
 
+    /// Whether a segment is there and was begun.
+    pub(super) fn has_begun(&self, id: SegmentId) -> bool {
+        self.lanes.get(&id.lane).is_some_and(|lane| lane.begun.iter().any(|begun| begun.file.id == id))
+    }
+
     /// The error for a segment that must have been begun, and was not or is not there.
     pub(super) fn unbegun(&self, storage: &dyn LogStorage, id: SegmentId, testimony: &str) -> RecoveryError {
         let path = storage.path(id);

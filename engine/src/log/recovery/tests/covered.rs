@@ -319,3 +319,33 @@ fn a_record_that_is_damaged_is_told_though_all_before_it_waits_for_it() {
     let error = read.expect_err("the record is damaged").to_string();
     assert!(error.contains("offset 4096 of segment-00-0000000002.log"), "{error}");
 }
+
+/// Goal: it is damage, and told, if the header of the segment is gone that a lane writes to, before there is any frame in it: the end of the one before
+/// it would never be known, and that one stay behind without a word.
+/// Method: the header is set to zeros, changed in one bit, or goes with its file.
+#[test]
+fn a_header_that_is_gone_is_told_before_there_is_a_frame_behind_it() {
+    let mut world = World::new(1);
+    world.fill_segments(0, 1);
+    world.segment(0, 2)[BLOCK_BYTES..].fill(0);
+    let writing = [(LaneId(0), SegmentNumber(2))].into();
+    let read = |world: &World| {
+        let read = read_ended(&world.disk, &Covered::default(), &writing, u64::MAX, &mut |_| Ok(()));
+        read.map_err(|error| error.to_string())
+    };
+    read(&world).expect("the header is there").expect("the first segment has ended");
+
+    let sound = world.segment(0, 2).clone();
+    world.segment(0, 2)[40] ^= 1;
+    let error = read(&world).expect_err("the header is changed");
+    assert!(error.starts_with("Checksum mismatch in WAL segment header"), "{error}");
+    assert!(error.contains("its lane writes to it"), "{error}");
+    world.segment(0, 2).fill(0);
+    let error = read(&world).expect_err("the header is gone");
+    assert!(error.contains("at offset 0 of segment-00-0000000002.log"), "{error}");
+    world.disk.segments.remove(&id(0, 2));
+    let error = read(&world).expect_err("the segment is gone");
+    assert!(error.contains("segment-00-0000000002.log is missing"), "{error}");
+    world.disk.segments.insert(id(0, 2), sound);
+    read(&world).expect("the header is there").expect("the first segment has ended");
+}
