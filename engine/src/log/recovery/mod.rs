@@ -168,8 +168,8 @@ pub fn recover_after(
 /// was nothing to read.
 ///
 /// The log may be in use: `writing` has the segment that each of its lanes writes to. No record is read of that or of later
-/// ones, but for the generation's, which is the first of a lane; its header says where the one before it ends. It must be there: a lane
-/// writes to a segment only when its header is durable.
+/// ones, but for the generation's, which is the first of a lane; its header says where the one before it ends. Both must be there: a lane
+/// writes to a segment only when its header is durable, and all lanes have the record.
 pub fn read_ended(
     storage: &dyn LogStorage,
     covered: &Covered,
@@ -179,13 +179,8 @@ pub fn read_ended(
 ) -> Result<Option<Covered>, RecoveryError> {
     let storage = LogInUse { storage, writing };
     let survey = Survey::new(&storage, covered)?;
-    for (&lane, &number) in writing {
-        let id = SegmentId { lane, number };
-        if !survey.has_begun(id) {
-            return Err(survey.unbegun(&storage, id, "its lane writes to it"));
-        }
-    }
     let mut replay = Replay::new(&storage, &survey, RecordSink::new(visit, &covered.retractions));
+    replay.check_written(writing)?;
     for generation in survey.begun_generations() {
         if !replay.ended_segments(generation, bytes_max)? {
             replay.check_recorded()?;

@@ -439,6 +439,28 @@ impl<'s, 'v> Replay<'s, 'v> {
         Ok(())
     }
 
+    /// Checks that the segments that lanes write to have their headers, and their generation its record in some lane: without these nothing states
+    /// where the segments before them end.
+    pub(super) fn check_written(
+        &mut self,
+        writing: &BTreeMap<LaneId, SegmentNumber>,
+    ) -> Result<(), RecoveryError> {
+        for (&lane, &number) in writing {
+            let id = SegmentId { lane, number };
+            let Some(segment) = self.survey.begun(id) else {
+                return Err(self.survey.unbegun(self.storage, id, "its lane writes to it"));
+            };
+            let generation = segment.header.generation;
+            if !self.survey.generations.contains_key(&generation) {
+                let lane = &self.survey.lanes[&lane];
+                let first = &lane.begun[of_generation(lane, generation).start];
+                let testimony = format!("{id} is written to, and was not before all lanes had the record");
+                return Err(self.unrecorded(first, testimony)?);
+            }
+        }
+        Ok(())
+    }
+
     /// The error for the first segment of a generation that does not begin with the record, as it must.
     fn unrecorded(
         &mut self,

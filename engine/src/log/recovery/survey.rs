@@ -453,9 +453,9 @@ impl Survey {
         Ok(())
     }
 
-    /// Whether a segment is there and was begun.
-    pub(super) fn has_begun(&self, id: SegmentId) -> bool {
-        self.lanes.get(&id.lane).is_some_and(|lane| lane.begun.iter().any(|begun| begun.file.id == id))
+    /// A segment that is there and was begun.
+    pub(super) fn begun(&self, id: SegmentId) -> Option<&BegunSegment> {
+        self.lanes.get(&id.lane)?.begun.iter().find(|begun| begun.file.id == id)
     }
 
     /// The error for a segment that must have been begun, and was not or is not there.

@@ -10,20 +10,8 @@ use super::history::life;
 use super::scripted::{Event, Racing, opening_of, script, three_segments_each};
 use super::*;
 use crate::log::covered::Covered;
-use crate::log::recovery::capture::{Capture, capture};
+use crate::log::recovery::capture::capture;
 use crate::random_cases::of_256;
-use crate::ring::aligned::AlignedBuffer;
-
-/// Copies what was captured.
-fn copy(capture: &Capture, storage: &dyn LogStorage) -> MemoryStorage {
-    let mut copy = MemoryStorage::new();
-    for segment in &capture.segments {
-        let mut bytes = AlignedBuffer::zeroed(segment.bytes as usize);
-        assert_eq!(storage.read(segment.id(), 0, &mut bytes).unwrap() as u64, segment.bytes);
-        copy.segments.insert(segment.id(), bytes.to_vec());
-    }
-    copy
-}
 
 /// The last acknowledged record of each lane and generation.
 fn acknowledged(events: &[Event]) -> BTreeMap<(u32, u16), u64> {

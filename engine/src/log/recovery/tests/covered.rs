@@ -349,3 +349,22 @@ fn a_header_that_is_gone_is_told_before_there_is_a_frame_behind_it() {
     world.disk.segments.insert(id(0, 2), sound);
     read(&world).expect("the header is there").expect("the first segment has ended");
 }
+
+/// Goal: the same if it is the record of the generation that is gone, before there is anything behind it: it alone has the ends of lanes that are not
+/// written any more.
+#[test]
+fn a_record_that_is_gone_is_told_before_there_is_a_frame_behind_it() {
+    let mut world = World::new(2);
+    world.commit(0, &[b"covered"]);
+    world.commit(1, &[b"waits for its end"]);
+    let mut world = world.restarted(1);
+    let writing = [(LaneId(0), SegmentNumber(2))].into();
+    let read = |world: &World| {
+        let read = read_ended(&world.disk, &Covered::default(), &writing, u64::MAX, &mut |_| Ok(()));
+        read.map_err(|error| error.to_string())
+    };
+    read(&world).expect("the record is there").expect("the segments before it have ended");
+    world.segment(0, 2)[BLOCK_BYTES + 100] ^= 1;
+    let error = read(&world).expect_err("the record is damaged");
+    assert!(error.contains("offset 4096 of segment-00-0000000002.log"), "{error}");
+}
