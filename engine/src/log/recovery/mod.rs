@@ -167,7 +167,7 @@ pub fn recover_after(
 /// or no more of them are there. Gives all of their records to `visit`, and returns what is covered with them; `None` if there
 /// was nothing to read.
 ///
-/// The log may be in use: `writing` has the segment that each of its lanes writes to. No record is read of that or of later
+/// The log may be in use: `writing` has the segment that each of its lanes writes to, and is empty where nobody writes. No record is read of that or of later
 /// ones, but for the generation's, which is the first of a lane; its header says where the one before it ends. Both must be there: a lane
 /// writes to a segment only when its header is durable, and all lanes have the record.
 pub fn read_ended(

@@ -1,5 +1,6 @@
 //! `stemedb-admin archive run`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _, stdout};
 use std::path::Path;
@@ -181,7 +182,8 @@ fn position_of(note: &ArchiveNote) -> Result<Covered, AdminError> {
 
 /// What is covered when all segments are that were captured and will never change. What the log has gained since is not looked at.
 fn after(position: &Covered, captured: &Capture, wal: &Path) -> Result<Covered, AdminError> {
-    let writing = captured.lanes.iter().map(|lane| (lane.end.lane, lane.end.segment)).collect();
+    // Nobody writes to what was captured.
+    let writing = BTreeMap::new();
     let log = LogSource::of_capture(wal, captured);
     let read = read_ended(&log, position, &writing, u64::MAX, &mut |_| Ok(())).map_err(AdminError::Log)?;
     Ok(read.unwrap_or_else(|| position.clone()))
