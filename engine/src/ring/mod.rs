@@ -92,7 +92,7 @@ pub struct Ring {
 /// The submission queue: once it is full, what it holds is submitted early.
 const SUBMISSIONS_MAX: u32 = 1024;
 
-/// Completions that are bound by nothing of ours: connections to accept and messages of other rings.
+/// Completions beside those that operations end with: connections to accept, messages of other rings, and what each cancellation is told of itself.
 const COMPLETIONS_SPARE: u32 = 1024;
 
 /// Pauses between two looks for completions: about a microsecond.
@@ -113,8 +113,8 @@ impl Ring {
     pub fn new(config: &RingConfig) -> Result<Ring, RingError> {
         let RingConfig { operations_max, receive_buffers: count, receive_buffer_bytes: bytes } = *config;
         assert!((1..=1 << 15).contains(&operations_max), "operations_max is {operations_max}");
-        // Each operation ends with one completion, and each received one in between holds a buffer. So only
-        // what is in the spare can overflow, and then the kernel keeps it until there is room.
+        // Each operation ends with one completion, and each received one in between holds a buffer. Of all others more may come than
+        // there is spare; then the kernel keeps completions until there is room (`IORING_FEAT_NODROP`).
         let completions = operations_max + u32::from(count) + COMPLETIONS_SPARE;
         let io =
             build(operations_max.next_power_of_two().min(SUBMISSIONS_MAX), completions.next_power_of_two())

@@ -327,7 +327,7 @@ fn ring_on(core: CoreId, cpu: usize, allowed: &CpuSet, connections_max: usize) -
         cpu,
         source,
     })?;
-    // A connection receives and sends at once; a further operation closes it.
+    // A connection receives and sends at once.
     let operations_max = (2 * connections_max as u32 + OPERATIONS_SPARE).min(OPERATIONS_MAX);
     let ring = Ring::new(&RingConfig {
         operations_max,

@@ -405,9 +405,7 @@ impl<'s, 'v> Replay<'s, 'v> {
             "{witness} of {segment} was written when all lanes of generation {generation} had its record"
         );
         let Some(surveyed) = self.survey.generations.get(&generation) else {
-            let lane = &self.survey.lanes[&segment.lane];
-            let first = &lane.begun[of_generation(lane, generation).start];
-            return Err(self.unrecorded(first, testimony)?);
+            return Err(self.unrecorded_in(segment.lane, generation, testimony)?);
         };
         let mut lanes = (0..surveyed.record.lanes).map(LaneId);
         let is_missed = |lane: &LaneId| {
@@ -452,13 +450,22 @@ impl<'s, 'v> Replay<'s, 'v> {
             };
             let generation = segment.header.generation;
             if !self.survey.generations.contains_key(&generation) {
-                let lane = &self.survey.lanes[&lane];
-                let first = &lane.begun[of_generation(lane, generation).start];
                 let testimony = format!("{id} is written to, and was not before all lanes had the record");
-                return Err(self.unrecorded(first, testimony)?);
+                return Err(self.unrecorded_in(lane, generation, testimony)?);
             }
         }
         Ok(())
+    }
+
+    /// The error for the first segment of a generation in a lane, where no lane has the record.
+    fn unrecorded_in(
+        &mut self,
+        lane: LaneId,
+        generation: Generation,
+        testimony: String,
+    ) -> Result<RecoveryError, RecoveryError> {
+        let lane = &self.survey.lanes[&lane];
+        self.unrecorded(&lane.begun[of_generation(lane, generation).start], testimony)
     }
 
     /// The error for the first segment of a generation that does not begin with the record, as it must.
