@@ -10,7 +10,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use stemedb_tests::claims::TestClaim;
 use stemedb_tests::{Client, Data, Server, Start, WellBehaved, http, process};
 
@@ -122,23 +122,27 @@ fn connections_beyond_the_bound_are_told_to_come_back() {
     server.stop();
 }
 
-/// Goal: a client that has already sent its request reads the refusal to its end. Method: at once 8 KiB, which nobody reads
-/// before the answer.
+/// Goal: a client that has already sent its request, and sends on, reads the refusal to its end. Method: at once 8 KiB, which nobody
+/// reads before the answer, and then a megabyte, of which the client can send no more than the server takes.
 #[test]
 fn a_refusal_is_not_destroyed_by_what_was_sent_before_it() {
-    const CLIENTS: usize = 40;
+    const SMALL: usize = 40;
+    const LARGE: usize = 5;
     let data = Data::new();
     let server = Start::on(&data).with("STEMEDB_CONNECTIONS_MAX", "1").serve();
     let mut only = server.client();
     assert_eq!(only.get("/ready").expect("an answer").status, 200);
-    let request = http::request("POST", "/v1/assert", &[b' '; 8 << 10]);
-    for _ in 0..CLIENTS {
-        let mut client = server.client();
-        client.send(&request).expect("it is received");
-        let response = client.response().expect("an answer");
-        assert_eq!((response.status, &*response.error_code()), (503, "overloaded"));
-        let end = client.stream().read(&mut [0]).expect("an end, and no reset");
-        assert_eq!(end, 0, "nothing follows it");
+    for (clients, bytes) in [(SMALL, 8 << 10), (LARGE, 1 << 20)] {
+        let request = http::request("POST", "/v1/assert", &vec![b' '; bytes]);
+        for _ in 0..clients {
+            let mut client = server.client();
+            SockRef::from(client.stream()).set_send_buffer_size(16 << 10).expect("a socket takes the option");
+            client.send(&request).expect("it is received");
+            let response = client.response().expect("an answer");
+            assert_eq!((response.status, &*response.error_code()), (503, "overloaded"));
+            let end = client.stream().read(&mut [0]).expect("an end, and no reset");
+            assert_eq!(end, 0, "nothing follows it");
+        }
     }
     assert_eq!(only.get("/ready").expect("an answer").status, 200);
     drop(only);

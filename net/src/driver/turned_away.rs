@@ -1,6 +1,7 @@
 //! Connections beyond the bound: each is told so before it is closed.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 
 use socket2::SockRef;
@@ -14,8 +15,8 @@ pub(crate) const TURNED_AWAY_MAX: usize = 64;
 /// How long one is kept at most, in microseconds.
 const LINGER_US: u64 = 2_000_000;
 
-/// How much is thrown away of what one has sent, in a tick.
-const PIECE_BYTES: usize = 16 << 10;
+/// How much is thrown away of what one has sent, in a tick: about what a socket receives at once.
+const THROWN_AWAY_BYTES: usize = 256 << 10;
 
 /// The sockets that were turned away and are not closed yet, and since when.
 #[derive(Debug, Default)]
@@ -42,14 +43,21 @@ impl TurnedAway {
     /// Throws away what clients have sent, and closes the sockets of those that have closed theirs or have had their time. To
     /// be called several times a second.
     pub(super) fn tick(&mut self, now: Now) {
-        self.sockets.retain(|(socket, since_us)| now.monotonic_us - since_us < LINGER_US && !is_over(socket));
+        if self.sockets.is_empty() {
+            return;
+        }
+        // Nothing is ever written there.
+        let mut nowhere = Box::new_uninit_slice(THROWN_AWAY_BYTES);
+        self.sockets.retain(|(socket, since_us)| {
+            now.monotonic_us - since_us < LINGER_US && !is_over(socket, &mut nowhere)
+        });
     }
 }
 
-/// Throws away what a client has sent. True if nothing more will come.
-fn is_over(socket: &Descriptor) -> bool {
-    let socket = SockRef::from(socket);
-    match (&*socket).read(&mut [0; PIECE_BYTES]).map_err(|error| error.kind()) {
+/// Throws away what a client has sent, without a copy of it (`MSG_TRUNC`, tcp(7)), as much as `nowhere` would hold. True if nothing
+/// more will come.
+fn is_over(socket: &Descriptor, nowhere: &mut [MaybeUninit<u8>]) -> bool {
+    match SockRef::from(socket).recv_with_flags(nowhere, libc::MSG_TRUNC).map_err(|error| error.kind()) {
         Ok(1..) | Err(ErrorKind::WouldBlock | ErrorKind::Interrupted) => false,
         Ok(0) | Err(_) => true,
     }
@@ -68,6 +76,7 @@ fn refusal(number: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
     use std::os::fd::OwnedFd;
     use std::time::Duration;
