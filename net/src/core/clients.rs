@@ -51,7 +51,8 @@ pub(super) struct Clients {
     /// Metrics that were given out of their reserve, and for whom: until all that this connection asked for is answered and
     /// taken. Each is at least a large answer, so there are few.
     metrics: Vec<(ConnectionKey, usize)>,
-    /// Connections on which requests wait for nothing but memory. Of those that are gone, no more than there are others.
+    /// Connections on which requests wait for nothing but memory. Those that are gone are thrown out when it comes to hold more than
+    /// twice as many as there are.
     held_back: VecDeque<ConnectionKey>,
 }
 
@@ -171,7 +172,7 @@ impl Core {
         }
     }
 
-    /// Cuts connections off that take their answers slowly, the slowest first, until others find room.
+    /// Cuts connections off that take their answers slowly, the slowest of these first, until others find room.
     pub(super) fn cut_off_slowest(&mut self, mut slow: Vec<(u64, ConnectionKey)>) {
         let mut excess_bytes = self.room.clients.excess_bytes();
         slow.sort_unstable();

@@ -13,7 +13,8 @@ use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shortage::is_shortage;
 use stemedb_engine::table::{ClaimKey, Search, Table, TableError};
 
-use super::queries::{Lookup, RunningQuery};
+use super::lookups::Lookup;
+use super::queries::RunningQuery;
 use crate::api::{ApiError, ErrorCode};
 use crate::metrics::CoreSnapshot;
 

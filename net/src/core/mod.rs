@@ -20,6 +20,7 @@ mod fetches;
 mod handshakes;
 mod intake;
 mod lines;
+mod lookups;
 mod message;
 mod operation;
 mod overdue;
@@ -363,7 +364,7 @@ impl Core {
         if std::mem::take(&mut self.ticked) {
             self.end_overdue(now);
         }
-        self.room.step();
+        self.room.step(&self.wants.messages, now, &mut self.answers);
         // Nobody waits for it: as long as a piece is not taken, the next one can wait.
         if self.wants.piece.is_none() {
             self.wants.piece = self.room.step_snapshot();
@@ -414,7 +415,8 @@ impl Core {
             self.dirty = dirty;
             self.call_next();
             self.room.settle(now, &mut self.answers);
-            if self.answers.is_empty() {
+            // A query may have come to its end for which nobody waits any more: the next in line begins.
+            if self.answers.is_empty() && !self.may_call_next() {
                 return;
             }
             let mut answers = std::mem::take(&mut self.answers);
@@ -525,11 +527,14 @@ impl Core {
         }
     }
 
+    fn may_call_next(&self) -> bool {
+        self.room.queries_asked.len() < QUERIES_AT_ONCE && !self.room.line.is_empty()
+    }
+
     /// Lets the connections first in line begin their queries, as far as others have come to their end.
     fn call_next(&mut self) {
-        while self.room.queries_asked.len() < QUERIES_AT_ONCE
-            && let Some(key) = self.room.line.pop_front()
-        {
+        while self.may_call_next() {
+            let key = self.room.line.pop_front().expect("somebody is in line");
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.in_line = false;
             }

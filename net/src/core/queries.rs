@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::index::{ClaimId, Index, LongParts};
 use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
@@ -23,28 +22,10 @@ pub(super) const QUERIES_A_TURN: usize = 16;
 /// Queries of a core's own clients that are worked on at once.
 pub(super) const QUERIES_AT_ONCE: usize = 64;
 
-/// Claims that a core's clients have asked for by their hashes and that not all cores have looked for.
-pub(super) const LOOKUPS_MAX: usize = 16 << 10;
-
-/// Claims that a core looks up by their hashes in one turn.
-pub(super) const LOOKUPS_A_TURN: usize = 1024;
-
-/// Bytes of claims, as JSON, after which a core looks no further up in a turn: the answers of a turn are in memory
-/// together.
-pub(super) const LOOKUP_BYTES_A_TURN: usize = 1 << 20;
-
 /// Hits of a query for which claims are fetched together, and how many claims and about how many bytes of them.
 const HITS_AHEAD: usize = 64;
 const NEEDS_MAX: usize = 16;
 const BYTES_AHEAD: usize = 256 << 10;
-
-/// A claim that is to be looked up by its hash.
-#[derive(Debug)]
-pub(super) struct Lookup {
-    pub(super) asker: CoreId,
-    pub(super) ticket: Ticket,
-    pub(super) hash: ClaimHash,
-}
 
 /// A query that was asked and is not worked on yet.
 #[derive(Debug)]

@@ -12,12 +12,13 @@ use super::batch::Batch;
 use super::clients;
 use super::connection::ConnectionKey;
 use super::fetches::Unreadable;
+use super::lookups::LOOKUPS_MAX;
 use super::message::{Message, Ticket};
 use super::operation::{Awaits, Operation, OperationKey, StatesPurpose};
-use super::queries::{LOOKUPS_MAX, WaitingQuery};
+use super::queries::WaitingQuery;
 use super::response::{Response, condition_failed, refused};
 use super::room::{Answer, CoreState, Phase, Room, Told};
-use super::states::STATES_MAX;
+use super::states::{STATES_MAX, STATES_TOLD_A_TURN, StatesAnswer};
 use crate::api::{self, ApiError, Endpoint, ErrorCode, Health, Method, Rows};
 use crate::http::{self, BodyMode, Head, Reject, RequestId, ResponseHead, Status};
 use crate::metrics::{self, CoreSnapshot, Read, ServerSnapshot};
@@ -428,8 +429,8 @@ impl Room {
         }
     }
 
-    /// One core has told how it is.
-    pub(super) fn snapped(&mut self, state: CoreState, now: Now, answers: &mut Vec<Answer>) {
+    /// One core has told how it is. If it was the last, all who wait are to be answered.
+    pub(super) fn snapped(&mut self, state: CoreState, now: Now) {
         let Some((waiting, states)) = self.state_questions.told(state, self.router.slots.cores()) else {
             return;
         };
@@ -440,15 +441,26 @@ impl Room {
         let waiting: Vec<_> = waiting.into_iter().map(|key| (purpose_of(&key), key)).collect();
         // The same for all, however many ask at once.
         for purpose in [StatesPurpose::Health, StatesPurpose::Ready, StatesPurpose::Metrics] {
-            let mut keys = waiting.iter().filter(|asked| asked.0 == purpose).map(|asked| asked.1);
-            let Some(first) = keys.next() else { continue };
+            let mut keys = waiting.iter().filter(|asked| asked.0 == purpose).map(|asked| asked.1).peekable();
+            if keys.peek().is_none() {
+                continue;
+            }
             let (endpoint, response) = match purpose {
                 StatesPurpose::Health => (Endpoint::Health, self.health(&states, now)),
                 StatesPurpose::Ready => (Endpoint::Ready, ready(&states)),
                 StatesPurpose::Metrics => (Endpoint::Metrics, self.metrics(&states, now)),
             };
-            keys.for_each(|key| self.finish(key, endpoint, response.clone(), now, answers));
-            self.finish(first, endpoint, response, now, answers);
+            self.state_questions.answer(keys, endpoint, response);
+        }
+    }
+
+    /// Answers those for whom all cores have told how they are, as many as may be answered in a turn.
+    pub(super) fn tell_states(&mut self, now: Now, answers: &mut Vec<Answer>) {
+        for _ in 0..STATES_TOLD_A_TURN {
+            let Some(StatesAnswer { key, endpoint, response }) = self.state_questions.next_answer() else {
+                return;
+            };
+            self.finish(key, endpoint, Response::clone(&response), now, answers);
         }
     }
 

@@ -19,12 +19,10 @@ use super::clients::Clients;
 use super::connection::ConnectionKey;
 use super::fetches::{FetchKey, Fetched, Fetches, TableRead, Unreadable, Waiter};
 use super::intake::Intake;
+use super::lookups::{LOOKUP_BYTES_A_TURN, LOOKUPS_A_TURN, Lookup, Lookups};
 use super::message::{Message, Ticket};
 use super::operation::{Operation, OperationKey};
-use super::queries::{
-    CLAIMS_A_TURN, HITS_A_TURN, LOOKUP_BYTES_A_TURN, LOOKUPS_A_TURN, Lookup, Progress, QUERIES_A_TURN,
-    RunningQuery,
-};
+use super::queries::{CLAIMS_A_TURN, HITS_A_TURN, Progress, QUERIES_A_TURN, RunningQuery};
 use super::response::{Response, SpareBodies};
 use super::retractions::Retractions;
 use super::router::Router;
@@ -152,12 +150,13 @@ pub(super) struct Room {
     /// Claims that this core's clients look up.
     pub(super) lookups_asked: Asked,
     pub(super) state_questions: StateQuestions,
-    /// Connections whose next query waits for its turn. Of those that are gone, no more than there are others.
+    /// Connections whose next query waits for its turn. Those that are gone are thrown out when it comes to hold more than twice as
+    /// many as there are.
     pub(super) line: VecDeque<ConnectionKey>,
     pub(super) clients: Clients,
     queries: VecDeque<RunningQuery>,
     /// Claims to be looked up.
-    lookups: VecDeque<Lookup>,
+    lookups: Lookups,
     fetches: Fetches,
     /// Whether there may be values in memory that tables have.
     may_release: bool,
@@ -215,7 +214,7 @@ impl Room {
             line: VecDeque::new(),
             clients: Clients::new(config.clients_bytes_max),
             queries: VecDeque::new(),
-            lookups: VecDeque::new(),
+            lookups: Lookups::new(config.slots.cores()),
             fetches: Fetches::default(),
             may_release: false,
             retractions: Retractions::default(),
@@ -250,13 +249,13 @@ impl Room {
                 self.queries.push_back(RunningQuery::new(from, ticket, &query, shard.index()));
             }
             Message::Found { ticket, rows } => self.found(ticket, rows, now, answers),
-            Message::Lookup { ticket, hash } => self.lookups.push_back(Lookup { asker: from, ticket, hash }),
+            Message::Lookup { ticket, hash } => self.lookups.add(Lookup { asker: from, ticket, hash }),
             Message::LookedUp { ticket, body } => self.looked_up(ticket, body, now, answers),
             Message::Snapshot => {
                 let state = Box::new(self.state());
                 self.router.send(from, Message::Snapped { state });
             }
-            Message::Snapped { state } => self.snapped(*state, now, answers),
+            Message::Snapped { state } => self.snapped(*state, now),
         }
     }
 
@@ -276,15 +275,17 @@ impl Room {
         }
     }
 
-    /// Goes on with queries and retractions, a bounded piece of work.
-    pub(super) fn step(&mut self) {
+    /// Goes on with what takes several turns, by a bounded piece of work. `unsent` are messages to other cores, by the number of
+    /// the receiver, for which its queue has had no room yet.
+    pub(super) fn step(&mut self, unsent: &[VecDeque<Message>], now: Now, answers: &mut Vec<Answer>) {
+        self.tell_states(now, answers);
         let Some(shard) = &mut self.router.shard else { return };
         shard.step(CLAIMS_A_TURN);
         if self.may_release {
             self.may_release = !shard.release_long(self.fetches.tables(), RELEASED_A_TURN);
         }
         self.take_fetched();
-        self.look_up();
+        self.look_up(unsent);
         let sharing = self.queries.len().min(QUERIES_A_TURN);
         // Not shared: queries that find much end in different turns, so that their answers are not all in memory at once.
         let mut hits_budget = HITS_A_TURN;
@@ -370,11 +371,13 @@ impl Room {
         self.fetches.read_done(id, buffer, result);
     }
 
-    /// Looks claims up, as many as may be in a turn.
-    fn look_up(&mut self) {
+    /// Looks claims up, as many as may be in a turn. Not for a core that has not taken what it was told before, so that
+    /// no more claims than a turn brings wait in memory for one that is held up.
+    fn look_up(&mut self, unsent: &[VecDeque<Message>]) {
         let mut bytes = 0;
         for _ in 0..LOOKUPS_A_TURN {
-            let Some(Lookup { asker, ticket, hash }) = self.lookups.pop_front() else { return };
+            let is_behind = |asker: CoreId| !unsent[usize::from(asker.0)].is_empty();
+            let Some(Lookup { asker, ticket, hash }) = self.lookups.take(is_behind) else { return };
             let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
             let found = shard.index().find(&hash).map(|claim| (claim, shard.index().view(claim)));
             let body = match found {
@@ -395,12 +398,13 @@ impl Room {
         }
     }
 
-    /// Whether there are queries, lookups or retractions to go on with.
+    /// Whether there is something to go on with.
     pub(super) fn has_work(&self) -> bool {
         !self.queries.is_empty()
             || self.may_release
             || self.fetches.has_done()
             || !self.lookups.is_empty()
+            || self.state_questions.has_answers()
             || self.router.shard.as_ref().is_some_and(Shard::is_retracting)
     }
 

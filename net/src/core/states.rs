@@ -1,11 +1,19 @@
 //! Questions about the server, for which all cores must tell how they are.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use super::operation::OperationKey;
+use super::response::Response;
 use super::room::CoreState;
+use crate::api::Endpoint;
 
 /// Questions about the server that clients of a core may have asked and that are not answered: four for each connection that it
 /// may have.
 pub(super) const STATES_MAX: usize = 64 << 10;
+
+/// Questions about the server that a core answers in one turn: each answer is a copy, of metrics some 17 KiB.
+pub(super) const STATES_TOLD_A_TURN: usize = 64;
 
 /// Who waits for the states of all cores.
 ///
@@ -19,6 +27,16 @@ pub(super) struct StateQuestions {
     states: Vec<CoreState>,
     /// Who has come since.
     next: Vec<OperationKey>,
+    /// Who is to be answered, and what.
+    answers: VecDeque<StatesAnswer>,
+}
+
+/// What somebody is to be answered, which is the same for all who asked it together.
+#[derive(Debug)]
+pub(super) struct StatesAnswer {
+    pub(super) key: OperationKey,
+    pub(super) endpoint: Endpoint,
+    pub(super) response: Arc<Response>,
 }
 
 impl StateQuestions {
@@ -47,8 +65,29 @@ impl StateQuestions {
         is_last.then(|| (std::mem::take(&mut self.asked), std::mem::take(&mut self.states)))
     }
 
+    /// Has all of `keys` answered with this response.
+    pub(super) fn answer(
+        &mut self,
+        keys: impl Iterator<Item = OperationKey>,
+        endpoint: Endpoint,
+        response: Response,
+    ) {
+        let response = Arc::new(response);
+        self.answers.extend(keys.map(|key| StatesAnswer { key, endpoint, response: Arc::clone(&response) }));
+    }
+
+    /// Takes the next answer to be given.
+    pub(super) fn next_answer(&mut self) -> Option<StatesAnswer> {
+        self.answers.pop_front()
+    }
+
+    /// Whether somebody is to be answered.
+    pub(super) fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.asked.len() + self.next.len()
+        self.asked.len() + self.next.len() + self.answers.len()
     }
 }

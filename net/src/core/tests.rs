@@ -80,7 +80,6 @@ struct World {
     paused: Vec<(usize, ConnectionKey, bool)>,
     /// Whether messages between cores stay where they are.
     hold_messages: bool,
-    held_messages: Vec<(usize, usize, Message)>,
     /// Whether pieces of snapshots are taken.
     takes_pieces: bool,
     pieces: Vec<Piece>,
@@ -126,7 +125,6 @@ impl World {
             closed: Vec::new(),
             paused: Vec::new(),
             hold_messages: false,
-            held_messages: Vec::new(),
             takes_pieces: true,
             pieces: Vec::new(),
         }
@@ -202,13 +200,13 @@ impl World {
         }
         self.closed.extend(wants.closes.into_iter().map(|key| (core, key)));
         self.paused.extend(wants.receives.into_iter().map(|(key, receive)| (core, key, !receive)));
-        for (to, messages) in wants.messages.into_iter().enumerate() {
-            self.held_messages.extend(messages.into_iter().map(|message| (core, to, message)));
-        }
-        if !self.hold_messages {
-            for (from, to, message) in std::mem::take(&mut self.held_messages) {
-                busy = true;
-                self.cores[to].message(CoreId(from as u16), message, now);
+        if self.hold_messages {
+            self.cores[core].wants().messages = wants.messages;
+        } else {
+            for (to, messages) in wants.messages.into_iter().enumerate() {
+                busy |= !messages.is_empty();
+                let from = CoreId(core as u16);
+                messages.into_iter().for_each(|message| self.cores[to].message(from, message, now));
             }
         }
         self.reads.extend(wants.reads.into_iter().map(|read| (core, read)));

@@ -242,8 +242,9 @@ impl Connection {
         !self.is_closed && !self.is_held_back() && self.reader.wants_input(&self.limits)
     }
 
-    /// How fast the peer takes what is sent to it, in bytes a second over the last [`Limits::send_ms`] or more. `None` if there is
-    /// nothing that it has to take, or has not been for so long.
+    /// How fast the peer takes what is sent to it, in bytes a second: over the stretch of time under way if that is as long as
+    /// [`Limits::send_ms`], else over the one before it. `None` if there is nothing that it has to take, or has not been for so
+    /// long.
     pub fn taken_bytes_per_s(&self, now_ms: u64) -> Option<u64> {
         self.timers.taken_bytes_per_s(now_ms, &self.limits)
     }

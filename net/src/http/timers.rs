@@ -115,8 +115,8 @@ impl Timers {
         }
     }
 
-    /// How fast the peer takes what is sent to it, in bytes a second over at least the time in which it must take something.
-    /// `None` if it has taken all, or has not had that time yet.
+    /// How fast the peer takes what is sent to it, in bytes a second over at least the time in which it must take something, which
+    /// may have ended up to that time ago. `None` if it has taken all, or has not had that time yet.
     pub(super) fn taken_bytes_per_s(&self, now_ms: u64, limits: &Limits) -> Option<u64> {
         let Taking { window, bytes_per_s_before } = self.taking?;
         window.bytes_per_s(now_ms, limits.send_ms).or(bytes_per_s_before)

@@ -2,9 +2,10 @@
 //! another core, or the disk, has no time for it; and all who ask when that is over are answered. Method: two cores of which
 //! one does not turn, or does not write, while connections come, ask and break.
 
-use super::super::queries::{LOOKUPS_MAX, QUERIES_AT_ONCE};
+use super::super::lookups::{LOOKUP_BYTES_A_TURN, LOOKUPS_MAX};
+use super::super::queries::QUERIES_AT_ONCE;
 use super::super::requests::{SINGLE_BYTES, SINGLES_BYTES_MAX};
-use super::super::states::STATES_MAX;
+use super::super::states::{STATES_MAX, STATES_TOLD_A_TURN};
 use super::*;
 
 /// A client of core 0 asks this and is gone, before core 1 turns.
@@ -54,6 +55,37 @@ fn lookups_of_clients_that_are_gone_are_bounded_on_all_cores() {
     assert!(world.cores[0].room.operations.is_empty());
 }
 
+/// Goal: claims that were found are not in memory while the core that asked for them does not take them, but for those of a turn; and
+/// nobody else waits for it. Method: no message of core 1 is taken, whose own clients ask meanwhile.
+#[test]
+fn claims_for_a_core_that_is_held_up_wait_to_be_looked_up() {
+    const BODY_BYTES: usize = 60 << 10;
+    let mut world = World::serving(2);
+    let value = "v".repeat(BODY_BYTES);
+    let body =
+        format!(r#"{{"subject":"{}","predicate":"is","object":"{value}","timestamp":1}}"#, subject_on(1, 2));
+    let (_, created) = world.post(1, "/v1/assert", &body);
+    let request = format!("GET /v1/assertion/{} HTTP/1.1\r\nhost: x\r\n\r\n", &created[9..73]);
+    let client = world.connect(0);
+    world.cores[0].received(client.1, request.repeat(50).as_bytes(), world.now);
+    world.turn(0);
+    world.hold_messages = true;
+    (0..100).for_each(|_| _ = world.turn(1));
+    let unsent = world.cores[1].wants().messages[0].len();
+    assert!(
+        (2..=LOOKUP_BYTES_A_TURN.div_ceil(BODY_BYTES)).contains(&unsent),
+        "{unsent} wait, and not what one turn brings"
+    );
+    assert_eq!(world.cores[1].room.work_counts().1, 50 - unsent);
+    let other = world.connect(1);
+    world.cores[1].received(other.1, request.as_bytes(), world.now);
+    (0..3).for_each(|_| _ = world.turn(1));
+    assert!(world.take(other).starts_with(OK), "core 0 is held up, and core 1 is not");
+    world.hold_messages = false;
+    world.run();
+    assert_eq!(world.take(client).matches(OK).count(), 50);
+}
+
 /// Goal: an answer of the core that has the claim keeps no memory while others have not looked. Method: only the core that has it
 /// turns.
 #[test]
@@ -90,6 +122,31 @@ fn questions_about_the_server_are_bounded_while_a_core_does_not_turn() {
     world.run();
     assert_eq!(world.cores[0].room.operations.len(), 0);
     assert_eq!(world.get(0, "/ready").0, OK);
+}
+
+/// Goal: however many ask at once, copies of the answer hold up no turn for long. Method: they are counted by turns, after the other
+/// core has told how it is.
+#[test]
+fn a_turn_answers_no_more_questions_about_the_server_than_it_may() {
+    let mut world = World::serving(2);
+    let question = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+    let clients: Vec<_> = (0..50).map(|_| world.connect(0)).collect();
+    for client in &clients {
+        world.cores[0].received(client.1, question.repeat(4).as_bytes(), world.now);
+    }
+    world.turn(0);
+    world.turn(1);
+    let mut left = 4 * clients.len();
+    while left > 0 {
+        assert!(world.turn(0), "there is more to do");
+        let answered = left - world.cores[0].room.operations.len();
+        assert_eq!(answered, left.min(STATES_TOLD_A_TURN));
+        left -= answered;
+    }
+    world.run();
+    for client in clients {
+        assert_eq!(world.take(client).matches(OK).count(), 4);
+    }
 }
 
 /// Goal: what is asked about the server is answered by states from after the question. Method: a claim becomes visible on the other

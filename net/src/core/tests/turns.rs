@@ -1,7 +1,8 @@
 //! Goal: what one turn does is bounded, is shared among those who wait, and is begun in the order in which they came.
 //! Method: many clients ask before a turn, and the test counts the turns until they are answered.
 
-use super::super::queries::{CLAIMS_A_TURN, HITS_A_TURN, LOOKUPS_A_TURN, QUERIES_A_TURN};
+use super::super::lookups::LOOKUPS_A_TURN;
+use super::super::queries::{CLAIMS_A_TURN, HITS_A_TURN, QUERIES_A_TURN};
 use super::*;
 
 type Client = (usize, ConnectionKey);

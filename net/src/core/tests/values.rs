@@ -24,6 +24,7 @@ use stemedb_engine::slot::SLOTS;
 
 use super::*;
 use crate::core::fetches::FETCHES_MAX;
+use crate::core::queries::QUERIES_AT_ONCE;
 use crate::server::recovery::rebuild;
 
 /// A store of tables that has these claims, dealt out among as many tables.
@@ -353,6 +354,31 @@ fn a_client_that_leaves_while_its_query_waits_leaves_nothing_behind() {
     world.run();
     assert!(world.get(0, "/metrics").1.contains("stemedb_value_reads_waiting 0"));
     assert_eq!(world.get(0, "/v1/query?concept_path=v/*&limit=50").0, OK);
+}
+
+/// Goal: a query that ends with nobody waiting for it makes room at once. Method: as many as are worked on at once wait for reads,
+/// whose clients leave; then the reads fail.
+#[test]
+fn who_is_next_in_line_begins_when_a_read_fails_for_somebody_who_is_gone() {
+    let mut world = World::on_tables(1, &Store::of(&claims(), 1));
+    world.tables_are_on = false;
+    let query = b"GET /v1/query?concept_path=v/*&limit=50 HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..QUERIES_AT_ONCE {
+        let client = world.connect(0);
+        world.send(client, query);
+        world.cores[0].broken(client.1);
+    }
+    let next = world.connect(0);
+    world.send(next, query);
+    assert_eq!(world.cores[0].room.line.len(), 1);
+    world.read_fault = Some(ReadFault::Error(libc::EIO));
+    assert!(world.do_reads());
+    world.turn(0);
+    assert!(world.cores[0].room.queries_asked.len() <= QUERIES_AT_ONCE);
+    assert!(world.cores[0].room.line.is_empty(), "there was room in this turn");
+    (world.read_fault, world.tables_are_on) = (None, true);
+    world.run();
+    assert!(world.take(next).starts_with(OK));
 }
 
 /// Goal: values leave memory when a table has them, and only then. Method: claims written while the core serves; tables come to be of

@@ -1,0 +1,68 @@
+//! Claims that cores are to look up by their hashes, a bounded number each turn.
+
+use std::collections::VecDeque;
+
+use stemedb_engine::claim::ClaimHash;
+use stemedb_engine::slot::CoreId;
+
+use super::message::Ticket;
+
+/// Claims that a core's clients have asked for by their hashes and that not all cores have looked for.
+pub(super) const LOOKUPS_MAX: usize = 16 << 10;
+
+/// Claims that a core looks up by their hashes in one turn.
+pub(super) const LOOKUPS_A_TURN: usize = 1024;
+
+/// Bytes of claims, as JSON, after which a core looks no further up in a turn: the answers of a turn are in memory
+/// together.
+pub(super) const LOOKUP_BYTES_A_TURN: usize = 1 << 20;
+
+/// A claim that is to be looked up by its hash.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    pub(super) asker: CoreId,
+    pub(super) ticket: Ticket,
+    pub(super) hash: ClaimHash,
+}
+
+/// Those that a core is to look up, for itself and the others.
+#[derive(Debug)]
+pub(super) struct Lookups {
+    /// By the core that asks.
+    by_asker: Vec<VecDeque<Lookup>>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+impl Lookups {
+    pub(super) fn new(cores: u16) -> Lookups {
+        Lookups { by_asker: (0..cores).map(|_| VecDeque::new()).collect(), next: 0 }
+    }
+
+    pub(super) fn add(&mut self, lookup: Lookup) {
+        self.by_asker[usize::from(lookup.asker.0)].push_back(lookup);
+    }
+
+    /// Takes the next one, of the cores by turns. Those of cores that are `behind` wait.
+    pub(super) fn take(&mut self, behind: impl Fn(CoreId) -> bool) -> Option<Lookup> {
+        for _ in 0..self.by_asker.len() {
+            let asker = self.next;
+            self.next = (asker + 1) % self.by_asker.len();
+            if !behind(CoreId(asker as u16))
+                && let Some(lookup) = self.by_asker[asker].pop_front()
+            {
+                return Some(lookup);
+            }
+        }
+        None
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_asker.iter().all(VecDeque::is_empty)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_asker.iter().map(VecDeque::len).sum()
+    }
+}
