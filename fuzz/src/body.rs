@@ -6,6 +6,7 @@ use stemedb_engine::time::UnixMicros;
 use stemedb_net::api::{AssertContext, ClaimReader, ClaimRequest};
 use stemedb_net::json::{DEPTH_MAX, JsonError, Kind, Reader, Value};
 
+use crate::plain;
 use crate::refusal::{self, CLASSES, Members};
 use crate::world::NOW;
 
@@ -21,7 +22,7 @@ const SMALL_BYTES_MAX: usize = 64;
 /// deeply, or too large, is refused all the same.
 pub fn json_body(input: &[u8]) {
     let mut reader = Reader::new(BODY_BYTES_MAX);
-    let model = serde_json::from_slice::<Model>(input);
+    let model = plain::read(input);
     let outcome = reader.parse(input);
     let is_read = outcome.is_ok();
     match (outcome, model) {
@@ -105,7 +106,7 @@ pub fn assert_body(input: &[u8]) {
     assert_eq!(assertion.claim, request.claim);
     assert_eq!(assertion.signatures.iter().collect::<Vec<_>>(), request.signatures);
 
-    match serde_json::from_slice::<Model>(input) {
+    match plain::read(input) {
         Ok(model) => assert_says(&request, &model, value),
         Err(error) => assert!(error.to_string().contains("out of range"), "accepted {input:?}: {error}"),
     }
@@ -245,5 +246,5 @@ fn assert_digits_kept(value: &ClaimValue<'_>, raw: &str) {
 }
 
 fn parsed(json: &str) -> Model {
-    serde_json::from_str(json).expect("a claim holds valid JSON")
+    plain::read(json.as_bytes()).expect("a claim holds valid JSON")
 }

@@ -23,6 +23,7 @@ mod manifest;
 // The list of claims that the tests of the index hold against it: written once, it is right or wrong for both.
 #[path = "../../engine/tests/index_model/model.rs"]
 mod model;
+mod plain;
 mod program;
 mod query;
 mod recovery;

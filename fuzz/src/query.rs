@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use stemedb_engine::query::Query;
 use stemedb_net::api::{ApiError, RetractRequest, query_of_body, query_of_parameters};
 use stemedb_net::json::Reader;
 
+use crate::plain;
 use crate::program::Program;
 use crate::world::{BODY_BYTES_MAX, NOW, Response, World};
 
@@ -61,7 +62,7 @@ fn of_body(body: &[u8]) {
     let by_body = query_of_body(&mut reader, body, NOW);
     assert_answered(&response, &by_body);
     // The same in the URL, as far as that can say it: there is no null, and everything is text.
-    let Ok(members) = serde_json::from_slice::<Map<String, Value>>(body) else {
+    let Ok(Value::Object(members)) = plain::read(body) else {
         // Numbers beyond the range of an f64 are JSON, but not to this reader.
         return;
     };
@@ -95,7 +96,7 @@ fn of_retraction(body: &[u8]) {
     let mut reader = Reader::new(BODY_BYTES_MAX);
     match RetractRequest::read(&mut reader, body) {
         Ok(request) => {
-            let Ok(members) = serde_json::from_slice::<Map<String, Value>>(body) else {
+            let Ok(Value::Object(members)) = plain::read(body) else {
                 panic!("accepted {:?}", String::from_utf8_lossy(body))
             };
             let path = members.get("concept_path").or_else(|| members.get("subject"));

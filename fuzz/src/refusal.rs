@@ -3,10 +3,11 @@
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value as Model;
 use serde_json::value::RawValue;
 use stemedb_net::api::{ApiError, ErrorCode};
 use stemedb_net::json::DEPTH_MAX;
+
+use crate::plain;
 
 /// The names of a claim's fields, those of one field in one row.
 const FIELDS: &[&[&str]] = &[
@@ -87,7 +88,7 @@ pub(crate) fn check(error: &ApiError, body: &[u8], latest_s: f64) {
         assert!(nesting(body) > DEPTH_MAX, "{error:?}: {text:?}");
         return;
     }
-    let is_json = serde_json::from_slice::<Model>(body);
+    let is_json = plain::read(body);
     let Some(members) = Members::of(body) else {
         let is_no_object = is_json.is_ok() && error.code == ErrorCode::NotAnObject;
         // Without a value, since some number is none to serde_json.

@@ -8,6 +8,7 @@ use stemedb_engine::log::inspect::InspectedRecord;
 use stemedb_engine::log::record::RecordKind;
 
 use crate::admin::moment;
+use crate::json::{self, Kind, Reader};
 
 /// The fields of a record's payload, by their names in the API. What cannot be read has a single field, `undecodable`.
 pub(super) fn fields(record: &InspectedRecord) -> Map<String, Value> {
@@ -55,7 +56,25 @@ fn value(value: &claim::Value<'_>) -> Value {
         claim::Value::Boolean(boolean) => (*boolean).into(),
         claim::Value::Reference(path) => path.as_str().into(),
         claim::Value::Json(json) => {
-            serde_json::from_str(json.as_str()).unwrap_or_else(|_| json.as_str().into())
+            let text = json.as_str();
+            Reader::new(text.len())
+                .parse(text.as_bytes())
+                .map_or_else(|_| text.into(), |document| json_value(document.root()))
+        }
+    }
+}
+
+/// The same JSON. `serde_json` itself would take an object with a key that it uses inside for what stands behind that key.
+fn json_value(value: json::Value<'_, '_>) -> Value {
+    match value.kind() {
+        Kind::Null => Value::Null,
+        Kind::Boolean => value.as_bool().into(),
+        // What no number here holds is shown as its text.
+        Kind::Number => serde_json::from_str(value.text()).unwrap_or_else(|_| value.text().into()),
+        Kind::String => value.as_str().into(),
+        Kind::Array => value.elements().into_iter().flatten().map(json_value).collect(),
+        Kind::Object => {
+            value.members().into_iter().flatten().map(|(name, value)| (name, json_value(value))).collect()
         }
     }
 }
@@ -88,4 +107,25 @@ fn generation(found: &GenerationRecord) -> Value {
         "opened": moment::format(found.opened),
         "ends": ends,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use stemedb_engine::claim::Json;
+
+    use super::*;
+
+    #[test]
+    fn json_is_shown_as_it_is() {
+        for text in [
+            r#"{"a":[null,true,-1.5,"b",{}],"c":18446744073709551615}"#,
+            r#"{"$serde_json::private::RawValue":"42"}"#,
+            "[]",
+        ] {
+            let shown = value(&claim::Value::Json(Json::new(text).expect("it is JSON")));
+            assert_eq!(shown.to_string(), text);
+        }
+        let shown = value(&claim::Value::Json(Json::new("[1e400]").expect("it is JSON")));
+        assert_eq!(shown, serde_json::json!(["1e400"]));
+    }
 }
