@@ -1,9 +1,11 @@
 //! Decoding what stands beside the log and the tables: manifests, which part of a log is covered, and the records of
-//! generations. Nothing that is on a disk makes the reader panic, and what it takes has one spelling.
+//! generations. Nothing that is on a disk makes the reader panic, what it takes has one spelling, and a log goes on behind it.
 
 use stemedb_engine::checkpoint::Manifest;
 use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::generation::GenerationRecord;
+use stemedb_engine::log::recovery::recover_after;
+use stemedb_engine::log::storage::MemoryStorage;
 
 use crate::frame::flips;
 
@@ -47,6 +49,7 @@ fn of_manifest(input: &[u8]) {
     assert!(Manifest::decode(&bytes[..bytes.len() - 1]).is_err());
     bytes.push(0);
     assert!(Manifest::decode(&bytes).is_err());
+    goes_on_behind(&manifest.covered);
 }
 
 /// Which part of a log is covered, as manifests have it, and the marks of archives and of copies.
@@ -55,13 +58,29 @@ fn of_covered(input: &[u8]) {
         assert_eq!(covered.encode(), input, "a second encoding of {covered:?}");
         let lanes = covered.ends.iter().map(|end| end.end.lane);
         assert!(lanes.is_sorted_by(|one, next| one < next));
+        goes_on_behind(&covered);
     }
+}
+
+/// A log of which nothing is left but what is covered is refused, or there is a next generation, and a place in each lane where it goes on.
+fn goes_on_behind(covered: &Covered) {
+    let Ok(recovered) = recover_after(&MemoryStorage::new(), covered, &mut |_| panic!("nothing is left"))
+    else {
+        return;
+    };
+    for end in &recovered.lane_ends {
+        assert!(recovered.lane_start(end.lane).next_segment > end.segment);
+    }
+    assert!(recovered.lane_ends.iter().all(|end| end.generation < recovered.next_generation));
 }
 
 /// The payload of the record with which a generation begins.
 fn of_generation(input: &[u8]) {
     if let Ok(record) = GenerationRecord::decode(input) {
         assert_eq!(record.encode(), input, "a second encoding of {record:?}");
+        for end in &record.ends {
+            assert!(record.first_segment_of(end.lane) > end.segment);
+        }
     }
 }
 

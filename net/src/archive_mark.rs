@@ -42,9 +42,12 @@ pub(crate) fn write(wal: &Path, archived: &Covered) -> io::Result<()> {
     sync_directory(wal)
 }
 
-/// As text.
+/// As text: hexadecimal digits of what the manifest has for the covered part, and of its CRC-32C. Without that, a digit that
+/// is changed might say that segments are archived that are not, and a server would remove them.
 pub(crate) fn encode(archived: &Covered) -> String {
-    hex::encode(archived.encode())
+    let mut bytes = archived.encode();
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    hex::encode(bytes)
 }
 
 /// What [`encode`] gave.
@@ -54,11 +57,21 @@ pub(crate) fn encode(archived: &Covered) -> String {
 /// When the text is anything else.
 pub(crate) fn decode(text: &str) -> io::Result<Covered> {
     let bytes = hex::decode(text.trim()).map_err(io::Error::other)?;
-    Covered::decode(&bytes).map_err(io::Error::other)
+    let (bytes, checksum) =
+        bytes.split_last_chunk().ok_or_else(|| io::Error::other("it ends before its checksum"))?;
+    if u32::from_le_bytes(*checksum) != crc32c::crc32c(bytes) {
+        return Err(io::Error::other("its checksum is wrong"));
+    }
+    Covered::decode(bytes).map_err(io::Error::other)
 }
 
 #[cfg(test)]
 mod tests {
+    use stemedb_engine::log::covered::CoveredEnd;
+    use stemedb_engine::log::generation::LaneEnd;
+    use stemedb_engine::log::{Generation, Lsn, SegmentNumber};
+    use stemedb_engine::slot::LaneId;
+
     use super::*;
 
     #[test]
@@ -70,6 +83,27 @@ mod tests {
         for text in ["", "x", "00", "0100"] {
             fs::write(path(wal.path()), text).expect("writable");
             read(wal.path()).expect_err("no mark");
+        }
+    }
+
+    /// Goal: a mark that has rotted has no segment removed that is not archived. Method: each digit is changed.
+    #[test]
+    fn a_mark_of_which_a_digit_is_changed_is_none() {
+        let end = |lane| LaneEnd {
+            lane: LaneId(lane),
+            generation: Generation::FIRST,
+            segment: SegmentNumber(3),
+            end_offset: 8192,
+            next_lsn: Lsn(77),
+        };
+        let ends = [0, 1].map(|lane| CoveredEnd { end: end(lane), continues: true });
+        let archived = Covered { ends: ends.into(), ..Covered::default() };
+        let text = encode(&archived);
+        assert_eq!(decode(&text).expect("it is whole"), archived);
+        for at in 0..text.len() {
+            let other = if &text[at..=at] == "7" { "3" } else { "7" };
+            let changed = [&text[..at], other, &text[at + 1..]].concat();
+            decode(&changed).expect_err(&changed);
         }
     }
 

@@ -20,6 +20,13 @@ const VERSION: u32 = 1;
 const FIXED_BYTES: usize = 48;
 const TABLE_BYTES: usize = 56;
 
+/// The greatest number of checkpoints that is believed. At one a second they last for 68 years, and as many again fit what an index keeps
+/// of them.
+const CHECKPOINTS_MAX: u64 = u32::MAX as u64 / 2;
+
+/// The greatest table number that is believed: counting on from it has no end.
+const TABLE_NUMBER_MAX: u64 = u64::MAX / 2;
+
 /// Where what the checksum covers begins.
 const CHECKED_FROM: usize = 16;
 
@@ -206,7 +213,9 @@ impl Manifest {
             let mut counts = self.tables.iter().map(|table| count(&table.facts));
             counts.try_fold(0_u64, u64::checked_add).is_some()
         };
-        self.tables.iter().all(table_is_sound)
+        self.checkpoints <= CHECKPOINTS_MAX
+            && self.next_table.0 <= TABLE_NUMBER_MAX
+            && self.tables.iter().all(table_is_sound)
             && self.tables.is_sorted_by(follows)
             && sum_fits(|facts| facts.entries)
             && sum_fits(|facts| facts.bytes)
@@ -314,7 +323,7 @@ mod tests {
 
     #[test]
     fn tables_that_overlap_come_from_the_future_or_are_beyond_all_counts_are_refused() {
-        let wrong: [fn(&mut Manifest); 7] = [
+        let wrong: [fn(&mut Manifest); 9] = [
             |manifest| manifest.tables[0].checkpoints = 1..=5,
             |manifest| manifest.tables.swap(0, 1),
             |manifest| manifest.tables[1].checkpoints = 6..=6,
@@ -322,6 +331,8 @@ mod tests {
             |manifest| manifest.tables[0].facts.number = TableNumber(9),
             |manifest| manifest.tables[0].facts.entries = u64::MAX,
             |manifest| manifest.tables[1].facts.bytes = u64::MAX,
+            |manifest| manifest.checkpoints = u64::from(u32::MAX),
+            |manifest| manifest.next_table = TableNumber(u64::MAX),
         ];
         for change in wrong {
             let mut manifest = manifest();

@@ -188,9 +188,8 @@ impl Covered {
     fn is_sound(&self) -> bool {
         let latest = self.generation.as_ref().map(|record| record.generation);
         let end_is_sound = |covered: &CoveredEnd| {
-            covered.end.end_offset >= BLOCK_BYTES as u64
-                && covered.end.end_offset.is_multiple_of(BLOCK_BYTES as u64)
-                && covered.end.segment >= SegmentNumber::FIRST
+            covered.end.is_possible()
+                && covered.end.end_offset >= BLOCK_BYTES as u64
                 && latest.is_none_or(|latest| covered.end.generation <= latest)
         };
         self.ends.is_sorted_by(|one, next| one.end.lane < next.end.lane)

@@ -121,8 +121,9 @@ impl FrameHeader {
             FrameKind::Records => self.records > 0 && self.payload_bytes > 0,
             FrameKind::Marker | FrameKind::Seal => empty,
         };
-        let has_next = self.first_lsn.0.checked_add(u64::from(self.records)).is_some();
-        let numbered = self.first_lsn >= Lsn::FIRST && self.committed_lsn < self.first_lsn && has_next;
+        let numbered = self.committed_lsn < self.first_lsn
+            && self.first_lsn.can_be_next()
+            && self.next_lsn().can_be_next();
         if fits && kind_agrees && numbered { Ok(()) } else { Err(FrameError::Inconsistent { header: *self }) }
     }
 }
@@ -259,6 +260,7 @@ const _: () = assert!(FRAME_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 mod tests {
     use super::*;
     use crate::log::record::{self, RecordKind};
+    use crate::order::WriteOrder;
 
     const HOME: FrameHome = FrameHome {
         segment: SegmentId { lane: LaneId(0x0302), number: SegmentNumber(0x0807_0605_0403_0201) },
@@ -269,8 +271,8 @@ mod tests {
     fn header(records: u32, payload_bytes: u32) -> FrameHeader {
         FrameHeader {
             kind: if records == 0 { FrameKind::Marker } else { FrameKind::Records },
-            first_lsn: Lsn(0x1817_1615_1413_1211),
-            committed_lsn: Lsn(0x0817_1615_1413_1211),
+            first_lsn: Lsn(0x0615_1413_1211),
+            committed_lsn: Lsn(0x0515_1413_1211),
             committed_end: 0x2000,
             time: UnixMicros(1_700_000_000_000_000),
             records,
@@ -289,7 +291,7 @@ mod tests {
     #[test]
     fn a_frame_is_these_very_bytes() {
         let frame = frame();
-        let header = "53544d46 b6a9e519 0a0b0c0d 0203 0000 0102030405060708 1112131415161718 1112131415161708 \
+        let header = "53544d46 553e7fee 0a0b0c0d 0203 0000 0102030405060708 1112131415060000 1112131415050000 \
                       0020000000000000 00401e18240a0600 01000000 0f000000";
         assert_eq!(hex::encode(&frame[..64]), header.replace(' ', ""));
         assert_eq!(hex::encode(&frame[64..79]), "07000000000000007061796c6f6164");
@@ -341,11 +343,17 @@ mod tests {
 
     #[test]
     fn a_frame_with_a_number_that_no_lane_reaches_is_none() {
-        let mut bytes = frame();
-        put(&mut bytes, 24, &u64::MAX.to_le_bytes());
-        let checksum = crc32c::crc32c_append(HOME.checksum, &bytes[8..]);
-        put(&mut bytes, 4, &checksum.to_le_bytes());
-        assert!(matches!(Frame::decode(&bytes, &HOME), Err(FrameError::Inconsistent { .. })));
+        let numbered = |first_lsn: u64| {
+            let mut bytes = frame();
+            put(&mut bytes, 24, &first_lsn.to_le_bytes());
+            let checksum = crc32c::crc32c_append(HOME.checksum, &bytes[8..]);
+            put(&mut bytes, 4, &checksum.to_le_bytes());
+            Frame::decode(&bytes, &HOME).map(|frame| frame.header.first_lsn)
+        };
+        assert_eq!(numbered(WriteOrder::LSN_MAX), Ok(Lsn(WriteOrder::LSN_MAX)));
+        for beyond in [WriteOrder::LSN_MAX + 1, u64::MAX] {
+            assert!(matches!(numbered(beyond), Err(FrameError::Inconsistent { .. })), "{beyond}");
+        }
     }
 
     #[test]

@@ -49,6 +49,16 @@ pub struct GenerationRecord {
     pub ends: Vec<LaneEnd>,
 }
 
+impl LaneEnd {
+    /// Whether a lane can come to end there.
+    pub(super) fn is_possible(&self) -> bool {
+        self.generation.is_possible()
+            && self.segment.is_possible()
+            && self.end_offset.is_multiple_of(BLOCK_BYTES as u64)
+            && self.next_lsn.can_be_next()
+    }
+}
+
 impl GenerationRecord {
     /// The record's payload.
     pub fn encode(&self) -> Vec<u8> {
@@ -96,10 +106,8 @@ impl GenerationRecord {
             ends: rest.chunks_exact(END_BYTES).map(decode_end).collect(),
         };
         let by_lane = record.ends.is_sorted_by(|one, next| one.lane < next.lane);
-        let sound = record.ends.iter().all(|end| {
-            end.generation < record.generation && end.end_offset.is_multiple_of(BLOCK_BYTES as u64)
-        });
-        if !(1..=SLOTS).contains(&record.lanes) || !by_lane || !sound {
+        let sound = record.ends.iter().all(|end| end.is_possible() && end.generation < record.generation);
+        if !record.generation.is_possible() || !(1..=SLOTS).contains(&record.lanes) || !by_lane || !sound {
             return Err(GenerationRecordError::Inconsistent { record });
         }
         Ok(record)
@@ -161,13 +169,13 @@ mod tests {
     fn record() -> GenerationRecord {
         let end = LaneEnd {
             lane: LaneId(0x0203),
-            generation: Generation(0x0102_0304),
+            generation: Generation(0x0002_0304),
             segment: SegmentNumber(5),
             end_offset: 0x2000,
-            next_lsn: Lsn(0x0807_0605_0403_0201),
+            next_lsn: Lsn(0x0605_0403_0201),
         };
         GenerationRecord {
-            generation: Generation(0x0403_0201),
+            generation: Generation(0x0003_0201),
             lanes: 2,
             opened: UnixMicros(1_700_000_000_000_000),
             ends: vec![LaneEnd { lane: LaneId(1), ..end }, end],
@@ -176,9 +184,9 @@ mod tests {
 
     #[test]
     fn a_generation_record_is_these_very_bytes() {
-        let fixed = "01020304 0200 0004 00401e18240a0600 02000000 00000000";
-        let first = "0100 0000 04030201 0500000000000000 0020000000000000 0102030405060708";
-        let second = "0302 0000 04030201 0500000000000000 0020000000000000 0102030405060708";
+        let fixed = "01020300 0200 0004 00401e18240a0600 02000000 00000000";
+        let first = "0100 0000 04030200 0500000000000000 0020000000000000 0102030405060000";
+        let second = "0302 0000 04030200 0500000000000000 0020000000000000 0102030405060000";
         assert_eq!(hex::encode(record().encode()), format!("{fixed}{first}{second}").replace(' ', ""));
     }
 
@@ -211,7 +219,16 @@ mod tests {
         assert!(matches!(changed(4, 0), GenerationRecordError::Inconsistent { .. }), "no lanes");
         assert!(matches!(changed(5, 5), GenerationRecordError::Inconsistent { .. }), "more lanes than slots");
         assert!(matches!(changed(25, 9), GenerationRecordError::Inconsistent { .. }), "lanes out of order");
-        assert!(matches!(changed(31, 9), GenerationRecordError::Inconsistent { .. }), "an end in the future");
+        assert!(matches!(changed(30, 4), GenerationRecordError::Inconsistent { .. }), "an end in the future");
+        assert!(
+            matches!(changed(3, 1), GenerationRecordError::Inconsistent { .. }),
+            "beyond all generations"
+        );
+        assert!(
+            matches!(changed(39, 128), GenerationRecordError::Inconsistent { .. }),
+            "beyond all segments"
+        );
+        assert!(matches!(changed(55, 1), GenerationRecordError::Inconsistent { .. }), "beyond all LSNs");
         assert!(
             matches!(changed(40, 1), GenerationRecordError::Inconsistent { .. }),
             "an end within a block"

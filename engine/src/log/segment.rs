@@ -32,8 +32,7 @@ impl SegmentId {
     pub fn from_file_name(name: &str) -> Option<SegmentId> {
         let (lane, number) = name.strip_prefix("segment-")?.strip_suffix(".log")?.split_once('-')?;
         let id = SegmentId { lane: LaneId(lane.parse().ok()?), number: SegmentNumber(number.parse().ok()?) };
-        let has_next = id.number.0 < u64::MAX;
-        (id.to_string() == name && id.number >= SegmentNumber::FIRST && has_next).then_some(id)
+        (id.to_string() == name && id.number.is_possible()).then_some(id)
     }
 }
 

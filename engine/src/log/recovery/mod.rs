@@ -5,7 +5,7 @@
 //! - the *tail* of a commit that never finished, if nothing that was written later says that it was durable: the log ends there;
 //! - *damage* otherwise: an error that names file and offset. Later testimony is a later frame of the same segment, whose committed
 //!   end lies behind the place; the header of a later segment of the lane; a seal; the record of a later generation; and a
-//!   second frame of a generation in any lane, since it waits for that generation's record in all lanes.
+//!   second frame of a generation, or a second segment of it, in any lane, since both wait for that generation's record in all lanes.
 //!
 //! Nothing is changed on disk, so that recovery can be repeated any number of times, whatever interrupts it. What it
 //! found becomes binding when the next generation is [opened](crate::log::opening).

@@ -537,8 +537,7 @@ fn check_follows(
     check_place(storage, lane, covered, id)?;
     let size_is_sound =
         header.segment_bytes >= SEGMENT_BYTES_LEAST && header.segment_bytes.is_multiple_of(BLOCK);
-    let generations = Generation::FIRST..Generation(u32::MAX);
-    if !size_is_sound || !generations.contains(&header.generation) {
+    if !size_is_sound || !header.generation.is_possible() || !header.first_lsn.can_be_next() {
         return wrong("a sound header".to_owned(), format!("{header:?}"));
     }
     let follows = match (lane.begun.last(), covered) {

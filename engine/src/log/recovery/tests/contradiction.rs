@@ -8,6 +8,7 @@ use crate::log::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameHome};
 use crate::log::generation::GenerationRecord;
 use crate::log::record;
 use crate::log::segment::SegmentHeader;
+use crate::order::WriteOrder;
 
 /// Changes the headers of a segment and of its frames, which are numbered from 0, and makes all checksums hold again.
 fn forge(
@@ -195,12 +196,13 @@ fn a_frame_that_testifies_for_itself_is_noticed() {
 
 #[test]
 fn headers_that_do_not_follow_each_other_are_noticed() {
-    let changes: [fn(&mut SegmentHeader); 6] = [
+    let changes: [fn(&mut SegmentHeader); 7] = [
         |header| header.previous_end += 1,
         |header| header.previous_end = 0,
         |header| header.previous_end = 2 * SEGMENT_BYTES_MIN,
         |header| header.generation = Generation(0),
-        |header| header.generation = Generation(u32::MAX),
+        |header| header.generation = Generation(WriteOrder::GENERATION_MAX + 1),
+        |header| header.first_lsn = Lsn(WriteOrder::LSN_MAX + 2),
         |header| header.segment_bytes += 1,
     ];
     for change in changes {

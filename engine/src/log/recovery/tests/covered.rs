@@ -8,6 +8,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::generation::LaneEnd;
+use crate::order::WriteOrder;
 use crate::random_cases::of_256;
 
 /// A record as it was replayed, with the slots that it strikes.
@@ -283,6 +285,17 @@ fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
         let mut changed = bytes.clone();
         changed[at] = byte;
         assert!(Covered::decode(&changed).is_err(), "byte {at}");
+    }
+    let beyond: [fn(&mut LaneEnd); 3] = [
+        |end| end.generation = Generation(WriteOrder::GENERATION_MAX + 1),
+        |end| end.segment = SegmentNumber(u64::MAX),
+        |end| end.next_lsn = Lsn(WriteOrder::LSN_MAX + 2),
+    ];
+    for change in beyond {
+        let mut covered = Covered { generation: None, ..world.covered.clone() };
+        Covered::decode(&covered.encode()).expect("it is a part of what was written");
+        change(&mut covered.ends[0].end);
+        assert!(std::panic::catch_unwind(|| covered.encode()).is_err(), "it is never written: {covered:?}");
     }
 }
 
