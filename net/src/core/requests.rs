@@ -460,7 +460,8 @@ impl Room {
             let Some(StatesAnswer { key, endpoint, response }) = self.state_questions.next_answer() else {
                 return;
             };
-            self.finish(key, endpoint, Response::clone(&response), now, answers);
+            // The last of those who asked together takes the original.
+            self.finish(key, endpoint, Arc::unwrap_or_clone(response), now, answers);
         }
     }
 

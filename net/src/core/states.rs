@@ -12,7 +12,7 @@ use crate::api::Endpoint;
 /// may have.
 pub(super) const STATES_MAX: usize = 64 << 10;
 
-/// Questions about the server that a core answers in one turn: each answer is a copy, of metrics some 17 KiB.
+/// Questions about the server that a core answers in one turn: each answer but one is a copy, of metrics some 17 KiB.
 pub(super) const STATES_TOLD_A_TURN: usize = 64;
 
 /// Who waits for the states of all cores.
