@@ -131,7 +131,7 @@ impl<'s, 'v> Replay<'s, 'v> {
         };
         let mut ends: Vec<_> =
             self.ends.values().map(|end| CoveredEnd { end: *end, continues: continues(end) }).collect();
-        let lanes = self.generation.as_ref().map_or(0, |record| record.lanes);
+        let lanes = self.generation.as_ref().map(|record| record.lanes);
         if planted::is(Bug::CoverTooFar) {
             ends.iter_mut().for_each(|covered| covered.end.end_offset += BLOCK);
         }

@@ -66,10 +66,12 @@ impl Retractions {
     }
 
     /// What the covered part of the log says of them, if it ends here, in a generation of `lanes` lanes: nothing of those that
-    /// have reached them all, whose records are covered.
-    pub(super) fn into_covered(self, lanes: u16) -> Vec<CoveredRetraction> {
-        let unfinished =
-            self.unfinished.into_values().filter(|retraction| retraction.lanes.len() < usize::from(lanes));
+    /// have reached them all, whose records are covered. A generation without a record, of which the lanes are not known, has
+    /// no retraction either, and so finishes none.
+    pub(super) fn into_covered(self, lanes: Option<u16>) -> Vec<CoveredRetraction> {
+        let is_finished =
+            |retraction: &Unfinished| lanes.is_some_and(|lanes| retraction.lanes.len() >= usize::from(lanes));
+        let unfinished = self.unfinished.into_values().filter(|retraction| !is_finished(retraction));
         unfinished
             .map(|Unfinished { payload, lanes, struck }| CoveredRetraction { payload, lanes, struck })
             .collect()
@@ -152,7 +154,7 @@ mod tests {
         for (lane, payload) in [(0, &whole), (0, &half), (1, &whole)] {
             note(&mut retractions, lane, payload);
         }
-        let covered = retractions.into_covered(2);
+        let covered = retractions.into_covered(Some(2));
         let kept: Vec<_> = covered.iter().map(|kept| (&kept.payload, kept.lanes.len())).collect();
         assert_eq!(kept, [(&none, 0), (&half, 1)]);
     }

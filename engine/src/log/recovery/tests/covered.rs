@@ -30,9 +30,11 @@ enum Step {
         bytes_max: u64,
         removed: u64,
     },
+    /// A restart, before which another one may fail in the midst of its opening.
     Restart {
         lanes: u16,
         clean: bool,
+        fails_before: bool,
     },
 }
 
@@ -43,7 +45,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u16..3, 1_u16..4).prop_map(|(lane, lanes)| Step::Retract { lane, lanes }),
         2 => (prop_oneof![0_u64..100_000, Just(u64::MAX)], any::<u64>())
             .prop_map(|(bytes_max, removed)| Step::Cover { bytes_max, removed }),
-        1 => (1_u16..4, any::<bool>()).prop_map(|(lanes, clean)| Step::Restart { lanes, clean }),
+        1 => (1_u16..4, any::<bool>(), any::<bool>())
+            .prop_map(|(lanes, clean, fails_before)| Step::Restart { lanes, clean, fails_before }),
     ]
 }
 
@@ -97,6 +100,15 @@ impl CoveredWorld {
         self.world.lanes = open_generation(&mut self.world.disk, &recovered, &small_opening(lanes)).unwrap();
     }
 
+    /// A restart that ends when the first segments of its generation have their headers, and none its record.
+    fn fail_restart(&mut self, lanes: u16) {
+        self.restart(lanes);
+        for lane in 0..lanes {
+            let begun = self.world.lanes[usize::from(lane)].writing().expect("it was opened");
+            self.world.segment(lane, begun.0)[BLOCK_BYTES..].fill(0);
+        }
+    }
+
     fn take(&mut self, step: &Step) {
         let lane_count = self.world.lanes.len() as u16;
         match *step {
@@ -117,11 +129,15 @@ impl CoveredWorld {
                 }
             }
             Step::Cover { bytes_max, removed } => self.cover(bytes_max, removed),
-            Step::Restart { lanes, clean } => {
+            Step::Restart { lanes, clean, fails_before } => {
                 if clean {
                     self.world.close();
                 }
                 self.check();
+                if fails_before {
+                    self.fail_restart(lanes);
+                    self.check();
+                }
                 self.restart(lanes);
             }
         }
@@ -297,6 +313,21 @@ fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
         change(&mut covered.ends[0].end);
         assert!(std::panic::catch_unwind(|| covered.encode()).is_err(), "it is never written: {covered:?}");
     }
+}
+
+/// Goal: what is covered still names a retraction that was interrupted, where that ends in a generation without a record: what completes
+/// the retraction later strikes no claim that was written behind its first record.
+#[test]
+fn an_interrupted_retraction_is_known_behind_a_start_that_failed() {
+    let mut world = CoveredWorld::new(2);
+    world.take(&Step::Retract { lane: 0, lanes: 1 });
+    world.world.commit(0, &[b"written behind the retraction"]);
+    world.fail_restart(1);
+    world.restart(1);
+    world.cover(u64::MAX, 0);
+    assert_eq!(world.covered.generation, None, "it ends in the generation whose opening failed");
+    assert_eq!(world.covered.retractions.len(), 1);
+    world.check();
 }
 
 /// Goal: a lane that is gone is missed although the tables hold all frames of the generation in the other lane that came behind its record.
