@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use stemedb_engine::claim::ClaimHash;
 use stemedb_engine::slot::CoreId;
 
-use super::message::Ticket;
+use super::message::{Message, Ticket};
 
 /// Claims that a core's clients have asked for by their hashes and that not all cores have looked for.
 pub(super) const LOOKUPS_MAX: usize = 16 << 10;
@@ -29,27 +29,45 @@ pub(super) struct Lookup {
 #[derive(Debug)]
 pub(super) struct Lookups {
     /// By the core that asks.
-    by_asker: Vec<VecDeque<Lookup>>,
+    by_asker: Vec<OfAsker>,
     /// Whose turn it is.
     next: usize,
 }
 
+#[derive(Debug, Default)]
+struct OfAsker {
+    lookups: VecDeque<Lookup>,
+    /// Whether claims that were found for it wait to be taken by it.
+    is_behind: bool,
+}
+
 impl Lookups {
     pub(super) fn new(cores: u16) -> Lookups {
-        Lookups { by_asker: (0..cores).map(|_| VecDeque::new()).collect(), next: 0 }
+        Lookups { by_asker: (0..cores).map(|_| OfAsker::default()).collect(), next: 0 }
     }
 
     pub(super) fn add(&mut self, lookup: Lookup) {
-        self.by_asker[usize::from(lookup.asker.0)].push_back(lookup);
+        self.by_asker[usize::from(lookup.asker.0)].lookups.push_back(lookup);
     }
 
-    /// Takes the next one, of the cores by turns. Those of cores that are `behind` wait.
-    pub(super) fn take(&mut self, behind: impl Fn(CoreId) -> bool) -> Option<Lookup> {
-        for _ in 0..self.by_asker.len() {
-            let asker = self.next;
-            self.next = (asker + 1) % self.by_asker.len();
-            if !behind(CoreId(asker as u16))
-                && let Some(lookup) = self.by_asker[asker].pop_front()
+    /// Notes for which cores claims that were found wait among the messages that are `unsent`, by the number of the receiver.
+    pub(super) fn note_behind(&mut self, unsent: &[VecDeque<Message>]) {
+        for (asker, unsent) in
+            self.by_asker.iter_mut().zip(unsent).filter(|(asker, _)| !asker.lookups.is_empty())
+        {
+            asker.is_behind =
+                unsent.iter().any(|message| matches!(message, Message::LookedUp { body: Ok(Some(_)), .. }));
+        }
+    }
+
+    /// Takes the next one, of the cores by turns. Those of cores that are behind wait.
+    pub(super) fn take(&mut self) -> Option<Lookup> {
+        let askers = self.by_asker.len();
+        for _ in 0..askers {
+            let asker = &mut self.by_asker[self.next];
+            self.next = (self.next + 1) % askers;
+            if !asker.is_behind
+                && let Some(lookup) = asker.lookups.pop_front()
             {
                 return Some(lookup);
             }
@@ -58,11 +76,11 @@ impl Lookups {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.by_asker.iter().all(VecDeque::is_empty)
+        self.by_asker.iter().all(|asker| asker.lookups.is_empty())
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.by_asker.iter().map(VecDeque::len).sum()
+        self.by_asker.iter().map(|asker| asker.lookups.len()).sum()
     }
 }

@@ -371,13 +371,13 @@ impl Room {
         self.fetches.read_done(id, buffer, result);
     }
 
-    /// Looks claims up, as many as may be in a turn. Not for a core that has not taken what it was told before, so that
-    /// no more claims than a turn brings wait in memory for one that is held up.
+    /// Looks claims up, as many as may be in a turn. Not for a core for which claims that were found before still wait, so that
+    /// of those in memory no more than a turn brings wait there once more for one that is held up.
     fn look_up(&mut self, unsent: &[VecDeque<Message>]) {
+        self.lookups.note_behind(unsent);
         let mut bytes = 0;
         for _ in 0..LOOKUPS_A_TURN {
-            let is_behind = |asker: CoreId| !unsent[usize::from(asker.0)].is_empty();
-            let Some(Lookup { asker, ticket, hash }) = self.lookups.take(is_behind) else { return };
+            let Some(Lookup { asker, ticket, hash }) = self.lookups.take() else { return };
             let shard = self.router.shard.as_ref().expect("lookups begin when all cores have shards");
             let found = shard.index().find(&hash).map(|claim| (claim, shard.index().view(claim)));
             let body = match found {

@@ -45,9 +45,10 @@ impl StateQuestions {
         self.next.push(key);
     }
 
-    /// Begins to ask for all who have come. True if any have and the cores are not being asked already.
+    /// Begins to ask for all who have come. True if any have, the cores are not being asked already, and all are answered who
+    /// had come before: however many come, there is one answer for them in memory.
     pub(super) fn begin(&mut self) -> bool {
-        if !self.asked.is_empty() {
+        if !self.asked.is_empty() || self.has_answers() {
             return false;
         }
         self.asked = std::mem::take(&mut self.next);

@@ -86,6 +86,30 @@ fn claims_for_a_core_that_is_held_up_wait_to_be_looked_up() {
     assert_eq!(world.take(client).matches(OK).count(), 50);
 }
 
+/// Goal: a core that asks another one for much looks up what that one asks, as long as it takes what was found. Method: questions of core 1
+/// wait to be sent to core 0 all the time.
+#[test]
+fn claims_are_looked_up_for_a_core_for_which_questions_wait() {
+    let mut world = World::serving(2);
+    let (_, created) = world.post(1, "/v1/assert", &claim(&subject_on(1, 2), 1));
+    let request = format!("GET /v1/assertion/{} HTTP/1.1\r\nhost: x\r\n\r\n", &created[9..73]);
+    let (client, other) = (world.connect(0), world.connect(1));
+    world.cores[1].received(other.1, request.repeat(10).as_bytes(), world.now);
+    world.hold_messages = true;
+    world.turn(1);
+    assert!(!world.cores[1].wants().messages[0].is_empty(), "its questions wait");
+    world.hold_messages = false;
+    world.cores[0].received(client.1, request.as_bytes(), world.now);
+    world.turn(0);
+    world.hold_messages = true;
+    world.turn(1);
+    assert_eq!(world.cores[1].room.work_counts().1, 0, "nothing waits to be looked up");
+    world.hold_messages = false;
+    world.run();
+    assert!(world.take(client).starts_with(OK));
+    assert_eq!(world.take(other).matches(OK).count(), 10);
+}
+
 /// Goal: an answer of the core that has the claim keeps no memory while others have not looked. Method: only the core that has it
 /// turns.
 #[test]
@@ -124,8 +148,8 @@ fn questions_about_the_server_are_bounded_while_a_core_does_not_turn() {
     assert_eq!(world.get(0, "/ready").0, OK);
 }
 
-/// Goal: however many ask at once, copies of the answer hold up no turn for long. Method: they are counted by turns, after the other
-/// core has told how it is.
+/// Goal: however many ask at once, copies of the answer hold up no turn for long, and who comes meanwhile has no further answer made
+/// that waits in memory. Method: they are counted by turns, after the other core has told how it is.
 #[test]
 fn a_turn_answers_no_more_questions_about_the_server_than_it_may() {
     let mut world = World::serving(2);
@@ -136,14 +160,21 @@ fn a_turn_answers_no_more_questions_about_the_server_than_it_may() {
     }
     world.turn(0);
     world.turn(1);
-    let mut left = 4 * clients.len();
+    let (mut left, mut late) = (4 * clients.len(), Vec::new());
+    world.hold_messages = true;
     while left > 0 {
+        late.push(world.connect(0));
+        world.cores[0].received(late[late.len() - 1].1, question.as_bytes(), world.now);
         assert!(world.turn(0), "there is more to do");
-        let answered = left - world.cores[0].room.operations.len();
+        let answered = left - (world.cores[0].room.operations.len() - late.len());
         assert_eq!(answered, left.min(STATES_TOLD_A_TURN));
         left -= answered;
+        let is_asked = !world.cores[0].wants().messages[1].is_empty();
+        assert_eq!(is_asked, left == 0, "core 1 is asked again when all are answered");
     }
+    world.hold_messages = false;
     world.run();
+    late.into_iter().for_each(|client| assert_eq!(world.take(client).matches(OK).count(), 1));
     for client in clients {
         assert_eq!(world.take(client).matches(OK).count(), 4);
     }
