@@ -25,6 +25,11 @@ impl Lsn {
         (Lsn::FIRST.0..=WriteOrder::LSN_MAX + 1).contains(&self.0)
     }
 
+    /// Whether a generation can begin here: 2^32 more records have numbers.
+    pub(crate) fn has_room(self) -> bool {
+        self.0 <= WriteOrder::LSN_MAX - (1 << 32)
+    }
+
     /// The number before this one, which is not [`Lsn::ZERO`].
     pub fn before(self) -> Lsn {
         Lsn(self.0.checked_sub(1).expect("there is no LSN before zero"))
@@ -73,6 +78,11 @@ impl SegmentNumber {
     /// Whether a lane can come to it. None comes to half of all numbers, so that counting on from a possible one has no end.
     pub(crate) fn is_possible(self) -> bool {
         (SegmentNumber::FIRST.0..=u64::MAX / 2).contains(&self.0)
+    }
+
+    /// Whether a generation can begin here: 2^32 more segments have possible numbers.
+    pub(crate) fn has_room(self) -> bool {
+        self.0 <= u64::MAX / 2 - (1 << 32)
     }
 
     /// The segment after this one.

@@ -15,11 +15,12 @@ use std::io;
 
 use crate::log::blocking::{DriveError, drive};
 use crate::log::generation::GenerationRecord;
-use crate::log::lane::{AppendError, Lane, LaneConfig};
+use crate::log::lane::{AppendError, Lane, LaneConfig, LaneStart};
 use crate::log::record::RecordKind;
 use crate::log::recovery::Recovered;
 use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, SegmentFile};
+use crate::log::{Lsn, SegmentNumber};
 use crate::order::WriteOrder;
 use crate::planted::{self, Bug};
 use crate::slot::LaneId;
@@ -51,6 +52,13 @@ pub fn open_generation(
     // Before anything is changed: a claim of a later generation would have no place in the order of claims.
     if recovered.next_generation.0 > WriteOrder::GENERATION_MAX {
         return Err(OpenError::LastGeneration { generations: WriteOrder::GENERATION_MAX });
+    }
+    // Nor would its records and segments be believed by a later start.
+    for lane in (0..opening.lanes).map(LaneId) {
+        let LaneStart { next_lsn, next_segment, .. } = recovered.lane_start(lane);
+        if !next_lsn.has_room() || !next_segment.has_room() {
+            return Err(OpenError::LastNumbers { lane, next_lsn, next_segment });
+        }
     }
     let prepared = remove_unused(disk, recovered, opening)?;
     if !planted::is(Bug::ForgetNames) {
@@ -165,6 +173,20 @@ pub enum OpenError {
         /// How many there were.
         generations: u32,
     },
+    /// A lane has come to where there are no numbers for what it would write.
+    #[error(
+        "lane {} of the log has come to record {next_lsn} and segment {next_segment}, behind which there are not enough numbers \
+         left for a generation; nothing on disk was changed",
+        .lane.0
+    )]
+    LastNumbers {
+        /// Which lane.
+        lane: LaneId,
+        /// Its next record.
+        next_lsn: Lsn,
+        /// Its next segment.
+        next_segment: SegmentNumber,
+    },
     /// A file that is in the way could not be removed.
     #[error("{segment}, which holds nothing, cannot be removed")]
     Remove {
@@ -206,8 +228,10 @@ pub enum OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::covered::{Covered, CoveredEnd};
     use crate::log::frame::FRAME_MAGIC;
-    use crate::log::recovery::recover;
+    use crate::log::generation::LaneEnd;
+    use crate::log::recovery::{recover, recover_after};
     use crate::log::segment::SEGMENT_MAGIC;
     use crate::log::storage::hooked::{Change, Hook, HookedDisk};
     use crate::log::storage::{DirStorage, LogStorage, MemoryStorage};
@@ -244,6 +268,39 @@ mod tests {
             open_generation(&mut disk, &again, &opening(2)),
             Err(OpenError::LastGeneration { .. })
         ));
+    }
+
+    /// Goal: no generation begins whose records or segments a later start does not believe. Method: a log that is covered up to the
+    /// last numbers that are, whose lane has just room, or just not.
+    #[test]
+    fn a_generation_begins_only_where_it_has_numbers_to_write() {
+        let last_lsn = Lsn(WriteOrder::LSN_MAX - (1 << 32));
+        let last_segment = SegmentNumber(u64::MAX / 2 - (1 << 32));
+        for (next_lsn, next_segment, opens) in [
+            (last_lsn, last_segment, true),
+            (last_lsn.plus(1), last_segment, false),
+            (last_lsn, last_segment.next(), false),
+        ] {
+            let mut disk = MemoryStorage::new();
+            let end = LaneEnd {
+                lane: LaneId(1),
+                generation: Generation::FIRST,
+                segment: SegmentNumber(next_segment.0 - 1),
+                end_offset: BLOCK_BYTES as u64,
+                next_lsn,
+            };
+            let covered = Covered { ends: vec![CoveredEnd { end, continues: false }], ..Covered::default() };
+            let recovered = recover_after(&disk, &covered, &mut |_| Ok(())).expect("nothing is missing");
+            let opened = open_generation(&mut disk, &recovered, &opening(2));
+            assert_eq!(opened.is_ok(), opens, "{next_lsn} {next_segment}: {opened:?}");
+            if !opens {
+                assert!(matches!(opened, Err(OpenError::LastNumbers { lane: LaneId(1), .. })), "{opened:?}");
+                assert!(disk.segments.is_empty(), "nothing was begun");
+                continue;
+            }
+            let again = recover_after(&disk, &covered, &mut |_| Ok(())).expect("it is believed");
+            assert_eq!(again.lane_start(LaneId(1)).next_segment, next_segment.next());
+        }
     }
 
     /// Notes each change, by lane, segment and what it is.

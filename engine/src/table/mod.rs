@@ -56,6 +56,9 @@ impl TableNumber {
     /// The first table.
     pub const FIRST: TableNumber = TableNumber(1);
 
+    /// The greatest number that is believed of a file's name: as many again follow it before a manifest believes none any more.
+    const OF_FILES_MAX: TableNumber = TableNumber(u64::MAX / 4);
+
     /// The number after this one.
     pub fn next(self) -> TableNumber {
         TableNumber(self.0.checked_add(1).expect("nobody lives to see 2^64 tables"))
@@ -63,13 +66,12 @@ impl TableNumber {
 
     /// The number of the table that a file of this name holds, or `None` if it is not a table's name.
     ///
-    /// Only the very name that the number displays is one, so that no two names stand for the same table; and there is no
-    /// last table.
+    /// Only the very name that the number displays is one, so that no two names stand for the same table; and counting on from it
+    /// has no end.
     pub fn from_file_name(name: &str) -> Option<TableNumber> {
         let digits = name.strip_prefix("assertions-")?.strip_suffix(".kv")?;
         let number = TableNumber(digits.parse().ok()?);
-        let has_next = number.0 < u64::MAX;
-        (number.to_string() == name && number >= Self::FIRST && has_next).then_some(number)
+        (number.to_string() == name && (Self::FIRST..=Self::OF_FILES_MAX).contains(&number)).then_some(number)
     }
 }
 
@@ -128,7 +130,7 @@ mod number_tests {
         assert_eq!(TableNumber::from_file_name(name), Some(TableNumber(7)));
         assert_eq!(TableNumber(7).to_string(), name);
         for other in
-            ["assertions-7.kv", "assertions-0000000000.kv", "assertions-18446744073709551615.kv", "MANIFEST"]
+            ["assertions-7.kv", "assertions-0000000000.kv", "assertions-9999999999999999999.kv", "MANIFEST"]
         {
             assert_eq!(TableNumber::from_file_name(other), None, "{other}");
         }

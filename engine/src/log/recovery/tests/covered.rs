@@ -8,6 +8,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::covered::CoveredError;
 use crate::log::generation::LaneEnd;
 use crate::order::WriteOrder;
 use crate::random_cases::of_256;
@@ -302,16 +303,27 @@ fn bytes_that_nobody_wrote_say_nothing_of_what_is_covered() {
         changed[at] = byte;
         assert!(Covered::decode(&changed).is_err(), "byte {at}");
     }
-    let beyond: [fn(&mut LaneEnd); 3] = [
-        |end| end.generation = Generation(WriteOrder::GENERATION_MAX + 1),
-        |end| end.segment = SegmentNumber(u64::MAX),
-        |end| end.next_lsn = Lsn(WriteOrder::LSN_MAX + 2),
+    // Of the first end: its generation, its segment and what comes next, each the least that is too much.
+    let covered = Covered { generation: None, ..world.covered.clone() };
+    let bytes = covered.encode();
+    let beyond = [
+        (24..28, u64::from(WriteOrder::GENERATION_MAX) + 1),
+        (28..36, u64::MAX / 2 + 1),
+        (44..52, WriteOrder::LSN_MAX + 2),
     ];
-    for change in beyond {
-        let mut covered = Covered { generation: None, ..world.covered.clone() };
-        Covered::decode(&covered.encode()).expect("it is a part of what was written");
-        change(&mut covered.ends[0].end);
-        assert!(std::panic::catch_unwind(|| covered.encode()).is_err(), "it is never written: {covered:?}");
+    for (place, number) in beyond {
+        let mut changed = bytes.clone();
+        let mut change = |number: u64| {
+            let length = place.len();
+            changed[place.clone()].copy_from_slice(&number.to_le_bytes()[..length]);
+            Covered::decode(&changed)
+        };
+        change(number - 1).expect("it is possible");
+        let refused = change(number);
+        assert!(
+            matches!(refused, Err(CoveredError::Inconsistent { .. })),
+            "{place:?} is {number}: {refused:?}"
+        );
     }
 }
 
