@@ -737,6 +737,37 @@ fn a_store_that_refuses_or_is_away_loses_nothing() {
     assert!(status("push").contains("\"last_run_failed\":false"), "{}", status("push"));
 }
 
+/// Goal: what rots of an archive's bookkeeping is told with what to do, and doing it has the archive go on. Method: a digit is changed in the newest
+/// note, and, where a chain must begin, in the mark beside the log.
+#[test]
+fn bookkeeping_that_is_damaged_is_told_with_what_to_do() {
+    let installation = Installation::new();
+    installation.start();
+    write_all(&installation, "a", 10);
+    installation.typed("stemedb-admin archive run");
+    write_all(&installation, "b", 10);
+    installation.typed("stemedb-admin archive run");
+    let note = installation.typed("find archive -name '*.json' | sort | tail -1").trim().to_owned();
+    installation.typed(&format!(r#"sed -i 's/"position": "01/"position": "02/' {note}"#));
+    let (_, text) = installation.refused("stemedb-admin archive run");
+    let told = format!("{} does not say how far", note.trim_start_matches("archive/"));
+    assert!(text.contains(&told) && text.contains("Move it out of the store"), "{text}");
+    installation.typed(&format!("mv {note} . && stemedb-admin archive run"));
+
+    installation.typed("rm -r archive; sed -i 's/^01/02/' data/wal/ARCHIVED");
+    let (_, text) = installation.refused("stemedb-admin archive run");
+    let told = "data/wal/ARCHIVED does not say what of the log was kept";
+    assert!(text.contains(told) && text.contains("Remove it"), "{text}");
+    installation.typed("rm data/wal/ARCHIVED && stemedb-admin archive run");
+    installation.typed("./scripts/backup-stemedb.sh");
+    let moment = moment(&installation);
+    installation.stop();
+    installation.typed("rm -rf data; mkdir data");
+    installation.typed(&format!("stemedb-admin restore --store archive --target-time {moment} --yes"));
+    installation.start();
+    assert_eq!(installation.assertion_count(), 20);
+}
+
 #[test]
 fn an_object_without_its_note_is_none() {
     let installation = Installation::new();

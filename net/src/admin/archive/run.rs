@@ -153,8 +153,13 @@ fn object_after(keys: &[String], started: UnixMicros) -> String {
 
 /// What there is of the log for a new chain: what was kept for an archive since a restore, or else what tables do not cover.
 fn begin_chain(wal: &Path, db: &Path) -> Result<(Covered, Capture), AdminError> {
-    let kept = archive_mark::read(wal)
-        .map_err(|source| AdminError::File { path: archive_mark::path(wal), source })?;
+    let kept = archive_mark::read(wal).map_err(|error| {
+        AdminError::Failed(format!(
+            "{} does not say what of the log was kept for the archive: {error}. Remove it and run this again: a new chain begins with what \
+             tables do not hold, and needs a full backup to go with it",
+            archive_mark::path(wal).display()
+        ))
+    })?;
     if let Some(position) = kept
         && let Some(captured) = captured_behind(wal, &position)?
     {
@@ -176,8 +181,13 @@ fn captured_behind(wal: &Path, position: &Covered) -> Result<Option<Capture>, Ad
 
 /// Which whole segments the archive has.
 fn position_of(note: &ArchiveNote) -> Result<Covered, AdminError> {
-    archive_mark::decode(&note.position)
-        .map_err(|error| AdminError::Failed(format!("the note of {} has no position: {error}", note.object)))
+    archive_mark::decode(&note.position).map_err(|error| {
+        AdminError::Failed(format!(
+            "{} does not say how far the archive has the log: {error}. Move it out of the store and run this again: the archive goes on from \
+             the note before it or, where the log no longer has what came since, begins a new chain that needs a full backup to go with it",
+            ArchiveNote::key(&note.object)
+        ))
+    })
 }
 
 /// What is covered when all segments are that were captured and will never change. What the log has gained since is not looked at.
