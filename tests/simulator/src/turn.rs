@@ -88,6 +88,7 @@ impl Simulation {
             Happening::SegmentRemoved(bytes) => core.segment_removed(bytes),
             Happening::TakeSnapshot(order, pieces) => running.pieces.begin(core, order, pieces),
             Happening::Open(shard) => {
+                running.writing = shard.0.lane().writing();
                 core.open(shard.0, shard.1);
                 server.opened += 1;
                 if server.opened == server.cores.len() {

@@ -41,8 +41,8 @@ pub(crate) struct Keeper {
     tables: TablesInForce,
     /// The segment that each lane was said to write to.
     writing: BTreeMap<LaneId, SegmentNumber>,
-    /// When it takes its next step: what was foreseen for another time does not count any more.
-    next_us: u64,
+    /// When it takes its next step: what was foreseen for another time does not count any more. `None` until it has begun.
+    next_us: Option<u64>,
     /// Whether there was nothing to do when it last looked, and no news since.
     is_idle: bool,
     /// Takes snapshots of the indexes, where that is done.
@@ -74,7 +74,7 @@ impl Keeper {
             facts: upkeep.facts().clone(),
             state: State::Runs(Box::new(upkeep)),
             writing,
-            next_us: 0,
+            next_us: None,
             is_idle: false,
             taker,
             operations_most: OPERATIONS,
@@ -97,7 +97,7 @@ impl Keeper {
 
     /// Says when it begins.
     pub(crate) fn begin_at(&mut self, time_us: u64) {
-        self.next_us = time_us;
+        self.next_us = Some(time_us);
     }
 
     /// What it counts.
@@ -141,12 +141,14 @@ impl fmt::Debug for Keeper {
 impl Simulation {
     /// Tells the thread that a lane writes to a segment, all before it being sealed.
     pub(crate) fn lane_writes(&mut self, lane: LaneId, number: SegmentNumber) {
-        let Keeper { state, writing, is_idle, .. } = &mut self.server().keeper;
+        let Keeper { state, writing, is_idle, next_us, .. } = &mut self.server().keeper;
         writing.insert(lane, number);
         *is_idle = false;
         if let State::Runs(upkeep) = state {
             upkeep.lane_writes(lane, number);
-            self.foresee_upkeep(0);
+            if next_us.is_some() {
+                self.foresee_upkeep(0);
+            }
         }
     }
 
@@ -158,13 +160,14 @@ impl Simulation {
             self.random.within(100..=5_000)
         };
         let next_us = self.time_us + pause_us + takes_us;
-        self.server().keeper.next_us = next_us;
+        self.server().keeper.next_us = Some(next_us);
         self.schedule.add(next_us, Event::Upkeep);
     }
 
     /// The thread takes a step.
     pub(crate) fn upkeep(&mut self) {
-        if self.server().keeper.next_us != self.time_us {
+        let time_us = self.time_us;
+        if self.server().keeper.next_us != Some(time_us) {
             return;
         }
         let State::Runs(mut upkeep) = std::mem::replace(&mut self.server().keeper.state, State::Ended) else {
