@@ -211,6 +211,10 @@ impl Report {
         rows.iter().for_each(|(what, count)| say(format_args!("  {count:>14} {what}")));
         let answers: Vec<_> =
             totals.answers.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+        say(format_args!("  what went wrong, and how often:"));
+        for (kind, count) in &totals.faults {
+            say(format_args!("{count:>16} {kind}"));
+        }
         say(format_args!("  answers by status: {}", answers.join(", ")));
     }
 }

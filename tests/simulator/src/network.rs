@@ -133,6 +133,7 @@ impl Simulation {
     fn piece(&mut self, number: LinkNumber, waiting: impl Fn(&Link) -> usize) -> usize {
         let waiting = waiting(&self.links[&number]);
         if waiting > 1 && self.scenario.cuts.happens(&mut self.random) {
+            self.totals.count_fault("bytes came in pieces");
             return self.random.within(1..=waiting as u64 - 1) as usize;
         }
         waiting
@@ -141,6 +142,10 @@ impl Simulation {
     /// A piece has moved: now the link may break, or stall.
     fn after_piece(&mut self, number: LinkNumber) {
         if self.scenario.resets.happens(&mut self.random) {
+            let link = &self.links[&number];
+            if !link.up.is_empty() || link.down.is_some() {
+                self.totals.count_fault("connection broke in the midst of what was sent");
+            }
             self.reset(number);
             return;
         }

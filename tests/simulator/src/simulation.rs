@@ -189,6 +189,9 @@ impl Simulation {
         self.enter(Calm::Serving);
         self.start();
         self.scrub();
+        for (kind, count) in self.disk.get().take_losses() {
+            *self.totals.faults.entry(kind.to_owned()).or_default() += count;
+        }
         self.totals.count_answers(&self.answers);
         self.totals.disk_bytes = self.disk.get().bytes();
         self.totals.virtual_us = self.time_us;
@@ -368,8 +371,8 @@ impl Simulation {
             for under_way in running.writes {
                 let LaneWrite { segment: number, offset, buffer, bytes, .. } = under_way.write;
                 let segment = SegmentId { lane: LaneId(core as u16), number };
-                self.disk.get().write_partly(segment, offset, &buffer[..bytes]);
-                self.totals.writes_torn += 1;
+                let is_whole = self.disk.get().write_partly(segment, offset, &buffer[..bytes]);
+                self.totals.writes_torn += u64::from(!is_whole);
             }
         }
         self.disk.get().crash(crash);

@@ -22,7 +22,7 @@ pub struct Totals {
     pub runs: u64,
     /// Writes that lanes began.
     pub writes: u64,
-    /// Those of them that a crash cut short.
+    /// Those of them that a crash cut short, so that they are not there, or not as a whole.
     pub writes_torn: u64,
     /// Those of them that failed.
     pub writes_failed: u64,
@@ -82,7 +82,7 @@ pub struct Totals {
     pub log_full: u64,
     /// Answers by status.
     pub answers: BTreeMap<u16, u64>,
-    /// What went wrong with the disk, by its kind.
+    /// What went wrong with disk, network and cores, by its kind.
     pub faults: BTreeMap<String, u64>,
 }
 

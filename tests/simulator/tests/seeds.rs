@@ -39,7 +39,7 @@ fn run_twice(world: World) -> Totals {
 }
 
 /// What goes wrong in some world or other.
-const FAULTS: [&str; 36] = [
+const FAULTS: [&str; 47] = [
     "log: Rot",
     "log: Lost",
     "log: Misdirected",
@@ -57,6 +57,15 @@ const FAULTS: [&str; 36] = [
     "snapshot: Lost",
     "snapshot: Cut",
     "snapshot: Gone",
+    "unfinished write: all of it is left",
+    "unfinished write: nothing is left",
+    "unfinished write: its beginning is left",
+    "unfinished write: some sectors are left",
+    "unfinished write: a wrong bit",
+    "power cut: the name of a segment is gone",
+    "power cut: a removed segment is back",
+    "power cut: blocks of a segment as they were",
+    "power cut: a name of tables or manifest as it was",
     "write failed",
     "write was short",
     "write was slow",
@@ -75,6 +84,8 @@ const FAULTS: [&str; 36] = [
     "core stalled",
     "messages between cores were late",
     "connection was half-closed",
+    "connection broke in the midst of what was sent",
+    "bytes came in pieces",
     "files were held",
 ];
 

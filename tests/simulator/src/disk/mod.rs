@@ -71,6 +71,8 @@ pub(crate) struct Disk {
     written: Vec<Written>,
     /// Counts whatever is done.
     moment: u64,
+    /// What has gone wrong with writes and names, by its kind.
+    losses: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +114,13 @@ impl Disk {
             unreadable: None,
             written: Vec::new(),
             moment: 0,
+            losses: BTreeMap::new(),
         }
+    }
+
+    /// What has gone wrong with writes and names, by its kind, since this was asked last.
+    pub(crate) fn take_losses(&mut self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut self.losses)
     }
 
     /// A generation of so many lanes is open.
@@ -140,21 +148,25 @@ impl Disk {
     }
 
     /// Leaves some of a write's sectors, none of them durable: it failed, or the process has ended while it was under way. In
-    /// what is left a bit may be wrong: nobody was promised anything.
-    pub(crate) fn write_partly(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) {
+    /// what is left a bit may be wrong: nobody was promised anything. Gives whether all of them are left.
+    pub(crate) fn write_partly(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> bool {
         let keep = Kept::new(&mut self.random, bytes.len() / SECTOR_BYTES);
-        let Some(file) = self.files.get_mut(&segment) else { return };
+        let Some(file) = self.files.get_mut(&segment) else { return false };
+        let mut kept = Vec::new();
         for (at, (block, bytes)) in blocks(offset).zip(bytes.chunks(BLOCK_BYTES)).enumerate() {
             let mut content = file.content(block);
             let mut changed = false;
             for (sector, bytes) in bytes.chunks(SECTOR_BYTES).enumerate() {
-                if keep.keeps(&mut self.random, at * SECTORS_A_BLOCK + sector) {
+                let is_kept = keep.keeps(&mut self.random, at * SECTORS_A_BLOCK + sector);
+                kept.push(is_kept);
+                if is_kept {
                     content[sector * SECTOR_BYTES..][..bytes.len()].copy_from_slice(bytes);
                     changed = true;
                 }
             }
             if changed {
                 if self.random.once_in(20) {
+                    count(&mut self.losses, "unfinished write: a wrong bit");
                     let at = self.random.within(0..=BLOCK_BYTES as u64 - 1) as usize;
                     content[at] ^= 1 << self.random.within(0..=7);
                 }
@@ -163,6 +175,15 @@ impl Disk {
                 self.lies.remove(&(segment, block));
             }
         }
+        let is_whole = kept.iter().all(|is_kept| *is_kept);
+        let kind = match kept.iter().position(|is_kept| !is_kept) {
+            None => "unfinished write: all of it is left",
+            Some(_) if !kept.contains(&true) => "unfinished write: nothing is left",
+            Some(first) if !kept[first..].contains(&true) => "unfinished write: its beginning is left",
+            Some(_) => "unfinished write: some sectors are left",
+        };
+        count(&mut self.losses, kind);
+        is_whole
     }
 
     /// A prepared segment appears under its name, which is not yet durable.
@@ -184,24 +205,30 @@ impl Disk {
         if crash == Crash::Kill {
             return;
         }
-        self.store.cut_power(&mut self.random);
+        if self.store.cut_power(&mut self.random) {
+            count(&mut self.losses, "power cut: a name of tables or manifest as it was");
+        }
         self.snapshots.cut_power(&mut self.random);
-        let Disk { files, removed, random, lies, .. } = self;
+        let Disk { files, removed, random, lies, losses, .. } = self;
         let came_back: Vec<_> = removed.keys().copied().filter(|_| random.once_in(2)).collect();
         for segment in came_back {
+            count(losses, "power cut: a removed segment is back");
             files.entry(segment).or_insert_with(|| removed.remove(&segment).expect("it was just listed"));
         }
         removed.clear();
         files.retain(|segment, file| {
             let stays = file.is_name_durable || random.once_in(2);
             if !stays {
+                count(losses, "power cut: the name of a segment is gone");
                 lies.retain(|(lied, _), _| lied != segment);
             }
             stays
         });
         for file in files.values_mut() {
             file.is_name_durable = true;
-            file.lose(random);
+            if file.lose(random) {
+                count(losses, "power cut: blocks of a segment as they were");
+            }
         }
     }
 
@@ -243,8 +270,8 @@ impl File {
         self.durable.entry(block).or_insert(content);
     }
 
-    /// Loses what is not durable, or some of it.
-    fn lose(&mut self, random: &mut Random) {
+    /// Loses what is not durable, or some of it. Gives whether a block is not what it was.
+    fn lose(&mut self, random: &mut Random) -> bool {
         if let Some((bytes, blocks)) = self.uncut.take()
             && random.once_in(2)
         {
@@ -253,6 +280,7 @@ impl File {
         }
         let durable = std::mem::take(&mut self.durable);
         let keep = Kept::new(random, durable.len() * SECTORS_A_BLOCK);
+        let mut is_changed = false;
         for (at, (block, durable)) in durable.into_iter().enumerate() {
             let mut content = durable.unwrap_or_else(|| Box::new([0; BLOCK_BYTES]));
             let changed = self.content(block);
@@ -262,9 +290,16 @@ impl File {
                     content[bytes.clone()].copy_from_slice(&changed[bytes]);
                 }
             }
+            is_changed |= content != changed;
             self.blocks.insert(block, content);
         }
+        is_changed
     }
+}
+
+/// Counts something that has gone wrong.
+fn count(losses: &mut BTreeMap<&'static str, u64>, kind: &'static str) {
+    *losses.entry(kind).or_default() += 1;
 }
 
 /// Which sectors of a write reach the disk.

@@ -81,8 +81,8 @@ impl StoreDirectory {
         self.durable = self.visible.clone();
     }
 
-    /// Each name that was not durable is as it was, or as it is.
-    pub(super) fn cut_power(&mut self, random: &mut Random) {
+    /// Each name that was not durable is as it was, or as it is. Gives whether one is as it was.
+    pub(super) fn cut_power(&mut self, random: &mut Random) -> bool {
         let StoreDirectory { visible, durable, .. } = self;
         let mut numbers: BTreeSet<_> = visible.tables.keys().chain(durable.tables.keys()).copied().collect();
         numbers.retain(|number| visible.tables.contains_key(number) != durable.tables.contains_key(number));
@@ -102,7 +102,10 @@ impl StoreDirectory {
                 durable.unfinished.remove(&number);
             }
         }
+        let has_lost =
+            visible.tables.keys().ne(durable.tables.keys()) || visible.manifest != durable.manifest;
         *visible = durable.clone();
+        has_lost
     }
 
     /// Bytes of all files.
