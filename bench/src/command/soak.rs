@@ -30,8 +30,8 @@ Examples:
 
 How it works: claims, batches, queries and a few retractions are due at a steady rate, whatever the server does. Nine of ten
 claims are such that it holds already, so that it grows slowly. Some connections end and come again, some clients say what
-nobody should. Memory beside the indexes, descriptors, threads, the log beyond what was written, and the p99 latency are
-compared in the first and the last quarter. The exit code is 0 if nothing grew and every answer was right, else 1.";
+nobody should. Memory beside the indexes, descriptors, threads, the log, files that are no part of log, tables or snapshot, and
+the p99 latency are compared in the first and the last quarter. The exit code is 0 if nothing grew and every answer was right, else 1.";
 
 /// Put steady load on a server for a long time, and judge whether anything grows that should not
 #[derive(Debug, Args)]

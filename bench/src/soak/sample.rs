@@ -60,6 +60,10 @@ pub struct Sample {
     pub log_bytes: u64,
     /// Bytes written to the log since the server was started.
     pub written_bytes: u64,
+    /// Bytes of the tables that hold claims, as the server says.
+    pub tables_bytes: u64,
+    /// Bytes of the last snapshot of the indexes, as the server says.
+    pub snapshot_bytes: u64,
     /// What only the kernel knows; unknown where the server was not started here.
     pub process: Option<Process>,
 }
@@ -112,6 +116,12 @@ impl Sample {
     pub fn other_memory_bytes(&self) -> Option<f64> {
         Some(self.process?.memory_bytes as f64 - INDEX_BYTES_OCCUPIED * self.index_bytes as f64)
     }
+
+    /// Bytes of the files that the server does not count: what must not grow.
+    pub fn other_disk_bytes(&self) -> Option<f64> {
+        let counted = self.log_bytes + self.tables_bytes + self.snapshot_bytes;
+        Some(self.process?.disk_bytes as f64 - counted as f64)
+    }
 }
 
 /// Looks how a server is.
@@ -147,6 +157,8 @@ impl<'a> Sampler<'a> {
             index_bytes: sum("stemedb_core_index_bytes") as u64,
             log_bytes: sum("stemedb_wal_disk_usage_bytes") as u64,
             written_bytes: sum("stemedb_wal_bytes_written_total") as u64,
+            tables_bytes: sum("stemedb_tables_bytes") as u64,
+            snapshot_bytes: sum("stemedb_index_snapshot_bytes") as u64,
             process: self.process()?,
         })
     }
