@@ -1,7 +1,10 @@
 //! What the build promises: a panic ends the process at once, and a number that does not fit is one.
 
+use std::env;
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 
 /// The value of `key` in the section `name` of the workspace's manifest.
 fn setting(name: &str, key: &str) -> Option<String> {
@@ -40,4 +43,21 @@ fn a_release_checks_the_arithmetic_of_the_engine() {
         assert_eq!(setting("profile.dev", key), None);
         assert_eq!(setting("profile.test", key), None);
     }
+}
+
+/// Goal: both hold for what is built, and not only in the manifest: a release is ended by a number that does not fit. Method: a program is built as one,
+/// and has the engine add up what no number holds.
+#[test]
+fn a_release_is_ended_by_arithmetic_in_the_engine_that_does_not_fit() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let ended = Command::new(cargo)
+        .args(["run", "--release", "--locked", "--package", "stemedb-engine", "--example", "overflow"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo can be run");
+    let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    // cargo is replaced by the program that it runs.
+    assert_eq!(ended.status.signal(), Some(libc::SIGABRT), "{stdout}{stderr}");
+    assert!(stderr.contains("panicked") && stderr.contains("overflow"), "{stderr}");
+    assert_eq!(stdout, "", "it has gone on with a wrapped sum");
 }
