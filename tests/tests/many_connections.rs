@@ -42,7 +42,9 @@ fn ten_thousand_idle_connections_cost_little_and_leave_nothing() {
     assert!(limit > SPARE_DESCRIPTORS, "this process may not have more than {limit} descriptors");
     let idle = IDLE.min((limit - SPARE_DESCRIPTORS) as usize);
     if idle < IDLE {
-        println!("only {idle} connections: this process may not have more than {limit} descriptors");
+        stemedb_tests::skip(format_args!(
+            "only {idle} connections: this process may not have more than {limit} descriptors"
+        ));
     }
     let data = Data::new();
     let server = Start::on(&data).with("STEMEDB_IDLE_TIMEOUT_S", "3600").serve();

@@ -38,7 +38,7 @@ impl S3 {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let Ok(mut child) = command.spawn() else {
-            eprintln!("skipped: no moto_server on this machine (pip install 'moto[server]')");
+            stemedb_tests::skip("no moto_server on this machine (pip install 'moto[server]')");
             return None;
         };
         let lines = BufReader::new(child.stderr.take().expect("it is piped"));
@@ -49,7 +49,7 @@ impl S3 {
         let Some(endpoint) = endpoint else {
             let _ = child.kill();
             let _ = child.wait();
-            eprintln!("skipped: moto_server does not start");
+            stemedb_tests::skip("moto_server does not start");
             return None;
         };
         Some(S3 { child, endpoint })

@@ -316,7 +316,7 @@ fn the_copy_of_a_backup_is_noted_where_its_data_is() {
 #[test]
 fn old_backups_make_room_for_the_next() {
     if let Err(reason) = disk::lack() {
-        eprintln!("skipped: {reason}");
+        stemedb_tests::skip(reason);
         return;
     }
     let workshop = Workshop::new();

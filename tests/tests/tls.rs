@@ -362,7 +362,7 @@ fn handshakes_beyond_the_bound_wait_while_others_are_served() {
     const WELL_BEFORE: Duration = Duration::from_secs(10);
     let limit = process::raise_descriptor_limit(HANDSHAKES_MAX as u64 + 200);
     if limit < HANDSHAKES_MAX as u64 + 200 {
-        eprintln!("skipped: only {limit} files may be open");
+        stemedb_tests::skip(format_args!("only {limit} files may be open"));
         return;
     }
     let secured = Secured::with(&[("STEMEDB_HEAD_TIMEOUT_S", "30")]);
@@ -421,7 +421,7 @@ fn handshakes_beyond_the_bound_wait_while_others_are_served() {
 fn has(tool: &str, argument: &str) -> bool {
     let ran = Command::new(tool).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if ran.is_err() {
-        eprintln!("skipped: no {tool} on this machine");
+        stemedb_tests::skip(format_args!("no {tool} on this machine"));
     }
     ran.is_ok()
 }

@@ -30,7 +30,7 @@ const READY: &str = "Server is ready to receive web requests";
 pub(crate) fn is_installed(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if let Err(error) = &found {
-        eprintln!("skipped: {tool} does not run here ({error})");
+        stemedb_tests::skip(format_args!("{tool} does not run here ({error})"));
     }
     found.is_ok()
 }

@@ -105,7 +105,7 @@ fn a_backup_shares_what_has_not_changed_since_the_last() {
 #[test]
 fn a_backup_on_a_full_disk_fails_is_noted_and_leaves_nothing() {
     if let Err(reason) = disk::lack() {
-        eprintln!("skipped: {reason}");
+        stemedb_tests::skip(reason);
         return;
     }
     let workshop = Workshop::new();
@@ -145,7 +145,7 @@ fn a_schedule_of_cron_is_one_of_systemd() {
     let timer = fs::read_to_string(units.join("stemedb-backup.timer")).expect("a timer");
     assert!(timer.contains("OnCalendar=*-*-* 02:00:00 UTC\n"), "the default is that of the unit");
     if !installation.output_of("systemd-analyze --version").status.success() {
-        eprintln!("skipped: no systemd-analyze on this machine");
+        stemedb_tests::skip("no systemd-analyze on this machine");
         return;
     }
     for cron in ["0 2 * * *", "*/15 1-5 1,15 * 1-5", "59 23 31 12 7"] {

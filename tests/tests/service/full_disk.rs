@@ -12,10 +12,10 @@ const DISK_BYTES: u64 = 64 << 20;
 #[test]
 fn a_start_on_a_full_disk_says_so_and_what_to_do_and_loses_nothing() {
     if let Err(lack) = disk::lack() {
-        return eprintln!("skipped: {lack}");
+        return stemedb_tests::skip(lack);
     }
     if process::cpus() < 2 {
-        return eprintln!("skipped: a second core needs a second CPU");
+        return stemedb_tests::skip("a second core needs a second CPU");
     }
     let workshop = Workshop::new();
     let disk = Disk::make(FileSystem::Ext4, &workshop.path("disk.img"), DISK_BYTES, &workshop.path("disk"));

@@ -40,7 +40,7 @@ impl Site {
     /// `None`, and a word about it, for somebody who must not give files to others.
     fn new() -> Option<Site> {
         if !rustix::process::geteuid().is_root() {
-            eprintln!("skipped: only root can install");
+            stemedb_tests::skip("only root can install");
             return None;
         }
         let directory = || tempfile::tempdir_in(binary::scratch_directory()).expect("writable");

@@ -96,7 +96,7 @@ fn entries_of_the_log_are_counted_when_they_are_replayed() {
 #[test]
 fn the_watchdog_hears_nothing_while_one_core_of_two_is_stuck() {
     if process::cpus() < 2 {
-        return eprintln!("skipped: one CPU, and so one core");
+        return stemedb_tests::skip("one CPU, and so one core");
     }
     let (data, manager) = (Data::new(), Manager::new());
     let server = manager.of(Start::on(&data).cores(2), SHORT).serve();

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// A log with a claim in it, and everything nobody's. `None`, and a word about it, where that cannot be made.
 fn nobodys_data() -> Option<Data> {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can start a server as somebody else");
+        stemedb_tests::skip("only root can start a server as somebody else");
         return None;
     }
     let may_run = Command::new("setpriv")
@@ -29,7 +29,7 @@ fn nobodys_data() -> Option<Data> {
         .stdout(Stdio::null())
         .status();
     if !may_run.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no setpriv, or the way to the server is barred for nobody");
+        stemedb_tests::skip("no setpriv, or the way to the server is barred for nobody");
         return None;
     }
     let data = Data::new();

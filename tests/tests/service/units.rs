@@ -22,7 +22,7 @@ fn units(extension: &str) -> Vec<PathBuf> {
 fn has_systemd() -> bool {
     let found = Command::new("systemd-analyze").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
-        eprintln!("skipped: no systemd-analyze on this machine");
+        stemedb_tests::skip("no systemd-analyze on this machine");
     }
     found
 }
