@@ -11,7 +11,7 @@ use stemedb_engine::time::UnixMicros;
 use super::Ticket;
 
 /// What a turn does for a snapshot, in bytes: some ten microseconds' worth.
-const BYTES_A_TURN: usize = 16 << 10;
+pub(super) const BYTES_A_TURN: usize = 16 << 10;
 
 /// A snapshot that is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -165,10 +165,12 @@ fn requests_sent_ahead_wait_unread_and_are_all_answered() {
             });
         }
     });
-    // Ten mebibytes were sent on each; what may wait is 64 KiB, and a core has 8 MiB of buffers to receive into.
+    // Ten mebibytes were sent on each, 80 in all. What may wait is 64 KiB for each, and what the ring had received before it was told to
+    // stop: no more than the core's 8 MiB of buffers. Their copies grow by doubling, with the old beside the new: 32 MiB at the most, of which
+    // the allocator keeps what it likes.
     let growth = process::anonymous_bytes(pid).saturating_sub(bytes_before);
     println!("{growth} bytes more after all that was sent ahead");
-    assert!(growth <= 16 << 20, "{growth} bytes more");
+    assert!(growth <= 32 << 20, "{growth} bytes more");
     assert_eq!(listing::all(&mut served.client, "warm").len(), 1);
     served.server.stop();
 }

@@ -7,6 +7,7 @@ use stemedb_engine::index::IndexLoader;
 use stemedb_engine::log::Lsn;
 use stemedb_engine::snapshots::{PIECE_BYTES, Piece, Position};
 
+use super::super::snapshot::BYTES_A_TURN;
 use super::*;
 
 const ORDER: SnapshotOrder = SnapshotOrder { taken: UnixMicros(7), checkpoints: 3, opened: UnixMicros(5) };
@@ -80,6 +81,20 @@ fn a_snapshot_holds_all_up_to_its_position_whatever_comes_meanwhile() {
     assert_eq!((index.len(), index.retracted_len()), (9_000, 0));
     assert!(stored >= 9_060 && world.assertions() == stored as u64, "{stored} were stored");
     assert!(!world.turn(0), "nothing is left to be done");
+}
+
+/// Goal: a snapshot holds up no turn for long. Method: its bytes against the turns that it takes; one may go beyond its part by a claim.
+#[test]
+fn a_turn_takes_no_more_of_a_snapshot_than_it_may() {
+    const CLAIM_BYTES_MAX: usize = 1 << 10;
+    let mut world = World::serving(1);
+    store(&mut world, 0..9_000);
+    world.cores[0].take_snapshot(ORDER);
+    let mut turns = 0;
+    let pieces = take(&mut world, |_| turns += 1);
+    let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
+    assert!(bytes > 20 * BYTES_A_TURN, "{bytes} bytes");
+    assert!(bytes <= turns * (BYTES_A_TURN + CLAIM_BYTES_MAX), "{bytes} bytes in {turns} turns");
 }
 
 #[test]
