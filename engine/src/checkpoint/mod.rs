@@ -35,4 +35,4 @@ pub use open_tables::{OpenTables, ReadError, StoredClaim};
 pub use scrub::{ScrubPace, Scrubbed};
 pub use storage::{DirManifest, ManifestStorage, MemoryManifest, ReplaceError};
 pub use table_set::{StoredSearch, TableSet, TablesInForce};
-pub use upkeep::{STEP_BYTES, Store, Upkeep, UpkeepConfig, Worked};
+pub use upkeep::{Needless, STEP_BYTES, Store, Upkeep, UpkeepConfig, Worked};

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Manifest, ReadError};
+use super::{Manifest, Needless, ReadError};
 use crate::claim::{Assertion, ClaimHash};
 use crate::index::{Checkpoints, LongParts};
 use crate::log::Generation;
@@ -127,13 +127,17 @@ impl TablesInForce {
         self.is_stale
     }
 
-    /// Whether tables that are in force no more may be [removed](TableStorage::remove): nobody reads one.
-    pub fn may_remove(&mut self) -> bool {
+    /// Whether a file may be removed: a segment when the tables that its claims are in can be read, and a table when nobody reads it besides.
+    pub fn may_remove(&mut self, file: Needless) -> bool {
         if planted::is(Bug::RemoveTablesInUse) {
             return true;
         }
         self.retired.retain(|table| Arc::strong_count(table) > 1);
-        self.retired.is_empty() && !self.is_stale
+        let is_read = match file {
+            Needless::Segment(_) => false,
+            Needless::Table(number) => self.retired.iter().any(|table| table.facts().number == number),
+        };
+        !is_read && !self.is_stale
     }
 }
 

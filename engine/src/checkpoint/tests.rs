@@ -295,7 +295,7 @@ impl World {
             self.tables.fail_after(changes);
         }
         for _ in 0..steps {
-            let worked = self.upkeep.step(NOW, &mut || may_remove);
+            let worked = self.upkeep.step(NOW, &mut |_| may_remove);
             assert!(worked.is_ok() || changes.is_some(), "{worked:?}");
         }
         self.tables.restart();
@@ -414,7 +414,7 @@ fn work(world: &mut World) -> Vec<Worked> {
     }
     let mut done = Vec::new();
     loop {
-        match world.upkeep.step(NOW, &mut || true).expect("nothing is in the way") {
+        match world.upkeep.step(NOW, &mut |_| true).expect("nothing is in the way") {
             Worked::Idle => return done,
             Worked::Opened { .. } | Worked::Partly => {}
             worked => done.push(worked),

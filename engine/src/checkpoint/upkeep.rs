@@ -14,6 +14,7 @@ use crate::background::offer_turn;
 use crate::log::SegmentNumber;
 use crate::log::covered::Covered;
 use crate::log::recovery::{RecoveryVisitError, Replayed, read_ended};
+use crate::log::segment::SegmentId;
 use crate::log::storage::{LogDisk, SegmentFile};
 use crate::planted::{self, Bug};
 use crate::slot::{CoreId, LaneId};
@@ -89,6 +90,15 @@ pub enum Worked {
     /// What was to be read is damaged. A damaged table stays as it is and is not merged any more; behind a damaged place of the log
     /// there is no checkpoint until the next start.
     FoundDamage(DamagedPlace),
+}
+
+/// A file that is needed no more, and that is to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needless {
+    /// All that is in it is in tables.
+    Segment(SegmentId),
+    /// No manifest lists it.
+    Table(TableNumber),
 }
 
 /// Moves claims out of ended segments into tables, merges tables, and removes what is needed no more.
@@ -243,7 +253,8 @@ impl Upkeep {
     }
 
     /// Does what is most needed: removes what is in the way, makes a checkpoint if there is anything for one, merges if there
-    /// are too many tables. `may_remove` says whether files may be removed now; they are kept as long as it says no.
+    /// are too many tables. `may_remove` is asked whether a file may be removed now: it is kept as long as that says no, and so are the
+    /// segments behind it.
     ///
     /// # Errors
     ///
@@ -252,7 +263,7 @@ impl Upkeep {
     pub fn step(
         &mut self,
         now: UnixMicros,
-        may_remove: &mut dyn FnMut() -> bool,
+        may_remove: &mut dyn FnMut(Needless) -> bool,
     ) -> Result<Worked, UpkeepError> {
         if self.is_in_doubt {
             return Ok(Worked::Idle);
@@ -283,14 +294,18 @@ impl Upkeep {
     fn try_step(
         &mut self,
         now: UnixMicros,
-        may_remove: &mut dyn FnMut() -> bool,
+        may_remove: &mut dyn FnMut(Needless) -> bool,
     ) -> Result<Worked, UpkeepError> {
         if !self.is_open {
             return self.open();
         }
-        let has_needless = !(self.needless_segments.is_empty() && self.needless_tables.is_empty());
-        if has_needless && may_remove() {
-            return self.remove_needless();
+        if let Some(&file) = self.needless_segments.last()
+            && may_remove(Needless::Segment(file.id))
+        {
+            return self.remove_segment(file);
+        }
+        if let Some(at) = self.needless_tables.iter().rposition(|table| may_remove(Needless::Table(*table))) {
+            return self.remove_table(at);
         }
         if self.may_checkpoint {
             return self.checkpoint(now);
@@ -341,8 +356,8 @@ impl Upkeep {
         if planted::is(Bug::RemoveTooEarly) {
             let before = std::mem::replace(&mut self.manifest, manifest.clone());
             self.find_needless_segments()?;
-            while !self.needless_segments.is_empty() {
-                self.remove_needless()?;
+            while let Some(&file) = self.needless_segments.last() {
+                self.remove_segment(file)?;
             }
             self.manifest = before;
         }
@@ -414,14 +429,11 @@ impl Upkeep {
         Ok(Worked::Merged)
     }
 
-    fn remove_needless(&mut self) -> Result<Worked, UpkeepError> {
-        if let Some(&file) = self.needless_segments.last() {
-            return self.remove_segment(file);
-        }
-        let table = *self.needless_tables.last().expect("the caller has seen that something is needless");
+    fn remove_table(&mut self, at: usize) -> Result<Worked, UpkeepError> {
+        let table = self.needless_tables[at];
         let removed = self.store.tables.remove(table);
         removed.map_err(|source| UpkeepError::RemoveTable { table, source })?;
-        self.needless_tables.pop();
+        self.needless_tables.remove(at);
         self.facts.gone(&self.store.tables.path(table));
         Ok(Worked::RemovedTable(table))
     }

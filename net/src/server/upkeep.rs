@@ -300,9 +300,9 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
         let mut right = None;
         let (wal, archived) = (self.data.wal(), self.archived.as_ref());
         let tables = &mut self.informed.tables;
-        let may_remove = &mut || {
-            right = removal_right(wal, archived).filter(|_| tables.may_remove());
-            right.is_some()
+        let may_remove = &mut |file| {
+            let right = right.get_or_insert_with(|| removal_right(wal, archived));
+            right.is_some() && tables.may_remove(file)
         };
         let worked = self.upkeep.step(wall_clock(), may_remove)?;
         if let Worked::Checkpointed | Worked::Merged = worked {

@@ -31,7 +31,7 @@ fn segments_until_behind(world: &mut World) -> u64 {
 
 /// Does all that is to be done, and removes what is not `held`.
 fn catch_up(world: &mut World, held: bool) {
-    while world.upkeep.step(NOW, &mut || !held).unwrap() != Worked::Idle {}
+    while world.upkeep.step(NOW, &mut |_| !held).unwrap() != Worked::Idle {}
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn segments_of_lanes_without_a_core_wait_as_well() {
     }
     let mut world = world.restarted(1);
     bound(&mut world, 6);
-    assert!(matches!(world.upkeep.step(NOW, &mut || true), Ok(Worked::Opened { .. })));
+    assert!(matches!(world.upkeep.step(NOW, &mut |_| true), Ok(Worked::Opened { .. })));
     assert!(world.upkeep.is_behind());
     catch_up(&mut world, false);
     assert!(!world.upkeep.is_behind());
@@ -91,7 +91,7 @@ fn a_damaged_log_hurries_nobody() {
     segments_until_behind(&mut world);
     let first = SegmentId { lane: LaneId(0), number: crate::log::SegmentNumber::FIRST };
     world.log.both().0.segments.get_mut(&first).expect("it has ended")[2 * BLOCK_BYTES] ^= 1;
-    let found = (0..9).map(|_| world.upkeep.step(NOW, &mut || true).unwrap());
+    let found = (0..9).map(|_| world.upkeep.step(NOW, &mut |_| true).unwrap());
     assert!(found.into_iter().any(|worked| matches!(worked, Worked::FoundDamage(_))));
     assert!(!world.upkeep.is_behind(), "nothing can be done about it");
     end_segment(&mut world);
@@ -112,4 +112,45 @@ fn damaged_tables_hurry_nobody() {
     let path = world.tables.path(damaged);
     world.upkeep.facts().damaged(DamagedPlace { path, offset: 0, problem: "damaged".to_owned() });
     assert!(!world.upkeep.is_behind(), "there are not many on either side of it");
+}
+
+/// A table is read for as long as it takes: neither the log nor the disk fills up meanwhile.
+#[test]
+fn a_table_that_is_read_holds_up_nothing_else() {
+    let mut world = World::new(1);
+    let mut read = None;
+    let mut removed = (0, 0);
+    for _ in 0..8 * TABLES_MAX {
+        end_segment(&mut world);
+        loop {
+            // The first table that is needless is read from then on.
+            let mut may_remove = |file| match file {
+                Needless::Segment(_) => true,
+                Needless::Table(number) => *read.get_or_insert(number) != number,
+            };
+            match world.upkeep.step(NOW, &mut may_remove).unwrap() {
+                Worked::Idle => break,
+                Worked::RemovedSegment(_) => removed.0 += 1,
+                Worked::RemovedTable(_) => removed.1 += 1,
+                _ => {}
+            }
+        }
+        let left = world
+            .log
+            .list()
+            .unwrap()
+            .iter()
+            .filter(|file| world.upkeep.manifest().covered.contains(file.id))
+            .count();
+        assert_eq!(left, 0, "segments that are covered are there");
+    }
+    let read = read.expect("tables were merged");
+    assert!(
+        removed.0 >= 8 * TABLES_MAX && removed.1 > TABLES_MAX,
+        "segments and tables removed: {removed:?}"
+    );
+    assert!(world.tables.list().unwrap().iter().any(|file| file.number == read), "it is there still");
+    while world.upkeep.step(NOW, &mut |_| true).unwrap() != Worked::Idle {}
+    assert!(world.tables.list().unwrap().iter().all(|file| file.number != read), "nobody reads it any more");
+    world.check();
 }

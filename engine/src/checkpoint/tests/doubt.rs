@@ -40,8 +40,8 @@ fn in_doubt(manifest: &LooseManifest) -> World {
     };
     let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
     world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts);
-    assert_eq!(world.upkeep.step(NOW, &mut || true).unwrap(), Worked::Opened { unlisted: Vec::new() });
-    let error = world.upkeep.step(NOW, &mut || true).unwrap_err();
+    assert_eq!(world.upkeep.step(NOW, &mut |_| true).unwrap(), Worked::Opened { unlisted: Vec::new() });
+    let error = world.upkeep.step(NOW, &mut |_| true).unwrap_err();
     assert!(!error.is_no_space(), "it is not to be tried again: {error:?}");
     world
 }
@@ -53,7 +53,7 @@ fn nothing_is_removed_while_the_manifest_is_in_doubt() {
     let manifest = LooseManifest::default();
     let mut world = in_doubt(&manifest);
     for _ in 0..10 {
-        assert_eq!(world.upkeep.step(NOW, &mut || true).unwrap(), Worked::Idle);
+        assert_eq!(world.upkeep.step(NOW, &mut |_| true).unwrap(), Worked::Idle);
     }
     world.manifest = manifest.visible;
     world.check();
@@ -81,7 +81,7 @@ fn a_manifest_that_a_start_finds_is_durable_before_anything_is_removed() {
     let mut removed = 0;
     loop {
         world.check();
-        match world.upkeep.step(NOW, &mut || true) {
+        match world.upkeep.step(NOW, &mut |_| true) {
             Ok(Worked::Idle) => break,
             Ok(Worked::RemovedSegment(_)) => removed += 1,
             Ok(_) => {}

@@ -172,12 +172,12 @@ fn upkeep_that_finds_no_space_at_its_start_begins_when_there_is_some() {
     let facts = UpkeepFacts::default();
     world.upkeep = Upkeep::new(store, world_config(), manifest, writing(&world.lanes), facts);
     for failures in 1..4 {
-        let error = world.upkeep.step(NOW, &mut || true).expect_err("there is no room");
+        let error = world.upkeep.step(NOW, &mut |_| true).expect_err("there is no room");
         assert!(error.is_no_space(), "{error:?}");
         assert_eq!(world.upkeep.facts().snapshot().failures, failures);
     }
     *changes_left.lock().expect("no holder of this lock panics") = u64::MAX;
-    let opened = world.upkeep.step(NOW, &mut || true).expect("there is room");
+    let opened = world.upkeep.step(NOW, &mut |_| true).expect("there is room");
     assert_eq!(opened, Worked::Opened { unlisted: vec![unlisted] });
     assert!(work(&mut world).contains(&Worked::RemovedTable(unlisted)));
     assert!(!world.upkeep.facts().snapshot().has_ended);
@@ -193,7 +193,7 @@ fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
     while world.upkeep.manifest().tables.len() < 4 {
         (0..60).for_each(|at| world.claim(at, None, 4_000));
         world.upkeep.lane_writes(LaneId(0), world.lanes[0].writing().expect("it was opened"));
-        while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
+        while world.upkeep.step(NOW, &mut |_| true).unwrap() != Worked::Idle {}
     }
     let merges = |world: &World| world.upkeep.facts().snapshot().merges;
     let tables = &world.upkeep.manifest().tables;
@@ -205,9 +205,9 @@ fn a_merge_waits_until_there_is_room_for_what_it_writes_and_for_the_log() {
     let bytes =
         tables[merged].iter().map(|table| table.facts.bytes).sum::<u64>() + world_config().spare_bytes;
     world.tables.set_free_bytes(bytes - 1);
-    assert_eq!((world.upkeep.step(NOW, &mut || true).unwrap(), merges(&world)), (Worked::Idle, 0));
+    assert_eq!((world.upkeep.step(NOW, &mut |_| true).unwrap(), merges(&world)), (Worked::Idle, 0));
     world.tables.set_free_bytes(bytes);
-    while world.upkeep.step(NOW, &mut || true).unwrap() != Worked::Idle {}
+    while world.upkeep.step(NOW, &mut |_| true).unwrap() != Worked::Idle {}
     assert!(merges(&world) > 0);
     world.check();
 }
@@ -229,7 +229,7 @@ fn a_segment_that_is_gone_is_not_removed_again() {
     let before = world.log.list().unwrap();
     let (mut failures, mut told) = (0, Vec::new());
     loop {
-        let done = match world.upkeep.step(NOW, &mut || true) {
+        let done = match world.upkeep.step(NOW, &mut |_| true) {
             Ok(Worked::Idle) => break,
             Ok(worked) => Some(worked),
             Err(error) => {
@@ -263,6 +263,6 @@ fn work_all(
     writing: BTreeMap<LaneId, crate::log::SegmentNumber>,
 ) -> Result<(), UpkeepError> {
     let mut upkeep = Upkeep::new(store, config, Manifest::empty(), writing, UpkeepFacts::default());
-    while upkeep.step(NOW, &mut || true)? != Worked::Idle {}
+    while upkeep.step(NOW, &mut |_| true)? != Worked::Idle {}
     Ok(())
 }

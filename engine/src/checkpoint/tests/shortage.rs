@@ -87,7 +87,8 @@ impl TableSource for ShortTable {
 
 /// Takes steps until one fails, which is for the shortage and nothing else.
 fn run_short(world: &mut World) {
-    let error = (0..10).find_map(|_| world.upkeep.step(NOW, &mut || true).err()).expect("something is short");
+    let error =
+        (0..10).find_map(|_| world.upkeep.step(NOW, &mut |_| true).err()).expect("something is short");
     assert!(error.is_shortage() && !error.is_no_space(), "{error:?}");
     assert_eq!(error.damaged_place(), None);
 }

@@ -5,7 +5,8 @@
 //! done, held back, damaged and failed by the test.
 
 use stemedb_engine::checkpoint::{
-    ListedTable, Manifest, ManifestStorage, MemoryManifest, OpenTables, TableSet, TablesInForce, UpkeepFacts,
+    ListedTable, Manifest, ManifestStorage, MemoryManifest, Needless, OpenTables, TableSet, TablesInForce,
+    UpkeepFacts,
 };
 use stemedb_engine::claim::{
     Assertion, Claim, ClaimHash, ConceptPath, Json, Metadata, Predicate, Timestamp, Value, assertion,
@@ -14,6 +15,7 @@ use stemedb_engine::index::{INLINE_BYTES_MAX, IndexLoader, NewClaim};
 use stemedb_engine::log::Lsn;
 use stemedb_engine::log::covered::{Covered, CoveredEnd};
 use stemedb_engine::log::generation::LaneEnd;
+use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::MemoryStorage;
 use stemedb_engine::order::WriteOrder;
 use stemedb_engine::table::{
@@ -447,12 +449,17 @@ fn values_leave_memory_when_a_table_has_them() {
         covered: Covered { ends: vec![CoveredEnd { end, continues: true }], ..Covered::default() },
     };
     let mut in_force = TablesInForce::new(set);
-    assert!(in_force.may_remove());
+    let (merged, segment) = (
+        Needless::Table(TableNumber(1)),
+        Needless::Segment(SegmentId { lane: LaneId(0), number: SegmentNumber(1) }),
+    );
+    assert!(in_force.may_remove(merged));
     let now = Arc::clone(in_force.follow(&manifest, &tables).expect("it is sound"));
-    assert!(!in_force.may_remove(), "a core reads it");
+    assert!(!in_force.may_remove(merged), "a core reads it");
+    assert!(in_force.may_remove(segment) && in_force.may_remove(Needless::Table(TableNumber(3))));
     world.cores[0].set_tables(now);
     world.run();
-    assert!(in_force.may_remove());
+    assert!(in_force.may_remove(merged));
     tables.remove(TableNumber(1)).expect("it is there");
     assert_eq!(world.long_counts().0, 0);
     assert_eq!(pages(&mut world), before);

@@ -112,7 +112,7 @@ impl World {
         };
         let writing = self.lanes.iter().map(|lane| (lane.config().lane, lane.writing().expect("it is open")));
         let mut upkeep = Upkeep::new(store, config, manifest, writing.collect(), UpkeepFacts::default());
-        while upkeep.step(NOW, &mut || true).expect("a working disk") != Worked::Idle {}
+        while upkeep.step(NOW, &mut |_| true).expect("a working disk") != Worked::Idle {}
     }
 
     /// Takes a snapshot of what there is, as two cores do that have just started.
