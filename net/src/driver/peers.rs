@@ -84,3 +84,50 @@ impl Peers {
         left
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stemedb_engine::ring::RingConfig;
+
+    use super::*;
+    use crate::core::Ticket;
+
+    fn numbered(line: u64) -> Message {
+        let ticket = Ticket { core: CoreId(0), operation: Default::default(), line, bytes: 0 };
+        Message::RetractCopy { ticket, payload: Arc::default() }
+    }
+
+    /// Goal: what a queue has no room for stays with its sender, in order, and none of it is lost or comes twice. Method: at its bound and one
+    /// above it, and what is left when the receiver has taken some.
+    #[test]
+    fn what_a_queue_has_no_room_for_stays_with_the_sender() {
+        let config = RingConfig { operations_max: 16, receive_buffers: 1, receive_buffer_bytes: 4096 };
+        let mut rings = [(); 2].map(|()| Ring::new(&config).expect("the kernel has rings"));
+        let addresses = rings.each_ref().map(Ring::address);
+        let mut peers = meet(2);
+        peers.iter_mut().for_each(|core| core.introduce(&addresses));
+        let [low, high] = &mut peers[..] else { panic!("two cores") };
+        let taken = |high: &mut Peers| {
+            let mut lines = Vec::new();
+            high.receive(|from, message| match message {
+                Message::RetractCopy { ticket, .. } if from == CoreId(0) => lines.push(ticket.line),
+                other => panic!("{from:?} has sent {other:?}"),
+            });
+            lines
+        };
+
+        let queue_messages_max = QUEUE_MESSAGES_MAX as u64;
+        let mut messages = [VecDeque::new(), (0..queue_messages_max).map(numbered).collect()];
+        assert!(!low.send(&mut rings[0], &mut messages), "as many as the queue holds");
+        messages[1].extend([numbered(queue_messages_max), numbered(queue_messages_max + 1)]);
+        assert!(low.send(&mut rings[0], &mut messages), "one more");
+        assert_eq!(messages[1].len(), 2);
+        assert_eq!(taken(high), (0..queue_messages_max).collect::<Vec<_>>());
+
+        assert!(!low.send(&mut rings[0], &mut messages));
+        assert_eq!(taken(high), [queue_messages_max, queue_messages_max + 1]);
+        assert!(messages[1].is_empty() && taken(high).is_empty());
+    }
+}
