@@ -43,6 +43,11 @@ fn counts(server: &Server, rows: &[Row]) -> Vec<Violation> {
         ("assertion_count in /v1/health", server.assertion_count()),
         ("stemedb_assertions_total in /metrics", server.metric("stemedb_assertions_total") as u64),
     ];
+    wrong_counts(told, listed)
+}
+
+/// Those numbers among what was `told`, and where, that are not `listed`.
+fn wrong_counts(told: [(&str, u64); 2], listed: u64) -> Vec<Violation> {
     let wrong = told.into_iter().filter(|(_, told)| *told != listed);
     wrong.map(|(at, told)| Violation::Count { at: at.to_owned(), told, listed }).collect()
 }
@@ -54,4 +59,18 @@ fn expect_none(server: &Server, violations: &[Violation]) {
     let told: Vec<String> =
         violations.iter().take(VIOLATIONS_TOLD_MAX).map(|violation| format!("  {violation}")).collect();
     panic!("{} promises broken:\n{}\nthe server said:\n{}", violations.len(), told.join("\n"), server.text());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a number of claims that is not that of those listed is found, wherever it is told. Method: made-up numbers.
+    #[test]
+    fn numbers_that_are_not_those_listed_are_found() {
+        let wrong = |at: &str, told| Violation::Count { at: at.to_owned(), told, listed: 3 };
+        assert_eq!(wrong_counts([("health", 3), ("metrics", 3)], 3), []);
+        assert_eq!(wrong_counts([("health", 4), ("metrics", 3)], 3), [wrong("health", 4)]);
+        assert_eq!(wrong_counts([("health", 3), ("metrics", 2)], 3), [wrong("metrics", 2)]);
+    }
 }

@@ -9,6 +9,9 @@ use super::worker::Worker;
 use crate::Response;
 use crate::history::Name;
 
+#[cfg(test)]
+mod tests;
+
 /// What the answer to a claim must be, if it is one of success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
