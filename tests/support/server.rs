@@ -32,7 +32,18 @@ const COMPLETE: &str = "Startup complete";
 pub struct Start {
     variables: BTreeMap<String, OsString>,
     arguments: Vec<OsString>,
-    group: Option<PathBuf>,
+    becomes: Becomes,
+}
+
+/// What the process is first that becomes the server.
+#[derive(Debug, Clone)]
+enum Becomes {
+    /// Nothing else.
+    Itself,
+    /// One that enters this control group.
+    InGroup(PathBuf),
+    /// One that gives up what root may read beyond modes.
+    ObeyingModes,
 }
 
 /// A running server. It is killed when it is dropped, also by a test that panics.
@@ -61,7 +72,7 @@ impl Start {
 
     /// The same on a data directory `root` that belongs to somebody else.
     pub fn at(root: &Path) -> Start {
-        let start = Start { variables: BTreeMap::new(), arguments: Vec::new(), group: None };
+        let start = Start { variables: BTreeMap::new(), arguments: Vec::new(), becomes: Becomes::Itself };
         start
             .with("STEMEDB_BIND_ADDR", "127.0.0.1:0")
             .with("STEMEDB_WAL_DIR", root.join("wal"))
@@ -95,7 +106,12 @@ impl Start {
 
     /// Has it run in a control group.
     pub fn in_group(self, group: &ControlGroup) -> Start {
-        Start { group: Some(group.path().to_owned()), ..self }
+        Start { becomes: Becomes::InGroup(group.path().to_owned()), ..self }
+    }
+
+    /// Has it read only what the modes of files allow, also where root runs the tests.
+    pub fn obeying_modes(self) -> Start {
+        Start { becomes: Becomes::ObeyingModes, ..self }
     }
 
     /// Starts the server and waits until it serves.
@@ -140,9 +156,10 @@ impl Start {
     }
 
     fn command(&self) -> Command {
-        let mut command = match &self.group {
-            None => Command::new(binary::stemedb_api()),
-            Some(group) => in_group(group, binary::stemedb_api()),
+        let mut command = match &self.becomes {
+            Becomes::Itself => Command::new(binary::stemedb_api()),
+            Becomes::InGroup(group) => in_group(group, binary::stemedb_api()),
+            Becomes::ObeyingModes => obeying_modes(binary::stemedb_api()),
         };
         // What is set for whoever runs the tests is not meant for the servers in them.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STEMEDB_")) {
@@ -158,6 +175,13 @@ impl Start {
 fn in_group(group: &Path, program: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", r#"echo $$ > "$0/cgroup.procs" && exec "$@""#]).arg(group).arg(program);
+    command
+}
+
+/// A command that gives up root's right to read everything, if it has that, then becomes `program`: capabilities(7), setpriv(1).
+fn obeying_modes(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.arg("--bounding-set=-dac_override,-dac_read_search").arg(program);
     command
 }
 
