@@ -85,6 +85,30 @@ pub enum Bug {
     TakeGoneForEmpty,
     /// A copy of the log ends at a segment whose seal a crash has kept from being written.
     WaitForSeals,
+    /// Claims are let in although the index has no room for them.
+    IgnoreIndexBound,
+    /// A lane makes memory for further frames when all that it may have is used.
+    MakeFrames,
+    /// A lane has more writes under way than it may.
+    WriteTooMany,
+    /// A write that failed is done once more.
+    RetryWrites,
+    /// Some record numbers are given out twice.
+    RepeatLsns,
+    /// A query leaves out a row.
+    DropRows,
+    /// A lens picks the best claim among those that do not hold the winner's value.
+    PickLosers,
+    /// The page after a cursor begins one claim too late.
+    SkipAtCursors,
+    /// What was not known as of the time that was asked for is answered all the same.
+    IgnoreAsOf,
+    /// A claim that is refused goes into the log all the same.
+    StoreRefused,
+    /// Health tells one claim more than is held.
+    MiscountHeld,
+    /// Metrics count retractions among the claims that came.
+    MiscountIngested,
 }
 
 impl Bug {
@@ -128,6 +152,18 @@ impl Bug {
         (Bug::BelieveMergedBlocks, 5),
         (Bug::AcceptStrayFrames, 5),
         (Bug::TakeGoneForEmpty, 5),
+        (Bug::IgnoreIndexBound, 7),
+        (Bug::MakeFrames, 7),
+        (Bug::WriteTooMany, 7),
+        (Bug::RetryWrites, 6),
+        (Bug::RepeatLsns, 4),
+        (Bug::DropRows, 3),
+        (Bug::PickLosers, 3),
+        (Bug::SkipAtCursors, 3),
+        (Bug::IgnoreAsOf, 3),
+        (Bug::StoreRefused, 2),
+        (Bug::MiscountHeld, 7),
+        (Bug::MiscountIngested, 7),
     ];
 }
 

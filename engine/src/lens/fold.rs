@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 
 use super::Lens;
 use crate::order::ListKey;
+use crate::planted::{self, Bug};
 
 /// A claim that a lens may pick. `C` is how the caller names claims.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +98,13 @@ impl<C: Copy> Fold<C> {
     /// The outcome over all candidates since the last outcome, if there were any; the next candidate begins
     /// anew.
     pub fn finish(&mut self) -> Option<Resolution<C>> {
-        let best = &self.groups[self.best.take()?];
-        let second = self.second.take().map(|second| &self.groups[second]);
+        let (mut best, mut second) = (self.best.take()?, self.second.take());
+        if planted::is(Bug::PickLosers)
+            && let Some(second) = &mut second
+        {
+            std::mem::swap(&mut best, second);
+        }
+        let (best, second) = (&self.groups[best], second.map(|second| &self.groups[second]));
         let resolution = Resolution {
             winner: best.best.claim,
             supporting: best.claims,

@@ -188,7 +188,14 @@ impl<T: Copy> Shard<T> {
                     self.pending.insert(hash, lsn);
                     self.park(lsn, ticket, false);
                 }
-                Err(refusal) => self.outcomes.push((ticket, Outcome::Refused(refusal))),
+                Err(refusal) => {
+                    if planted::is(Bug::StoreRefused)
+                        && let Ok(lsn) = self.append(RecordKind::Assertion, payload)
+                    {
+                        self.pending.insert(hash, lsn);
+                    }
+                    self.outcomes.push((ticket, Outcome::Refused(refusal)));
+                }
             }
         }
     }
@@ -364,7 +371,8 @@ impl<T: Copy> Shard<T> {
         let frames_used = frame_buffers - self.lane.frames_free();
         // A small claim takes up to about four times the memory of its record.
         let growth_bytes_max = INDEX_CHUNKS_BYTES + 4 * (frames_used * frame_bytes_max) as u64;
-        if self.index_bytes + growth_bytes_max >= self.index_bytes_max || self.index.len() >= CLAIMS_MAX {
+        let is_full = self.index_bytes + growth_bytes_max >= self.index_bytes_max;
+        if (is_full && !planted::is(Bug::IgnoreIndexBound)) || self.index.len() >= CLAIMS_MAX {
             return Err(Refusal::IndexFull);
         }
         match admission {

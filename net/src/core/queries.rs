@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use stemedb_engine::index::{ClaimId, Index, LongParts};
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::query::{Execution, Hit, Query, Step};
 use stemedb_engine::slot::CoreId;
 
@@ -92,7 +93,10 @@ impl RunningQuery {
                 let Stage::Searching(execution) = std::mem::replace(&mut self.stage, done) else {
                     panic!("the stage was just this one")
                 };
-                let hits = execution.into_hits();
+                let mut hits = execution.into_hits();
+                if planted::is(Bug::DropRows) && hits.len() > 2 {
+                    hits.remove(1);
+                }
                 let rows = Rows::with_room(hits.len(), self.include_retracted);
                 self.stage = Stage::Writing(Writing { hits, rows, ..Writing::default() });
                 self.step(index, claims_budget, hits_budget)

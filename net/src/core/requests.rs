@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stemedb_engine::planted;
+use stemedb_engine::planted::{self, Bug};
 use stemedb_engine::query::{Query, SubjectFilter};
 use stemedb_engine::shard::{Admission, Outcome, Refusal};
 use stemedb_engine::slot::Slot;
@@ -466,9 +466,10 @@ impl Room {
     }
 
     fn health(&self, states: &[CoreState], now: Now) -> Response {
+        let held: u64 = states.iter().map(|core| core.figures.assertions).sum();
         let health = Health {
             uptime_s: now.monotonic_us as f64 / 1e6,
-            assertions: states.iter().map(|core| core.figures.assertions).sum(),
+            assertions: held + u64::from(planted::is(Bug::MiscountHeld)),
             cores: states.len() as u16,
             generation: self.log.generation,
             is_recovering: states.iter().any(|core| core.phase == Phase::Recovering),

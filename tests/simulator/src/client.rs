@@ -247,10 +247,8 @@ impl Client {
                 return number;
             }
         }
-        let filling_bytes = match self.random.within(0..=9) {
-            0 => self.random.within(0..=scenario.value_bytes_max),
-            _ => self.random.within(0..=100),
-        };
+        let is_long = self.random.once_in(scenario.values_long_once_in);
+        let filling_bytes = self.random.within(0..=if is_long { scenario.value_bytes_max } else { 100 });
         let source = self.random.once_in(2).then(|| self.source(scenario));
         let subject = self.subject(scenario);
         self.new_claim(subject, source, filling_bytes, model)

@@ -25,6 +25,7 @@ impl Simulation {
                 Lie::LaneGone,
                 Lie::Replaced,
                 Lie::Older,
+                Lie::Older,
             ];
             self.lie_about_log(&lies);
         }

@@ -218,3 +218,55 @@ impl Report {
         say(format_args!("  answers by status: {}", answers.join(", ")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a seed that failed, as the program reads it again: one command after the other.
+    fn commands(world: World) -> Vec<Options> {
+        let said = world.to_string();
+        let arguments =
+            said.lines().filter_map(|line| line.trim().strip_prefix("cargo run --release --locked -p "));
+        let options = arguments.map(|line| {
+            let words = line.split(' ').filter(|word| *word != "--");
+            Options::try_parse_from(words).expect("the program understands what it prints")
+        });
+        options.collect()
+    }
+
+    /// Goal: the commands that are printed of a seed that failed show that world again. Method: their arguments, read as the program reads them,
+    /// mean the same seed and the same clients.
+    #[test]
+    fn the_commands_of_a_seed_that_failed_name_its_world() {
+        for (seed, speaks_tls) in [(1, false), (u64::MAX, false), (131, true)] {
+            let traces = commands(World { seed, speaks_tls }).into_iter().map(|options| {
+                assert_eq!((options.seed, options.tls), (Some(seed), speaks_tls));
+                options.trace
+            });
+            assert_eq!(traces.collect::<Vec<_>>(), [false, true], "twice, and with what happens");
+        }
+    }
+
+    /// Goal: what a failing seed prints shows the same failure. Method: with a bug planted, seeds are run until one fails; the command that is
+    /// printed of it is read and run as the program would, and says the same.
+    #[cfg(feature = "planted-bugs")]
+    #[test]
+    fn a_seed_that_failed_fails_again_by_its_command() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+
+        use stemedb_engine::planted::{Bug, plant};
+
+        plant(Some(Bug::AcknowledgeBeforeDurable));
+        let said = |run: &dyn Fn()| {
+            let failed = catch_unwind(AssertUnwindSafe(run)).err()?;
+            Some(*failed.downcast::<String>().expect("it says what was broken"))
+        };
+        let run = |seed| said(&|| drop(run_world(World { seed, speaks_tls: false }, false, false)));
+        let (seed, failure) =
+            (1..=20).find_map(|seed| Some((seed, run(seed)?))).expect("one of some seeds shows the bug");
+        let options = &commands(World { seed, speaks_tls: false })[0];
+        let again = said(&|| run_one(options.seed.expect("a command names its seed"), options));
+        assert_eq!(again, Some(failure));
+    }
+}

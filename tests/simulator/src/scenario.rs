@@ -57,6 +57,8 @@ pub(crate) struct Scenario {
     pub(crate) sources: u64,
     /// The longest filling of a value, in bytes, where it is long.
     pub(crate) value_bytes_max: u64,
+    /// One of how many values is long.
+    pub(crate) values_long_once_in: u64,
     /// How often the machine goes down, or the server is stopped.
     pub(crate) runs: u64,
     /// What clients do between two of those: requests, or claims in batches.
@@ -166,6 +168,9 @@ impl Scenario {
             send_ms: 1000,
             linger_ms: 200,
         };
+        // Small enough to be full before the end, by long values.
+        let is_index_small = random.once_in(8);
+        let value_bytes_top = (frame_bytes_max as u64 - 2048).min(14_000);
         let mut rate = |range: std::ops::RangeInclusive<u64>, once_in: u64| Rate::of(random, range, once_in);
         Scenario {
             stops: rate(2..=8, 1),
@@ -208,7 +213,7 @@ impl Scenario {
             start_read_errors: Rate::of(&mut of_disk, 2..=6, 3),
             start_errors: Rate::of(&mut of_disk, 2..=6, 3),
             upkeep_read_errors: Rate::of(&mut of_disk, 5..=100, 3),
-            lies_in_runs: Rate::of(&mut of_disk, 20..=400, 3),
+            lies_in_runs: Rate::of(&mut of_disk, 5..=200, 3),
             name_kills: Rate::of(&mut of_disk, 5..=50, 4),
             scrubs: Rate::of(&mut of_disk, 1..=20, 2),
             cores_max: if random.once_in(10) { 8 } else { random.within(1..=4) as u16 },
@@ -216,12 +221,17 @@ impl Scenario {
             wal_bytes_max,
             http: Arc::new(http),
             connections_max: random.within(3..=16) as usize,
-            index_bytes_max: if random.once_in(8) { random.within(6_700_000..=9_000_000) } else { u64::MAX },
+            index_bytes_max: if is_index_small { random.within(6_700_000..=9_000_000) } else { u64::MAX },
             clients: random.within(1..=10) as usize,
             pipeline_max: if random.once_in(2) { 1 } else { random.within(2..=16) },
             subjects: random.within(1..=40),
             sources: random.within(1..=8),
-            value_bytes_max: random.within(0..=(frame_bytes_max as u64 - 2048).min(14_000)),
+            value_bytes_max: if is_index_small {
+                value_bytes_top
+            } else {
+                random.within(0..=value_bytes_top)
+            },
+            values_long_once_in: if is_index_small { 1 } else { 10 },
             runs: random.within(6..=20),
             operations_a_run: random.within(10..=160),
             clients_bytes_max: if random.once_in(4) { 256 << 10 } else { usize::MAX },

@@ -15,14 +15,14 @@ use stemedb_engine::query::{Execution, LIMIT_MAX, LifecycleFilter, Query, Step, 
 use stemedb_engine::ring::aligned::AlignedBuffer;
 use stemedb_engine::shard::Shard;
 use stemedb_engine::slot::{CoreId, LaneId, SlotMap};
-use stemedb_engine::snapshots::{Part, WholeSnapshot, keep_only};
+use stemedb_engine::snapshots::{Part, SnapshotNumber, WholeSnapshot, keep_only};
 use stemedb_engine::table::ClaimKey;
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::core::LogFacts;
 use stemedb_net::server::recovery::{Hands, RebuildError, Rebuilt, Sources, rebuild_all};
 
 use crate::client::KnownFigures;
-use crate::disk::{Crash, FailedRead, Failure, StoreFile};
+use crate::disk::{Crash, FailedRead, Failure, SharedDisk, StoreFile};
 use crate::model::Stored;
 use crate::secured::Tls;
 use crate::server::{Happening, Server};
@@ -127,14 +127,15 @@ impl Simulation {
             u64::from(recovered.next_generation.0),
             recovered.records,
         );
-        let fails = self.foresee_faults_of_opening(cores, recovered);
+        let kept = snapshot.as_ref().map(|used| used.number);
+        let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
+        let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
+        let fails = self.foresee_faults_of_opening(recovered, &opening, kept);
         // As the server does it: what does not fit the log now might seem to later. That it fails is only told.
-        let kept = keep_only(&disk, snapshot.as_ref().map(|used| used.number));
+        let kept = keep_only(&disk, kept);
         // Where a process was killed before that, a power cut may still take it.
         self.has_snapshot |= kept.is_ok() && snapshot.is_some();
         let may_fail = fails && disk.get().is_to_fail();
-        let lane = LaneConfig { lane: LaneId(0), generation: Generation::FIRST, ..self.scenario.lane };
-        let opening = Opening { lanes: cores, lane, now: self.now().wall, monotonic_us: self.time_us };
         let opened = open_generation(&mut self.disk, recovered, &opening);
         let is_down = self.disk.get().is_down();
         let has_failed = self.disk.get().has_failed(may_fail);
@@ -176,28 +177,51 @@ impl Simulation {
         }
     }
 
-    /// Decides whether the disk fails while the generation is opened, or the machine goes down. True for the former.
-    fn foresee_faults_of_opening(&mut self, cores: u16, recovered: &Recovered) -> bool {
-        // Old lanes are synchronised and cut, files removed, new lanes prepared and written.
-        let Recovered { prepared, abandoned, untrimmed, lane_ends, .. } = recovered;
-        let files = prepared.len() + abandoned.len() + untrimmed.len();
-        let operations_max = (8 + 8 * usize::from(cores) + 2 * files + lane_ends.len()) as u64;
-        if self.scenario.start_crashes.happens(&mut self.random) {
-            let operations = self.random.within(0..=operations_max);
+    /// Decides whether the disk fails while the generation is opened, or the machine goes down: at any operation, the last one included. True for
+    /// the former.
+    fn foresee_faults_of_opening(
+        &mut self,
+        recovered: &Recovered,
+        opening: &Opening,
+        kept: Option<SnapshotNumber>,
+    ) -> bool {
+        let goes_down = self.scenario.start_crashes.happens(&mut self.random);
+        let fails = !goes_down && self.scenario.start_errors.happens(&mut self.random);
+        if !goes_down && !fails {
+            return false;
+        }
+        let last = self.operations_of_opening(recovered, opening, kept) - 1;
+        let operations = self.random.within(0..=last);
+        if goes_down {
+            if operations == last {
+                self.totals.count_fault("crash at the last operation of a start");
+            }
             self.disk.get().go_down_after(Some(operations));
             return false;
         }
-        let fails = self.scenario.start_errors.happens(&mut self.random);
-        if fails {
-            let operations = self.random.within(0..=operations_max);
-            let failure = match self.random.within(0..=2) {
-                0 => Failure::Short,
-                1 => Failure::Error(libc::ENOSPC),
-                _ => Failure::Error(libc::EIO),
-            };
-            self.disk.get().fail_after(operations, failure);
-        }
-        fails
+        let failure = match self.random.within(0..=2) {
+            0 => Failure::Short,
+            1 => Failure::Error(libc::ENOSPC),
+            _ => Failure::Error(libc::EIO),
+        };
+        self.disk.get().fail_after(operations, failure);
+        true
+    }
+
+    /// How many operations the opening of a generation has if nothing goes wrong: it is tried on a copy of the disk.
+    fn operations_of_opening(
+        &self,
+        recovered: &Recovered,
+        opening: &Opening,
+        kept: Option<SnapshotNumber>,
+    ) -> u64 {
+        let mut copy = SharedDisk::new(self.disk.get().clone());
+        copy.get().take_counts();
+        keep_only(&copy, kept).expect("nothing is to go wrong yet");
+        let opened = open_generation(&mut copy, recovered, opening);
+        let (operations, _) = copy.get().take_counts();
+        assert!(opened.is_ok() || self.disk.get().is_full, "only a full disk refuses a generation by itself");
+        operations
     }
 
     /// A start has ended before the server served. The machine may go down as well.

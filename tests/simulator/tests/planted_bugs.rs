@@ -82,6 +82,17 @@ fn sign(bug: Bug) -> &'static str {
         Bug::BelieveMergedBlocks => "a merge has made a table of rot",
         Bug::AcceptStrayFrames => "claims held, and those of tables",
         Bug::TakeGoneForEmpty => "nobody misses it",
+        Bug::IgnoreIndexBound => "the index of core",
+        Bug::MakeFrames => "a lane has made memory of nothing",
+        Bug::WriteTooMany => " writes under way",
+        Bug::RetryWrites => "lanes that failed",
+        Bug::RepeatLsns => "frames are committed in LSN order",
+        Bug::DropRows | Bug::SkipAtCursors => " and is gone: ",
+        Bug::PickLosers => " instead of Claim",
+        Bug::IgnoreAsOf => "is too young",
+        Bug::StoreRefused => "was refused and is there",
+        Bug::MiscountHeld => "}, with ",
+        Bug::MiscountIngested => "claims that came",
     }
 }
 

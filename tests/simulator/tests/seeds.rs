@@ -39,7 +39,7 @@ fn run_twice(world: World) -> Totals {
 }
 
 /// What goes wrong in some world or other.
-const FAULTS: [&str; 47] = [
+const FAULTS: [&str; 48] = [
     "log: Rot",
     "log: Lost",
     "log: Misdirected",
@@ -74,6 +74,7 @@ const FAULTS: [&str; 47] = [
     "read was slow",
     "read of a start failed",
     "opening failed",
+    "crash at the last operation of a start",
     "operation of upkeep failed",
     "read of upkeep failed",
     "damage met by upkeep",

@@ -46,6 +46,9 @@ struct Entry {
 pub(super) struct InFlight {
     entries: VecDeque<Entry>,
     started: u64,
+    /// What a planted bug has done once more, and the last that it had.
+    #[cfg(feature = "planted-bugs")]
+    again: (Vec<super::LaneWrite>, Option<WriteId>),
 }
 
 impl InFlight {
@@ -84,6 +87,25 @@ impl InFlight {
         };
         let entry = self.entries.remove(at).expect("it was found there");
         Err((entry.write, cause))
+    }
+
+    /// Has a write done once more, but not a third time. Gives its buffer back if it is the third.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn retry(&mut self, id: WriteId, buffer: AlignedBuffer) -> Option<AlignedBuffer> {
+        let (again, last) = &mut self.again;
+        if last.replace(id) == Some(id) {
+            return Some(buffer);
+        }
+        let entry = self.entries.iter().find(|entry| entry.id == id).expect("what has failed was in flight");
+        let InFlightWrite { segment, offset, bytes, .. } = entry.write;
+        again.push(super::LaneWrite { id, segment: segment.number, offset, buffer, bytes });
+        None
+    }
+
+    /// The next write that is to be done once more.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn next_retry(&mut self) -> Option<super::LaneWrite> {
+        self.again.0.pop()
     }
 
     /// Takes out the first write, if it is done.

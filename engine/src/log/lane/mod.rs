@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use crate::log::frame::{FrameHeader, FrameKind};
 use crate::log::record::{RecordKind, record_bytes};
 use crate::log::{BLOCK_BYTES, FRAME_BYTES_MAX, Generation, Lsn, SEGMENT_BYTES_LEAST, SegmentNumber};
+use crate::planted::{self, Bug};
 use crate::ring::aligned::AlignedBuffer;
 use crate::slot::LaneId;
 use crate::time::UnixMicros;
@@ -168,6 +169,10 @@ impl Lane {
         if self.failure.is_some() {
             return None;
         }
+        #[cfg(feature = "planted-bugs")]
+        if let Some(write) = self.in_flight.next_retry() {
+            return Some(write);
+        }
         match self.cursor.stage() {
             Stage::Filling => self.next_frame_write(now),
             Stage::Beginning => self.header_write(now),
@@ -189,6 +194,13 @@ impl Lane {
         monotonic_us: u64,
     ) {
         self.last_write_us = monotonic_us;
+        #[cfg(feature = "planted-bugs")]
+        let buffer = if planted::is(Bug::RetryWrites) && result.is_err() {
+            let Some(buffer) = self.in_flight.retry(id, buffer) else { return };
+            buffer
+        } else {
+            buffer
+        };
         match self.in_flight.done(id, buffer, result) {
             Err(_) if self.failure.is_some() => {}
             Err(failed) => self.fail(failed),
@@ -337,7 +349,7 @@ impl Lane {
             self.cursor.roll();
             return self.header_write(now);
         }
-        if self.in_flight.len() >= self.config.frames_in_flight {
+        if self.in_flight.len() >= self.config.frames_in_flight && !planted::is(Bug::WriteTooMany) {
             return None;
         }
         let mut frame = self.waiting.pop().expect("its length was just asked for");

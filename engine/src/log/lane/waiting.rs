@@ -64,6 +64,9 @@ impl WaitingFrames {
         if planted::is(Bug::SkipLsns) && lsn.0.is_multiple_of(50) {
             self.next_lsn = lsn.plus(2);
         }
+        if planted::is(Bug::RepeatLsns) && lsn.0.is_multiple_of(50) && frame.records == 1 {
+            self.next_lsn = lsn;
+        }
         Some(lsn)
     }
 
@@ -111,7 +114,9 @@ impl WaitingFrames {
         if let Some(buffer) = self.free.pop() {
             return Some(buffer);
         }
-        self.unallocated = self.unallocated.checked_sub(1)?;
+        if !planted::is(Bug::MakeFrames) || self.unallocated > 0 {
+            self.unallocated = self.unallocated.checked_sub(1)?;
+        }
         Some(AlignedBuffer::zeroed(self.frame_bytes_max))
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct FailedRead {
 }
 
 /// What is to go wrong.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Faults {
     /// Operations until the machine goes down, if it is to go down then.
     steps_left: Option<u64>,

@@ -33,7 +33,7 @@ pub(crate) enum Lie {
 }
 
 /// What a block ought to hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lied {
     truth: Option<Block>,
     /// Whether nobody needs the block, or may be misled by it.

@@ -47,7 +47,7 @@ pub(crate) enum Crash {
 }
 
 /// The files of a machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Disk {
     files: BTreeMap<SegmentId, File>,
     store: StoreDirectory,
@@ -75,7 +75,7 @@ pub(crate) struct Disk {
     losses: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct File {
     bytes: u64,
     /// By number; blocks of zeros may be left out.

@@ -15,7 +15,7 @@ use stemedb_tests::Random;
 use super::{Disk, SharedDisk, mix};
 
 /// The directory of the snapshots.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SnapshotDirectory {
     /// What a process finds.
     visible: Names,

@@ -21,7 +21,7 @@ use super::{Disk, SharedDisk, mix};
 type Content = Arc<Vec<u8>>;
 
 /// The directory of the tables.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct StoreDirectory {
     /// What a process finds.
     visible: Names,
@@ -32,7 +32,7 @@ pub(super) struct StoreDirectory {
 }
 
 /// What a file holds, and what it ought to hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct FalseContent {
     file: StoreFile,
     lie: Content,
