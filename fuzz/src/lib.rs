@@ -15,6 +15,7 @@
 mod batch;
 mod body;
 mod claim;
+mod data_dir;
 mod frame;
 mod http;
 mod json;
@@ -36,6 +37,7 @@ mod world;
 pub use batch::batch;
 pub use body::{assert_body, json_body};
 pub use claim::{assertion, claim, retraction};
+pub use data_dir::data_dir;
 pub use frame::{frame, segment_header};
 pub use http::http;
 pub use json::json;
@@ -74,6 +76,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "recovery", run: recovery },
     Target { name: "table", run: table },
     Target { name: "manifest", run: manifest },
+    Target { name: "data_dir", run: data_dir },
 ];
 
 /// A checked-in input.

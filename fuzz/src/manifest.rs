@@ -26,12 +26,7 @@ pub fn manifest(input: &[u8]) {
 fn of_manifest(input: &[u8]) {
     let _ = Manifest::decode(input);
     let mut bytes = input.to_vec();
-    let Some(fixed) = bytes.get_mut(..48) else {
-        return;
-    };
-    fixed[16..24].copy_from_slice(&(input.len() as u64).to_le_bytes());
-    let checksum = crc32c::crc32c(&bytes[16..]);
-    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    repair(&mut bytes);
     let Ok(manifest) = Manifest::decode(&bytes) else {
         return;
     };
@@ -50,6 +45,17 @@ fn of_manifest(input: &[u8]) {
     bytes.push(0);
     assert!(Manifest::decode(&bytes).is_err());
     goes_on_behind(&manifest.covered);
+}
+
+/// Makes length and checksum of a manifest fit, if it is long enough to have them.
+pub(crate) fn repair(bytes: &mut [u8]) {
+    let length = bytes.len() as u64;
+    let Some(fixed) = bytes.get_mut(..48) else {
+        return;
+    };
+    fixed[16..24].copy_from_slice(&length.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[16..]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// Which part of a log is covered, as manifests have it, and the marks of archives and of copies.

@@ -29,7 +29,7 @@ macro_rules! survives_its_corpus {
 }
 
 survives_its_corpus! {
-    claim assertion retraction json segment_header frame json_body assert_body http batch query lens snapshot server recovery table manifest
+    claim assertion retraction json segment_header frame json_body assert_body http batch query lens snapshot server recovery table manifest data_dir
 }
 
 fn survives(name: &str) {

@@ -11,14 +11,14 @@ use crate::program::Program;
 
 /// What has been done to a log.
 #[derive(Default)]
-pub(super) struct Damage {
+pub(crate) struct Damage {
     pub(super) steps: usize,
     /// Whether more than the bytes of blocks was changed.
-    is_structural: bool,
+    pub(crate) is_structural: bool,
     /// The blocks that were changed, by segment and number.
-    pub(super) blocks: Vec<(SegmentId, usize)>,
+    pub(crate) blocks: Vec<(SegmentId, usize)>,
     /// The segments that were changed in any way.
-    pub(super) touched: BTreeSet<SegmentId>,
+    pub(crate) touched: BTreeSet<SegmentId>,
 }
 
 impl Damage {
@@ -85,7 +85,7 @@ impl Damage {
 }
 
 /// Makes the checksum of the frame or header at a block fit.
-fn repair(file: &mut [u8], block: usize) {
+pub(crate) fn repair(file: &mut [u8], block: usize) {
     if block == 0 {
         let checksum = crc32c::crc32c(&file[..BLOCK_BYTES - 4]);
         file[BLOCK_BYTES - 4..BLOCK_BYTES].copy_from_slice(&checksum.to_le_bytes());

@@ -4,10 +4,10 @@
 //! The input is a little program. Its beginning writes a log: generations of some lanes each, which end in an orderly way
 //! or in a crash, at any point of an opening too; claims, retractions that reach all lanes or some. The rest damages it.
 
-mod damage;
+pub(crate) mod damage;
 mod disk;
 mod history;
-mod truth;
+pub(crate) mod truth;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ use stemedb_engine::log::covered::Covered;
 use stemedb_engine::log::inspect::inspect;
 use stemedb_engine::log::record::RecordKind;
 use stemedb_engine::log::recovery::capture::capture;
-use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover};
-use stemedb_engine::log::storage::MemoryStorage;
+use stemedb_engine::log::recovery::{Recovered, RecoveryError, recover_after};
+use stemedb_engine::log::storage::{LogStorage, MemoryStorage};
 use stemedb_engine::slot::{LaneId, SLOTS};
 use stemedb_engine::time::UnixMicros;
 use stemedb_net::server::recovery::rebuild;
@@ -34,15 +34,15 @@ const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
 const STEPS_MAX: usize = 8;
 
 /// Where a record stands: its generation, lane and number.
-type Place = (Generation, LaneId, u64);
+pub(crate) type Place = (Generation, LaneId, u64);
 
 /// Records, by where they stand.
-type Records = BTreeMap<Place, Record>;
+pub(crate) type Records = BTreeMap<Place, Record>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Record {
-    kind: RecordKind,
-    payload: Vec<u8>,
+pub(crate) struct Record {
+    pub(crate) kind: RecordKind,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// Writes a log, damages it, recovers it, and opens it again.
@@ -118,8 +118,16 @@ fn check_claims(disk: &MemoryStorage, truth: &Records, history: &History) {
 
 /// Recovers: all records, and what recovery says.
 fn read(disk: &MemoryStorage) -> Result<(Records, Recovered), RecoveryError> {
+    read_after(disk, &Covered::default())
+}
+
+/// The same of what is behind the covered part.
+pub(crate) fn read_after(
+    disk: &dyn LogStorage,
+    covered: &Covered,
+) -> Result<(Records, Recovered), RecoveryError> {
     let mut records = Records::new();
-    let recovered = recover(disk, &mut |replayed| {
+    let recovered = recover_after(disk, covered, &mut |replayed| {
         for record in replayed {
             let place = (record.generation, record.lane, record.lsn.0);
             let (generation, lane, lsn) = place;

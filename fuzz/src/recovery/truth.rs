@@ -17,7 +17,7 @@ use super::{Place, Records};
 ///
 /// A retraction strikes what was written, in each slot, before the first of its records that stands for the slot. Where none
 /// does it was interrupted, and strikes all.
-pub(super) fn retracted(records: &Records, lanes: &BTreeMap<Generation, u16>) -> BTreeMap<ClaimHash, bool> {
+pub(crate) fn retracted(records: &Records, lanes: &BTreeMap<Generation, u16>) -> BTreeMap<ClaimHash, bool> {
     let mut retractions: BTreeMap<RetractionId, (&str, Vec<Place>)> = BTreeMap::new();
     for (place, record) in records.iter().filter(|(_, record)| record.kind == RecordKind::Retraction) {
         let retraction = Retraction::decode(&record.payload).expect("it was encoded");
@@ -46,7 +46,7 @@ pub(super) fn retracted(records: &Records, lanes: &BTreeMap<Generation, u16>) ->
 }
 
 /// What a log that nothing has damaged says of itself.
-pub(super) struct Sound {
+pub(crate) struct Sound {
     /// Of each begun segment the generation, and the first record that it can hold.
     begun: BTreeMap<SegmentId, (Generation, u64)>,
     /// The newest generation whose record is there.
@@ -58,7 +58,7 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    pub(super) fn of(disk: &MemoryStorage) -> Sound {
+    pub(crate) fn of(disk: &MemoryStorage) -> Sound {
         let mut sound = Sound {
             begun: BTreeMap::new(),
             newest: None,
@@ -114,15 +114,29 @@ impl Sound {
 
     /// Whether a record may be gone without an error: its segment was damaged, and nothing later in its lane that is unharmed
     /// says that it was there. Of one block, the header of a later segment is one such thing, and a later frame another.
-    pub(super) fn may_be_lost(&self, place: &Place, damage: &Damage) -> bool {
-        let (generation, lane, lsn) = *place;
-        let in_lane = || self.begun.iter().filter(|(id, _)| id.lane == lane);
-        let mut holding = in_lane().rev().filter(|(_, begun)| **begun <= (generation, lsn));
-        let (segment, _) = holding.next().expect("a record is in a segment");
-        let is_harmed = damage.touched.contains(segment);
-        let is_testified_for = in_lane().any(|(id, _)| id > segment && !damage.touched.contains(id));
-        let is_last = || self.last_frames.get(segment).is_some_and(|(_, first_lsn)| lsn >= *first_lsn);
+    pub(crate) fn may_be_lost(&self, place: &Place, damage: &Damage) -> bool {
+        let segment = self.segment_of(place);
+        let is_harmed = damage.touched.contains(&segment);
+        let is_testified_for = self.later(segment).any(|id| !damage.touched.contains(id));
+        let is_last = || self.last_frames.get(&segment).is_some_and(|(_, first_lsn)| place.2 >= *first_lsn);
         is_harmed && !is_testified_for && (!damage.is_in_one_block() || is_last())
+    }
+
+    /// The segment that holds a record.
+    pub(crate) fn segment_of(&self, (generation, lane, lsn): &Place) -> SegmentId {
+        let in_lane = self.begun.iter().filter(|(id, _)| id.lane == *lane);
+        let mut holding = in_lane.rev().filter(|(_, begun)| **begun <= (*generation, *lsn));
+        *holding.next().expect("a record is in a segment").0
+    }
+
+    /// The segments that were begun.
+    pub(crate) fn begun(&self) -> impl Iterator<Item = &SegmentId> {
+        self.begun.keys()
+    }
+
+    /// Those of them that its lane began after `segment`.
+    fn later(&self, segment: SegmentId) -> impl Iterator<Item = &SegmentId> {
+        self.begun().filter(move |id| id.lane == segment.lane && **id > segment)
     }
 }
 

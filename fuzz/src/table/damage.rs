@@ -50,7 +50,7 @@ pub(super) fn step(what: u8, file: &mut Vec<u8>, program: &mut Program<'_>) -> b
 }
 
 /// Makes all checksums fit, as far as the lengths in the file lead.
-pub(super) fn repair(file: &mut [u8]) {
+pub(crate) fn repair(file: &mut [u8]) {
     if file.len() < 2 * BLOCK_BYTES {
         return;
     }

@@ -3,7 +3,7 @@
 //! The input is a little program. Its beginning is the records of a log, cut into one to three tables, which are also merged. The
 //! rest damages one table after the other.
 
-mod damage;
+pub(crate) mod damage;
 mod records;
 
 use std::sync::Arc;
