@@ -1,6 +1,7 @@
 //! The tables of a manifest, opened to be read at a start.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{ListedTable, Manifest, ManifestStorage, StoreError, TableSet, table_set};
@@ -40,9 +41,22 @@ pub enum ReadError {
     Table(Box<TableError>),
     /// A record that is whole cannot be understood.
     #[error(
-        "a record of a table, whose checksum is right, cannot be understood; a newer version may have written it"
+        "a record in {}, whose checksum is right, cannot be understood: {cause}; a newer version may have written it",
+        .path.display()
     )]
-    Record(#[from] DecodeError),
+    Record {
+        /// The table's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: DecodeError,
+    },
+}
+
+impl ReadError {
+    /// A record of `table` cannot be understood.
+    pub(super) fn of_record(table: &Table, cause: DecodeError) -> ReadError {
+        ReadError::Record { path: table.path().to_owned(), cause }
+    }
 }
 
 impl From<TableError> for ReadError {
@@ -124,11 +138,11 @@ impl OpenTables {
     ) -> Result<(), E> {
         let read = |error| E::from(ReadError::from(error));
         let (tables, listed): (Vec<_>, Vec<_>) = self.after(known).unzip();
-        let mut runs =
-            InOrder::new(tables.into_iter().map(|table| table.entries(slots.clone()))).map_err(read)?;
+        let mut runs = InOrder::new(tables.iter().map(|table| table.entries(slots.clone()))).map_err(read)?;
         while let Some((table, run)) = runs.next_run().map_err(read)? {
             let checkpoints = table_set::checkpoints(&listed[table].checkpoints);
-            visit(&self.claims(&run, checkpoints)?)?;
+            let unreadable = |cause| ReadError::of_record(tables[table], cause);
+            visit(&self.claims(&run, checkpoints).map_err(unreadable)?)?;
         }
         Ok(())
     }
@@ -138,16 +152,16 @@ impl OpenTables {
     ///
     /// # Errors
     ///
-    /// When a block is damaged.
+    /// When a block is damaged, or `visit` cannot understand a retraction.
     pub fn retractions_after(
         &self,
         known: u64,
-        visit: &mut dyn FnMut(&TableRetraction<'_>) -> Result<(), ReadError>,
+        visit: &mut dyn FnMut(&TableRetraction<'_>) -> Result<(), DecodeError>,
     ) -> Result<(), ReadError> {
         for (table, _) in self.after(known) {
             let mut retractions = table.retractions();
             while let Some(retraction) = retractions.next()? {
-                visit(&retraction)?;
+                visit(&retraction).map_err(|cause| ReadError::of_record(table, cause))?;
             }
         }
         Ok(())
@@ -162,7 +176,7 @@ impl OpenTables {
         &self,
         run: &EntryBlock<'e>,
         checkpoints: Checkpoints,
-    ) -> Result<Vec<StoredClaim<'e>>, ReadError> {
+    ) -> Result<Vec<StoredClaim<'e>>, DecodeError> {
         let mut claims = Vec::with_capacity(run.len());
         for entry in run.iter() {
             let assertion = Assertion::decode(entry.payload)?;
@@ -175,5 +189,49 @@ impl OpenTables {
             claims.push(StoredClaim { assertion, order: entry.order, retracted, checkpoints });
         }
         Ok(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::MemoryManifest;
+    use crate::claim::{Claim, ConceptPath, Predicate, Timestamp, Value, assertion};
+    use crate::slot::SLOTS;
+    use crate::table::{Entry, MemoryTables, TableNumber, TableWriter};
+    use crate::time::UnixMicros;
+
+    const NOW: UnixMicros = UnixMicros(1_700_000_000_000_000);
+
+    /// Goal: whoever is told of a record that cannot be understood is told in which file it is.
+    #[test]
+    fn a_record_that_cannot_be_understood_is_refused_with_its_table() {
+        let claim = Claim::new(
+            ConceptPath::new("s").unwrap(),
+            Predicate::new("is").unwrap(),
+            Value::text("a").unwrap(),
+            Timestamp::new(NOW).unwrap(),
+        );
+        let mut payload = Vec::new();
+        assertion::encode(&claim, &[], &mut payload);
+        *payload.last_mut().expect("the number of signatures") = 232;
+        let (tables, manifest) = (MemoryTables::default(), MemoryManifest::default());
+        let mut writer = TableWriter::create(&tables, TableNumber::FIRST, NOW).unwrap();
+        let order = WriteOrder::new(1, 1);
+        writer.push(&Entry { order, flags: 0, retracted: false, payload: &payload }).unwrap();
+        let facts = writer.finish().unwrap();
+        let next_table = TableNumber(facts.number.0 + 1);
+        let listed = vec![ListedTable { facts, checkpoints: 1..=1 }];
+        let content = Manifest { checkpoints: 1, next_table, tables: listed, covered: Covered::default() };
+        manifest.replace(&content.encode()).unwrap();
+
+        let open = OpenTables::open(&manifest, &tables).unwrap();
+        let read = open.read_after(0, &(0..SLOTS), &mut |_| Ok::<_, ReadError>(()));
+        let refusal = read.unwrap_err().to_string();
+        assert_eq!(
+            refusal,
+            "a record in assertions-0000000001.kv, whose checksum is right, cannot be understood: signatures must have at most 16 entries, got 232; \
+             a newer version may have written it"
+        );
     }
 }

@@ -178,10 +178,12 @@ impl StoredSearch {
     /// When that is damaged, or not the claim that its hash says.
     pub fn take(&mut self, window: &[u8]) -> Result<Option<LongParts>, ReadError> {
         let search = self.searches.last_mut().expect("something was to be read");
+        let table = Arc::clone(search.table());
+        let unreadable = |cause| ReadError::of_record(&table, cause);
         let Some(entry) = search.take(window)? else { return Ok(None) };
-        let assertion = Assertion::decode(entry.payload)?;
+        let assertion = Assertion::decode(entry.payload).map_err(unreadable)?;
         if !planted::is(Bug::BelieveBlocks) {
-            assertion.check_hash()?;
+            assertion.check_hash().map_err(unreadable)?;
         }
         assert_eq!(assertion.hash, self.hash, "the key has the hash");
         Ok(Some(LongParts::of_claim(&assertion.claim)))

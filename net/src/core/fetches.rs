@@ -239,7 +239,7 @@ impl Fetches {
     fn tell(&self, table: &Table, offset: u64, error: &ReadError) {
         let place = match error {
             ReadError::Table(error) => error.damaged_place(),
-            ReadError::Record(_) => None,
+            ReadError::Record { .. } => None,
         };
         let (path, offset) = place.unwrap_or((table.path(), offset));
         let place = DamagedPlace::new(path, offset, error);
