@@ -178,7 +178,7 @@ impl Life {
                 self.keep_segments();
                 let upkeep = self.upkeep.as_mut().expect("it was started");
                 for _ in 0..steps {
-                    upkeep.step(self.now, &mut || may_remove).expect("nothing is in the way");
+                    upkeep.step(self.now, &mut |_| may_remove).expect("nothing is in the way");
                 }
                 self.keep();
             }

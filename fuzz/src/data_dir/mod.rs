@@ -133,7 +133,7 @@ fn go_on(disk: &Disk, started: Started, cores: u16, is_kept_up: bool) {
     let mut upkeep = history::upkeep(disk, tables.manifest().clone(), &lanes);
     for _ in 0..if is_kept_up { UPKEEP_STEPS } else { 0 } {
         // Damage that nobody has read so far is found, and ends what was begun.
-        if upkeep.step(LATER, &mut || true).is_err() {
+        if upkeep.step(LATER, &mut |_| true).is_err() {
             break;
         }
     }
