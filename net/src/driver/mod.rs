@@ -89,6 +89,22 @@ struct Listener {
     again_us: u64,
 }
 
+impl Listener {
+    fn new(socket: Descriptor) -> Listener {
+        Listener { socket, accept: None, again_us: 0 }
+    }
+
+    /// Whether connections are to be accepted from now on that are not yet.
+    fn is_due(&self, now_us: u64) -> bool {
+        self.accept.is_none() && self.again_us <= now_us
+    }
+
+    /// Notes that accepting has failed. What is lacking, files or memory, will be lacking a moment later: at once would be a busy loop.
+    fn failed(&mut self, now_us: u64) {
+        self.again_us = now_us + ACCEPT_AGAIN_US;
+    }
+}
+
 /// How far the driver's end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -119,7 +135,7 @@ impl Driver {
             clock: Clock::start(),
             sockets: Sockets::new(),
             turned_away: TurnedAway::default(),
-            listener: Some(Listener { socket: Descriptor::from(listener), accept: None, again_us: 0 }),
+            listener: Some(Listener::new(listener.into())),
             segments: Segments::new(segments),
             peers,
             pieces: SnapshotPieces::default(),
@@ -243,10 +259,9 @@ impl Driver {
             // The client was faster.
             Err(Errno(libc::ECONNABORTED)) => {}
             Err(errno) => {
-                // What is lacking, files or memory, will be lacking a moment later: at once would be a busy loop.
                 tracing::warn!(%errno, "a connection cannot be accepted, trying again in a second");
                 if let Some(listener) = &mut self.listener {
-                    listener.again_us = now.monotonic_us + ACCEPT_AGAIN_US;
+                    listener.failed(now.monotonic_us);
                 }
             }
         }
@@ -316,8 +331,7 @@ impl Driver {
             self.timer_wanted = self.ring.timer(TICK, NO_CONNECTION).is_err();
         }
         if let Some(listener) = &mut self.listener
-            && listener.accept.is_none()
-            && listener.again_us <= now.monotonic_us
+            && listener.is_due(now.monotonic_us)
         {
             listener.accept = self.ring.accept_multishot(&listener.socket, NO_CONNECTION).ok();
         }

@@ -172,3 +172,53 @@ impl Sockets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
+    use slotmap::SlotMap;
+    use stemedb_engine::ring::RingConfig;
+
+    use super::*;
+    use crate::driver::tests::core_config;
+
+    /// Operations that sockets may use, and sockets beyond them.
+    const ROOM: u32 = 8;
+    const BEYOND: u32 = 3;
+
+    /// Goal: however many connections there are, and whatever they do or do not, operations of the ring are left for the log, the timer and messages. Method: a
+    /// ring with room for fewer sockets than there are, all of which stand there to receive.
+    #[test]
+    fn connections_leave_operations_of_the_ring_for_the_log() {
+        let operations_max = OPERATIONS_RESERVED + ROOM;
+        let config = RingConfig { operations_max, receive_buffers: 1, receive_buffer_bytes: 4096 };
+        let mut ring = Ring::new(&config).expect("the kernel has rings");
+        let (mut core, mut sockets) = (Core::new(core_config()), Sockets::new());
+        let mut keys: SlotMap<ConnectionKey, UnixStream> = SlotMap::with_key();
+        for _ in 0..ROOM + BEYOND {
+            let (client, server) = UnixStream::pair().expect("there are files");
+            sockets.insert(keys.insert(client), OwnedFd::from(server).into());
+        }
+        let mut left = |ring: &mut Ring, sockets: &mut Sockets| {
+            sockets.do_wants(ring, core.wants());
+            (ring.operations_free(), sockets.to_receive.len(), sockets.to_send.len())
+        };
+        assert_eq!(left(&mut ring, &mut sockets), (OPERATIONS_RESERVED, BEYOND as usize, 0));
+
+        let first = keys.keys().next().expect("there are some");
+        sockets.send(&mut ring, first, b"an answer".to_vec());
+        assert_eq!(left(&mut ring, &mut sockets), (OPERATIONS_RESERVED, BEYOND as usize, 1));
+
+        // What waits goes before what is to be received.
+        let last = keys.keys().nth(ROOM as usize - 1).expect("there are some");
+        sockets.close(last);
+        assert_eq!(left(&mut ring, &mut sockets), (OPERATIONS_RESERVED, BEYOND as usize, 1));
+        while ring.operations_free() == OPERATIONS_RESERVED {
+            ring.submit_and_wait().expect("a receive was cancelled");
+            while ring.next_completion().is_some() {}
+        }
+        assert_eq!(left(&mut ring, &mut sockets), (OPERATIONS_RESERVED, BEYOND as usize, 0));
+    }
+}
