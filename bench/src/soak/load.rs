@@ -133,6 +133,12 @@ impl Load<'_> {
     }
 }
 
+/// The text of a claim that the server dates. Those of two connections may come in the same microsecond, and differ all the same: of two equal
+/// claims the second one exists.
+fn claim_to_retract(path: &str, connection: u32) -> String {
+    format!("{{\"concept_path\":\"{path}\",\"predicate\":\"is\",\"value\":{connection}}}")
+}
+
 struct Connection<'a> {
     load: &'a Load<'a>,
     number: u32,
@@ -203,7 +209,7 @@ impl<'a> Connection<'a> {
             Kind::Retraction => {
                 let path =
                     format!("soak/{}/taken/{}", self.load.run, self.random.random_range(0..RETRACTED_PATHS));
-                let claim = format!("{{\"concept_path\":\"{path}\",\"predicate\":\"is\",\"value\":true}}");
+                let claim = claim_to_retract(&path, self.number);
                 self.post("/v1/assert", &claim, |status, _| status == 201)?;
                 let retraction = format!("{{\"concept_path\":\"{path}\",\"reason\":\"soak\"}}");
                 self.post("/v1/retract", &retraction, |status, _| status == 200)
@@ -255,5 +261,16 @@ impl<'a> Connection<'a> {
             Ok((status, body)) => Err(format!("{status} {}", excerpt(&body))),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_that_the_server_dates_are_no_two_connections_own() {
+        let claims = [0, 1].map(|connection| claim_to_retract("soak/taken/1", connection));
+        assert_ne!(claims[0], claims[1]);
     }
 }
