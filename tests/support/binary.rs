@@ -87,7 +87,14 @@ fn build() {
     let profile = if profile == "debug" { "dev" } else { profile };
     let target = directory.parent().expect("a profile's directory is in the target directory");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo tells a test of its own package, build scripts take for another environment: TLS would be built anew, and
+    // once more by whoever builds next.
+    let of_this_package = |name: &str| name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_package)) {
+        command.env_remove(name);
+    }
+    let status = command
         .args(["build", "--package", PACKAGE, "--bins", "--profile", profile, "--target-dir"])
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
