@@ -24,9 +24,14 @@ impl Rate {
         if random.once_in(once_in) { Rate(chosen) } else { Rate::NEVER }
     }
 
+    /// Whether it happens in this world at all.
+    pub(crate) fn may_happen(self) -> bool {
+        self.0 != 0
+    }
+
     /// Whether it happens this time.
     pub(crate) fn happens(self, random: &mut Random) -> bool {
-        self.0 != 0 && random.once_in(self.0)
+        self.may_happen() && random.once_in(self.0)
     }
 }
 
