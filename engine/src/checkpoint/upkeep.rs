@@ -274,9 +274,9 @@ impl Upkeep {
         };
         self.merging = None;
         self.is_in_doubt = error.leaves_doubt();
-        // What was finished and is not listed, and what may be gone already. Where that cannot be found, the next start does.
-        let _ = self.find_needless_tables();
-        let _ = self.find_needless_segments();
+        // What was finished and is not listed, and what may be gone already. Where that cannot be found now, the next step looks again.
+        let found = self.find_needless_tables().and_then(|()| self.find_needless_segments());
+        self.is_open &= found.is_ok();
         let found = error.damaged_place().map(|(path, offset)| DamagedPlace::new(path, offset, &error));
         let Some(place) = found else {
             self.facts.failed();

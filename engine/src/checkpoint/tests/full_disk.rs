@@ -10,6 +10,8 @@ struct FullDisk {
     manifest: MemoryManifest,
     errno: i32,
     changes_left: Arc<Mutex<u64>>,
+    /// How often its tables cannot be listed.
+    lists_failing: Arc<Mutex<u64>>,
 }
 
 impl FullDisk {
@@ -26,7 +28,14 @@ impl TableStorage for FullDisk {
     }
 
     fn list(&self) -> io::Result<Vec<TableFile>> {
-        self.tables.list()
+        let mut failing = self.lists_failing.lock().expect("no holder of this lock panics");
+        match failing.checked_sub(1) {
+            None => self.tables.list(),
+            Some(left) => {
+                *failing = left;
+                Err(io::Error::from_raw_os_error(libc::ENOMEM))
+            }
+        }
     }
 
     fn open(&self, number: TableNumber) -> io::Result<Box<dyn TableSource>> {
@@ -103,6 +112,7 @@ fn no_space_is_recognised_through_every_layer() {
                 manifest: world.manifest.clone(),
                 errno,
                 changes_left: Arc::new(Mutex::new(changes)),
+                lists_failing: Arc::default(),
             };
             let store = Store {
                 log: Box::new(world.log.clone()),
@@ -165,6 +175,7 @@ fn upkeep_that_finds_no_space_at_its_start_begins_when_there_is_some() {
         manifest: world.manifest.clone(),
         errno: libc::ENOSPC,
         changes_left: Arc::clone(&changes_left),
+        lists_failing: Arc::default(),
     };
     let store =
         Store { log: Box::new(world.log.clone()), tables: Box::new(disk.clone()), manifest: Box::new(disk) };
@@ -182,6 +193,45 @@ fn upkeep_that_finds_no_space_at_its_start_begins_when_there_is_some() {
     assert!(work(&mut world).contains(&Worked::RemovedTable(unlisted)));
     assert!(!world.upkeep.facts().snapshot().has_ended);
     world.check();
+}
+
+/// Goal: what a step that failed has finished is removed, although it could not be looked for at once. Method: disks with space for so
+/// many changes, up to the one that has none left for the manifest behind the table; the list of tables fails once besides.
+#[test]
+fn a_table_that_is_left_behind_is_removed_although_it_was_not_found_at_once() {
+    for changes in 1.. {
+        let mut world = World::new(1);
+        (0..60).for_each(|at| world.claim(at, None, 4_000));
+        let disk = FullDisk {
+            tables: world.tables.clone(),
+            manifest: world.manifest.clone(),
+            errno: libc::ENOSPC,
+            changes_left: Arc::new(Mutex::new(u64::MAX)),
+            lists_failing: Arc::default(),
+        };
+        let set = |what: &Mutex<u64>, to| *what.lock().expect("no holder of this lock panics") = to;
+        let (changes_left, lists_failing) = (Arc::clone(&disk.changes_left), Arc::clone(&disk.lists_failing));
+        let store = Store {
+            log: Box::new(world.log.clone()),
+            tables: Box::new(disk.clone()),
+            manifest: Box::new(disk),
+        };
+        let (writing, facts) = (writing(&world.lanes), UpkeepFacts::default());
+        world.upkeep = Upkeep::new(store, world_config(), Manifest::empty(), writing, facts);
+        world.upkeep.step(NOW, &mut |_| true).expect("there is room to begin");
+        set(&changes_left, changes);
+        set(&lists_failing, 1);
+        let error = world.upkeep.step(NOW, &mut |_| true).expect_err("there is no room for a checkpoint");
+        assert!(error.is_no_space(), "{error:?}");
+        set(&changes_left, u64::MAX);
+        let left = world.tables.list().expect("it is memory");
+        if let [left] = left[..] {
+            assert!(matches!(error, UpkeepError::Manifest { .. }), "{error:?}");
+            assert!(work(&mut world).contains(&Worked::RemovedTable(left.number)));
+            world.check();
+            return;
+        }
+    }
 }
 
 /// Goal: merges leave the log the room that it needs, and wait for more. Method: room for a byte less than four tables and what is
