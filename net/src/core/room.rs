@@ -81,7 +81,7 @@ pub struct LogFacts {
     pub jobs: JobFacts,
     /// What is known of snapshots of the indexes.
     pub snapshots: SnapshotFacts,
-    /// The tables that are in force.
+    /// The tables that are in force when the core opens, which keeps them where it is told of others.
     pub tables: Arc<TableSet>,
 }
 
@@ -224,12 +224,13 @@ impl Room {
         }
     }
 
-    pub(super) fn open(&mut self, shard: Shard<Ticket>, log: LogFacts) {
+    pub(super) fn open(&mut self, shard: Shard<Ticket>, mut log: LogFacts) {
         assert!(self.router.shard.is_none(), "a core gets its shard once");
         self.router.shard = Some(shard);
         self.counters.wal_segments = log.segments;
         self.counters.wal_disk_bytes = log.segment_bytes;
-        self.fetches.open(Arc::clone(&log.tables), log.upkeep.clone());
+        // Not to be held here: others come into force, and what is read by nobody is removed.
+        self.fetches.open(std::mem::take(&mut log.tables), log.upkeep.clone());
         self.log = log;
     }
 

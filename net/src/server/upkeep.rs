@@ -296,13 +296,12 @@ impl<R: FnMut(SegmentFile)> Keeper<R> {
     /// Takes a step, and gives how long to wait before the next.
     fn step(&mut self) -> Result<Duration, UpkeepError> {
         self.look_at_archive()?;
-        // Let go of after the step.
+        // Taken for a file that is removed, which ends the step: nobody who wants the files held waits for a checkpoint.
         let mut right = None;
         let (wal, archived) = (self.data.wal(), self.archived.as_ref());
         let tables = &mut self.informed.tables;
         let may_remove = &mut |file| {
-            let right = right.get_or_insert_with(|| removal_right(wal, archived));
-            right.is_some() && tables.may_remove(file)
+            tables.may_remove(file) && right.get_or_insert_with(|| removal_right(wal, archived)).is_some()
         };
         let worked = self.upkeep.step(wall_clock(), may_remove)?;
         if let Worked::Checkpointed | Worked::Merged = worked {

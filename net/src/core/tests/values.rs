@@ -464,3 +464,28 @@ fn values_leave_memory_when_a_table_has_them() {
     assert_eq!(world.long_counts().0, 0);
     assert_eq!(pages(&mut world), before);
 }
+
+/// Goal: tables that a core has begun with are removed once they are merged, as any others. Method: two of them, merged into a third.
+#[test]
+fn tables_that_a_core_has_begun_with_are_let_go_of() {
+    let store = Store::of(&claims(), 2);
+    let tables = store.open();
+    let set = Arc::new(tables.set());
+    let mut world = World::with(1, |_| {});
+    let index = |_| rebuild(&MemoryStorage::new(), &tables, 0..SLOTS, 1).expect("sound").1;
+    world.open_with(index, &set);
+    let facts = write_table(&store.tables, TableNumber(3), &claims());
+    let merged = Manifest {
+        next_table: TableNumber(4),
+        tables: vec![ListedTable { facts, checkpoints: 1..=2 }],
+        ..tables.manifest().clone()
+    };
+    drop(tables);
+    let mut in_force = TablesInForce::new(set);
+    let now = Arc::clone(in_force.follow(&merged, &store.tables).expect("it is sound"));
+    let inputs = [1, 2].map(|number| Needless::Table(TableNumber(number)));
+    assert!(inputs.iter().all(|table| !in_force.may_remove(*table)), "the core may read them");
+    world.cores[0].set_tables(now);
+    world.run();
+    assert!(inputs.iter().all(|table| in_force.may_remove(*table)), "nobody reads them");
+}

@@ -2,47 +2,57 @@
 //! log of the test's own that upkeep works on, marks of an archive, and a thread whose step ends when the test says so.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
-use stemedb_engine::checkpoint::MemoryManifest;
+use stemedb_engine::checkpoint::{ListedTable, MemoryManifest};
 use stemedb_engine::log::covered::CoveredEnd;
 use stemedb_engine::log::generation::LaneEnd;
 use stemedb_engine::log::segment::SegmentId;
 use stemedb_engine::log::storage::{LogDisk, LogStorage, MemoryStorage};
 use stemedb_engine::log::{Generation, Lsn};
 use stemedb_engine::snapshots::{MemorySnapshots, SnapshotFacts};
-use stemedb_engine::table::MemoryTables;
+use stemedb_engine::table::{MemoryTables, TableFacts};
 use stemedb_engine::time::UnixMicros;
 
 use super::*;
 
 /// A log in a directory that cannot be synchronised: what is removed is gone, which is not durable.
-struct UnsyncedLog(MemoryStorage);
+struct UnsyncedLog {
+    log: MemoryStorage,
+    wal: PathBuf,
+    /// For each time that it was listed, whether nobody had the right to remove files.
+    was_free: WasFree,
+}
+
+type WasFree = Arc<Mutex<Vec<bool>>>;
 
 impl LogStorage for UnsyncedLog {
     fn list(&self) -> io::Result<Vec<SegmentFile>> {
-        self.0.list()
+        let right = RemovalRight::on(&self.wal).expect("the lock can be opened");
+        self.was_free.lock().expect("no holder of this lock panics").push(right.is_some());
+        self.log.list()
     }
 
     fn read(&self, segment: SegmentId, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(segment, offset, buffer)
+        self.log.read(segment, offset, buffer)
     }
 
     fn path(&self, segment: SegmentId) -> PathBuf {
-        self.0.path(segment)
+        self.log.path(segment)
     }
 }
 
 impl LogDisk for UnsyncedLog {
     fn prepare(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.0.prepare(segment, bytes)
+        self.log.prepare(segment, bytes)
     }
 
     fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(segment, offset, bytes)
+        self.log.write(segment, offset, bytes)
     }
 
     fn sync(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.0.sync(segment)
+        self.log.sync(segment)
     }
 
     fn sync_names(&mut self) -> io::Result<()> {
@@ -50,21 +60,22 @@ impl LogDisk for UnsyncedLog {
     }
 
     fn truncate(&mut self, segment: SegmentId, bytes: u64) -> io::Result<()> {
-        self.0.truncate(segment, bytes)
+        self.log.truncate(segment, bytes)
     }
 
     fn remove(&mut self, segment: SegmentId) -> io::Result<()> {
-        self.0.remove(segment)?;
+        self.log.remove(segment)?;
         self.sync_names()
     }
 }
 
-/// Goal: the cores' bytes of the log are right whatever becomes of a removal. Method: a covered segment in a directory that cannot be synchronised,
-/// which ends upkeep.
-#[test]
-fn cores_are_told_of_a_segment_that_is_gone_although_that_is_not_durable() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (wal, db) = (directory.path().join("wal"), directory.path().join("db"));
+/// What keeps the store in `directory` whose log has one segment, which is covered; cores have `tables`, and are told by `removed`.
+fn keeper<R: FnMut(SegmentFile)>(
+    directory: &Path,
+    tables: TablesInForce,
+    removed: R,
+) -> (Keeper<R>, SegmentFile, WasFree) {
+    let (wal, db) = (directory.join("wal"), directory.join("db"));
     let data = Arc::new(DataDir::open(&wal, &db).expect("writable"));
     let (lane, segment) = (LaneId(0), SegmentNumber::FIRST);
     let covered = SegmentFile { id: SegmentId { lane, number: segment }, bytes: 8192 };
@@ -73,8 +84,9 @@ fn cores_are_told_of_a_segment_that_is_gone_although_that_is_not_durable() {
     let end = LaneEnd { lane, generation: Generation::FIRST, segment, end_offset: 4096, next_lsn: Lsn(7) };
     let mut manifest = Manifest::empty();
     manifest.covered.ends.push(CoveredEnd { end, continues: false });
+    let was_free = WasFree::default();
     let store = Store {
-        log: Box::new(UnsyncedLog(log)),
+        log: Box::new(UnsyncedLog { log, wal, was_free: Arc::clone(&was_free) }),
         tables: Box::new(MemoryTables::new()),
         manifest: Box::new(MemoryManifest::default()),
     };
@@ -100,21 +112,46 @@ fn cores_are_told_of_a_segment_that_is_gone_although_that_is_not_durable() {
         spare_bytes: 0,
         facts: SnapshotFacts::default(),
     };
-    let mut told = Vec::new();
-    let informed = Informed {
-        removed: |file| told.push(file),
-        tables: TablesInForce::new(Arc::default()),
-        announcer: Announcer::default(),
-        at_work: AtWork::default(),
-    };
+    let informed = Informed { removed, tables, announcer: Announcer::default(), at_work: AtWork::default() };
     let snapshots = Snapshots::new(snapshots, Arc::new(|| {}));
-    let mut keeper = Keeper::new(upkeep, ScrubPace::new(0), snapshots, data, informed);
+    (Keeper::new(upkeep, ScrubPace::new(0), snapshots, data, informed), covered, was_free)
+}
+
+/// Goal: the cores' bytes of the log are right whatever becomes of a removal. Method: a covered segment in a directory that cannot be synchronised,
+/// which ends upkeep.
+#[test]
+fn cores_are_told_of_a_segment_that_is_gone_although_that_is_not_durable() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut told = Vec::new();
+    let tables = TablesInForce::new(Arc::default());
+    let (mut keeper, covered, _) = keeper(directory.path(), tables, |file| told.push(file));
     // It looks what there is, and removes what is needless.
     (0..2).for_each(|_| keeper.keep_up());
     let facts = keeper.upkeep.facts().snapshot();
     assert_eq!((keeper.due, facts.has_ended, facts.failures), (None, true, 1), "it is not tried again");
     drop(keeper);
     assert_eq!(told, [covered]);
+}
+
+/// Goal: a backup that wants files held does not wait for a checkpoint, or for all steps of a merge. Method: a segment that may not be removed,
+/// since tables could not be opened; the checkpoint looks at the log, and sees whether anybody has the right to remove files.
+#[test]
+fn nobody_has_the_right_to_remove_files_while_none_is_removed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut tables = TablesInForce::new(Arc::default());
+    let number = TableNumber::FIRST;
+    let facts = TableFacts { number, bytes: 4096, entries: 1, retracted: 0, retractions: 0 };
+    let gone = ListedTable { facts, checkpoints: 1..=1 };
+    let manifest = Manifest { tables: vec![gone], ..Manifest::empty() };
+    tables.follow(&manifest, &MemoryTables::new()).expect_err("it is not there");
+    let (mut keeper, _, was_free) = keeper(directory.path(), tables, |file| panic!("{} is removed", file.id));
+    keeper.step().expect("it is opened");
+    let listed_before = was_free.lock().expect("no holder of this lock panics").len();
+    // The lane's segment is not there, which ends the checkpoint once it has looked.
+    let _ = keeper.step();
+    let was_free = was_free.lock().expect("no holder of this lock panics");
+    assert!(was_free.len() > listed_before, "no checkpoint was tried");
+    assert!(was_free.iter().all(|was_free| *was_free), "{was_free:?}");
 }
 
 /// Goal: nothing is removed that an archive which has just been begun counts on. Method: its mark appears between a look at it and a removal.
