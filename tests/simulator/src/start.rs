@@ -358,9 +358,13 @@ impl Simulation {
         self.model.rests(&rows);
         let files = LogStorage::list(&self.disk).expect("the disk can be listed");
         let upkeep = server.keeper.facts().snapshot();
+        let new_claims = held - server.recovered_claims;
+        let there = self.disk.get().tables();
+        let read = self.server().keeper.held(there);
+        assert!(read.is_empty(), "nobody asks for anything, and tables that were merged are held: {read:?}");
         KnownFigures {
             claims: held,
-            new_claims: held - server.recovered_claims,
+            new_claims,
             segments: files.len() as u64,
             segment_bytes: files.iter().map(|file| file.bytes).sum(),
             tables: upkeep.tables,

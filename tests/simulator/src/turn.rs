@@ -89,6 +89,7 @@ impl Simulation {
             Happening::TakeSnapshot(order, pieces) => running.pieces.begin(core, order, pieces),
             Happening::Open(shard) => {
                 running.writing = shard.0.lane().writing();
+                running.index_bytes_recovered = shard.0.index().bytes();
                 core.open(shard.0, shard.1);
                 server.opened += 1;
                 if server.opened == server.cores.len() {

@@ -110,6 +110,12 @@ impl Keeper {
         self.tables.set()
     }
 
+    /// Which of these tables nobody may remove, since the cores hold them or were not told of others.
+    pub(crate) fn held(&mut self, mut tables: Vec<TableNumber>) -> Vec<TableNumber> {
+        tables.retain(|table| !self.tables.may_remove(Needless::Table(*table)));
+        tables
+    }
+
     /// Whether it has done what there was to do.
     pub(crate) fn is_idle(&self) -> bool {
         self.is_idle
@@ -133,10 +139,10 @@ impl Keeper {
 }
 
 /// What could not be removed in a step, since somebody holds it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Held {
     segments: bool,
-    tables: bool,
+    tables: Vec<TableNumber>,
 }
 
 impl fmt::Debug for Keeper {
@@ -196,14 +202,15 @@ impl Simulation {
             let may = !is_held && tables.may_remove(file);
             match file {
                 Needless::Segment(_) => held.segments |= !may,
-                Needless::Table(_) => held.tables |= !may,
+                Needless::Table(table) if !may => held.tables.push(table),
+                Needless::Table(_) => {}
             }
             may
         });
         if let (Ok(Worked::Idle), Some(taker)) = (&worked, self.server().keeper.taker()) {
             taker.begin_if_due(upkeep.manifest(), now);
         }
-        if is_held && (held.segments || held.tables) {
+        if is_held && (held.segments || !held.tables.is_empty()) {
             self.totals.count_fault("files were held");
         }
         self.server().keeper.state = State::Runs(upkeep);
@@ -221,10 +228,10 @@ impl Simulation {
         self.pass_on_snapshots();
         match worked {
             Ok(Worked::Merged) => {
-                self.worked(Worked::Merged, held, failed_read.as_ref());
+                self.worked(Worked::Merged, &held, failed_read.as_ref());
                 self.check_merged(&listed_before);
             }
-            Ok(worked) => self.worked(worked, held, failed_read.as_ref()),
+            Ok(worked) => self.worked(worked, &held, failed_read.as_ref()),
             Err(error) => self.upkeep_failed(&error, has_failed, failed_read.as_ref()),
         }
         if self.scenario.scrubs.happens(&mut self.random) {
@@ -273,7 +280,7 @@ impl Simulation {
     }
 
     /// A step was taken.
-    fn worked(&mut self, worked: Worked, held: Held, failed_read: Option<&FailedRead>) {
+    fn worked(&mut self, worked: Worked, held: &Held, failed_read: Option<&FailedRead>) {
         let pause_us = match worked {
             Worked::Idle => LOOK_AGAIN_US,
             _ => 0,
@@ -426,7 +433,7 @@ impl Simulation {
     }
 
     /// Checks that there is nothing too much when there is nothing to do, but for what is held.
-    fn check_kept(&mut self, held: Held) {
+    fn check_kept(&mut self, held: &Held) {
         let Keeper { state: State::Runs(upkeep), writing, facts, .. } = &self.server().keeper else { return };
         let manifest = upkeep.manifest().clone();
         let (writing, facts) = (writing.clone(), facts.snapshot());
@@ -439,7 +446,7 @@ impl Simulation {
         assert!(listed.len() <= tables_max, "upkeep is idle with {} tables", listed.len());
         listed.sort_unstable();
         let mut there = self.disk.get().tables();
-        there.retain(|table| !held.tables || listed.contains(table));
+        there.retain(|table| !held.tables.contains(table));
         assert_eq!(there, listed, "upkeep is idle, and tables that are there are not those that are listed");
         let counted = (facts.tables, facts.table_bytes, facts.table_entries);
         let kept = (listed.len() as u64, manifest.bytes(), manifest.entries());
